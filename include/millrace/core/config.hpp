@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Every macro of millrace. A style test counts them: there are never more than ten.
+
+/// Defined when the translation unit is compiled by a CUDA compiler.
+#if defined(__CUDACC__)
+#define MILLRACE_CUDACC 1
+#endif
+
+/// Marks a function that is compiled for the host and, by a CUDA compiler, for the device.
+#if defined(MILLRACE_CUDACC)
+#define MILLRACE_HD __host__ __device__
+#else
+#define MILLRACE_HD
+#endif
+
+/// Marks a kernel. Kernels are hidden: the library that instantiates one launches it.
+#if defined(MILLRACE_CUDACC)
+#define MILLRACE_KERNEL [[gnu::visibility("hidden")]] __global__
+#endif
+
+/// States an invariant of millrace itself; bad input never reaches one.
+#if defined(NDEBUG)
+#define MILLRACE_ASSERT(...) static_cast<void>(sizeof(!(__VA_ARGS__)))
+#else
+#include <cassert>
+#define MILLRACE_ASSERT(...) assert((__VA_ARGS__))
+#endif
