@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <linux/futex.h>
+#include <nv/target>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/// \file
+/// The one place where host and device part ways. Everything else is one body.
+
+namespace millrace::inline v0::core {
+
+/// Bytes that two writers must be apart to leave each other's cache lines alone. Two lines of 64:
+/// the adjacent-line prefetcher pulls pairs, and a device line is 128 bytes.
+inline constexpr std::size_t destructive_bytes = 128;
+
+/// True in device code, false in host code.
+[[nodiscard]] MILLRACE_HD inline bool is_device() noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE, (return true;), (return false;))
+}
+
+/// Tells the processor that this thread polls. Host: one pause instruction; device: nothing, a
+/// load that polls is slow enough.
+MILLRACE_HD inline void relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  NV_IF_TARGET(NV_IS_HOST, (__builtin_ia32_pause();))
+#elif defined(__aarch64__)
+  NV_IF_TARGET(NV_IS_HOST, (asm volatile("yield");))
+#endif
+}
+
+/// Monotonic time in nanoseconds. Host: CLOCK_MONOTONIC through the vDSO, no system call; device:
+/// the global timer, whose resolution may be as coarse as a microsecond. The two do not share an
+/// origin: a time taken on one side means nothing on the other.
+/// @cost about 25 ns on the host
+[[nodiscard]] MILLRACE_HD inline std::uint64_t now_ns() noexcept {
+  NV_IF_ELSE_TARGET(
+      NV_IS_HOST,
+      (timespec t; ::clock_gettime(CLOCK_MONOTONIC, &t);
+       return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000u +
+              static_cast<std::uint64_t>(t.tv_nsec);),
+      (std::uint64_t t; asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t)); return t;))
+}
+
+/// Waits about `ns` nanoseconds without giving the processor away. Host: pauses until the time is
+/// over, one pause at least; device: __nanosleep, which may take from nothing to twice as long.
+MILLRACE_HD inline void relax_for(std::uint32_t ns) noexcept {
+  NV_IF_ELSE_TARGET(
+      NV_IS_HOST,
+      (relax();
+       // A pause takes 10 to 60 ns by processor: below that the clock costs more than the wait.
+       if (ns > 64) {
+         std::uint64_t const start = now_ns();
+         while (now_ns() - start < ns) { relax(); }
+       }),
+      (asm volatile("nanosleep.u32 %0;" ::"r"(ns));))
+}
+
+/// Gives the rest of the time slice away. Host: sched_yield, a system call; device: a short sleep,
+/// so that the other warps of the scheduler issue.
+MILLRACE_HD inline void yield_thread() noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_HOST, (::sched_yield();), (asm volatile("nanosleep.u32 %0;" ::"r"(20));))
+}
+
+/// Blocks the calling host thread while `word` holds `expected`, for at most `timeout_ns`; wakes on
+/// wake_threads, on the timeout, on a signal, or for no reason: the caller looks again.
+/// The kernel compares `word` itself, so a wake between the caller's look and the block is not
+/// lost.
+/// @cost a system call   @thread any; words of memory shared between processes too
+inline void park_thread(std::uint32_t const& word, std::uint32_t expected,
+                        std::uint64_t timeout_ns) noexcept {
+  timespec limit{};
+  // a year is for ever: it keeps tv_sec in range
+  std::uint64_t const seconds = timeout_ns / 1'000'000'000u;
+  limit.tv_sec = static_cast<time_t>(seconds < 31'536'000u ? seconds : 31'536'000u);
+  limit.tv_nsec = static_cast<long>(timeout_ns % 1'000'000'000u);
+  int const kept = errno;
+  ::syscall(SYS_futex, &word, FUTEX_WAIT, expected, &limit, nullptr, 0);
+  errno = kept;
+}
+
+/// Wakes up to `count` threads that are parked on `word`. The word's new value must be stored
+/// first.
+/// @cost a system call
+inline void wake_threads(std::uint32_t const& word, int count = INT_MAX) noexcept {
+  int const kept = errno;
+  ::syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr, nullptr, 0);
+  errno = kept;
+}
+
+/// Asks the cache for the line at `p`, to read it. Never faults.
+MILLRACE_HD inline void prefetch_read(void const* p) noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_HOST, (__builtin_prefetch(p, 0, 3);),
+                    (asm volatile("prefetch.global.L2 [%0];" ::"l"(p));))
+}
+
+/// Asks the cache for the line at `p`, to write it. Never faults.
+MILLRACE_HD inline void prefetch_write(void const* p) noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_HOST, (__builtin_prefetch(p, 1, 3);),
+                    (asm volatile("prefetch.global.L2 [%0];" ::"l"(p));))
+}
+
+/// Threads that run in step: 32 on the device, 1 on the host.
+[[nodiscard]] MILLRACE_HD inline std::uint32_t warp_width() noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE, (return 32u;), (return 1u;))
+}
+
+/// The caller's place in its warp; 0 on the host.
+[[nodiscard]] MILLRACE_HD inline std::uint32_t warp_lane() noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE,
+                    (std::uint32_t lane; asm("mov.u32 %0, %%laneid;" : "=r"(lane)); return lane;),
+                    (return 0u;))
+}
+
+/// The caller's place in its block (one-dimensional); 0 on the host.
+[[nodiscard]] MILLRACE_HD inline std::uint32_t block_lane() noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE, (return threadIdx.x;), (return 0u;))
+}
+
+/// Threads of the caller's block (one-dimensional); 1 on the host.
+[[nodiscard]] MILLRACE_HD inline std::uint32_t block_width() noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE, (return blockDim.x;), (return 1u;))
+}
+
+/// The caller's block in the grid (one-dimensional); 0 on the host. Never a task's id.
+[[nodiscard]] MILLRACE_HD inline std::uint32_t grid_block() noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE, (return blockIdx.x;), (return 0u;))
+}
+
+/// Waits for every thread of the warp; nothing on the host.
+MILLRACE_HD inline void sync_warp() noexcept { NV_IF_TARGET(NV_IS_DEVICE, (__syncwarp();)) }
+
+/// Waits for every thread of the block; nothing on the host.
+MILLRACE_HD inline void sync_block() noexcept { NV_IF_TARGET(NV_IS_DEVICE, (__syncthreads();)) }
+
+/// The value of lane `from`, in every lane of a whole warp; the value itself on the host.
+[[nodiscard]] MILLRACE_HD inline std::uint64_t warp_broadcast(std::uint64_t value,
+                                                              std::uint32_t from = 0) noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE,
+                    (return __shfl_sync(0xffffffffu, static_cast<unsigned long long>(value),
+                                        static_cast<int>(from));),
+                    (static_cast<void>(from); return value;))
+}
+
+}  // namespace millrace::inline v0::core
