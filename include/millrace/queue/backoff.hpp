@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/platform.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <type_traits>
+
+namespace millrace::inline v0::queue {
+
+/// How a worker waits after a poll that found nothing. `reset(taken)` runs after a poll that took
+/// messages and says how many came in one run; `blocks` says whether `pause` may ask for sleep.
+template <class B>
+concept backoff_policy = requires(B b, std::uint32_t taken) {
+  requires std::is_trivially_copyable_v<B>;
+  requires std::default_initializable<B>;
+  { b.pause() } noexcept -> std::same_as<void>;
+  { b.reset(taken) } noexcept -> std::same_as<void>;
+  { B::blocks } -> std::convertible_to<bool>;
+};
+
+namespace detail {
+
+/// After a run of several messages more are on their way: looking away for a moment leaves the
+/// producer the cache line it writes, and the next look finds a run instead of one message.
+class lull {
+ public:
+  MILLRACE_HD void reset(std::uint32_t taken) noexcept { streaming_ = taken > 1; }
+  MILLRACE_HD void pause() noexcept {
+    int const turns = streaming_ ? 8 : 1;
+    streaming_ = false;
+    for (int i = 0; i < turns; ++i) { core::relax(); }
+  }
+
+ private:
+  bool streaming_ = false;
+};
+
+}  // namespace detail
+
+/// Polls without a break: least latency, one whole core.
+class spin_backoff {
+ public:
+  static constexpr bool blocks = false;
+  MILLRACE_HD void pause() noexcept { lull_.pause(); }
+  MILLRACE_HD void reset(std::uint32_t taken) noexcept { lull_.reset(taken); }
+
+ private:
+  detail::lull lull_;
+};
+
+/// Doubles the pause from MinNs up to MaxNs nanoseconds; `__nanosleep` on a device.
+template <std::uint32_t MinNs = 32, std::uint32_t MaxNs = 4096>
+class exponential_backoff {
+  static_assert(0 < MinNs && MinNs <= MaxNs, "exponential_backoff: need 0 < MinNs <= MaxNs");
+
+ public:
+  static constexpr bool blocks = false;
+  MILLRACE_HD void pause() noexcept {
+    core::relax_for(ns_);
+    ns_ = ns_ > MaxNs / 2 ? MaxNs : 2 * ns_;
+  }
+  MILLRACE_HD void reset(std::uint32_t) noexcept { ns_ = MinNs; }
+
+ private:
+  std::uint32_t ns_ = MinNs;
+};
+
+/// Polls `Spins` times, then gives the processor away between polls: for more threads than cores.
+template <std::uint32_t Spins = 64>
+class yield_backoff {
+ public:
+  static constexpr bool blocks = false;
+  MILLRACE_HD void pause() noexcept {
+    if (polls_ < Spins) {
+      ++polls_;
+      lull_.pause();
+    } else {
+      core::yield_thread();
+    }
+  }
+  MILLRACE_HD void reset(std::uint32_t taken) noexcept {
+    polls_ = 0;
+    lull_.reset(taken);
+  }
+
+ private:
+  detail::lull lull_;
+  std::uint32_t polls_ = 0;
+};
+
+/// Pauses, then yields, then asks to sleep until a producer publishes. A publication under this
+/// policy is a sequentially consistent store, dearer by some ten nanoseconds. On a device, where
+/// nothing can wake a thread, it goes on yielding.
+template <std::uint32_t Spins = 256, std::uint32_t Yields = 64>
+class blocking_backoff {
+ public:
+  static constexpr bool blocks = true;
+  MILLRACE_HD void pause() noexcept {
+    if (polls_ < Spins) {
+      lull_.pause();
+    } else {
+      core::yield_thread();
+    }
+    polls_ += wants_sleep() ? 0 : 1;
+  }
+  MILLRACE_HD void reset(std::uint32_t taken) noexcept {
+    polls_ = 0;
+    lull_.reset(taken);
+  }
+  /// True once pausing and yielding were of no use.
+  [[nodiscard]] MILLRACE_HD bool wants_sleep() const noexcept { return polls_ >= Spins + Yields; }
+
+ private:
+  detail::lull lull_;
+  std::uint32_t polls_ = 0;
+};
+
+static_assert(backoff_policy<spin_backoff>);
+static_assert(backoff_policy<exponential_backoff<>>);
+static_assert(backoff_policy<yield_backoff<>>);
+static_assert(backoff_policy<blocking_backoff<>>);
+
+}  // namespace millrace::inline v0::queue

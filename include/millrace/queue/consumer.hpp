@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/queue/producer.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace millrace::inline v0::queue {
+
+/// Running workers. Producers are opened from it and may outlive it. Moves, never copies; its end
+/// closes, waits for the workers as long as `options::patience` says, then stops them: it never
+/// hangs.
+/// @thread any, several at once, but for moves and the end
+template <consumer_policy P>
+class consumer {
+ public:
+  consumer(consumer&&) noexcept = default;
+  consumer& operator=(consumer&& other) noexcept {
+    consumer moved(std::move(other));
+    std::swap(shared_, moved.shared_);
+    return *this;
+  }
+  ~consumer() {
+    if (shared_ == nullptr) { return; }
+    close();
+    auto const until = within(shared_->built.patience);
+    static_cast<void>(detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); }));
+    static_cast<void>(stop(within(shared_->built.patience / 8)));
+  }
+
+  /// A lane of one's own.
+  /// @error errc::busy when every lane has a producer; errc::closed
+  [[nodiscard]] result<producer<P>> open_lane() noexcept {
+    std::scoped_lock const lock(shared_->opening);
+    if (shared_->crew.phase() != phase::running) { return core::fail(errc::closed); }
+    for (auto& entry : shared_->entries) {
+      if (!entry.open) {
+        entry.open = true;
+        return producer<P>(shared_, entry);
+      }
+    }
+    return core::fail(errc::busy);
+  }
+
+  /// Waits until every message published before the call is processed.
+  /// @error errc::deadline_passed; errc::closed when the workers left before they did them all;
+  ///        errc::device_lost
+  [[nodiscard]] result<void> drain(recover::deadline until) noexcept {
+    std::uint64_t const goal = stats().accepted;
+    bool over = false;
+    auto const done = [&]() noexcept {
+      over = shared_->crew.phase() == phase::stopped;
+      return stats().processed >= goal || over;
+    };
+    auto const ended = detail::wait_until(*shared_, until, done);
+    return ended && stats().processed < goal ? core::fail(errc::closed) : ended;
+  }
+
+  /// Takes no more messages; workers do what is published, then leave. Returns at once.
+  void close() noexcept { go(phase::closing); }
+
+  /// Workers leave after the messages they hold. What they did not do completes as
+  /// `status::unprocessed`. A worker that does not come back by the deadline is left behind with
+  /// the memory it needs.
+  /// @return messages published and not processed
+  /// @error errc::deadline_passed when a worker did not come back; errc::device_lost
+  [[nodiscard]] result<std::uint64_t> stop(recover::deadline until) noexcept {
+    go(phase::stopping);
+    auto const ended =
+        detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
+    std::scoped_lock const lock(shared_->opening);
+    shared_->release_workers(ended.has_value());
+    if (!ended) { return cuda::std::unexpected(ended.error()); }
+    shared_->crew.advance(phase::stopped);
+    statistics const now = stats();
+    return now.accepted - now.processed;
+  }
+
+  /// The counters now, each read once.
+  [[nodiscard]] statistics stats() const noexcept {
+    using access = typename P::access;
+    statistics out;
+    crew_ref<P> const& crew = shared_->crew;
+    for (std::uint32_t w = 0; w < crew.workers(); ++w) {
+      worker_control const& worker = crew.worker(w);
+      out.processed += access::load(worker.processed, core::acquire, "worker.processed");
+      out.failed += access::load(worker.failed, core::relaxed, "worker.failed");
+    }
+    for (auto const& lane : shared_->lanes) {
+      out.accepted += access::load(lane.control().producer.published, core::acquire,
+                                   "lane.published") -
+                      lane.control().first;
+    }
+    out.workers = access::load(crew.control().crew.alive, core::relaxed, "crew.alive");
+    out.exited = access::load(crew.control().crew.exited, core::relaxed, "crew.exited");
+    return out;
+  }
+
+  /// Where the workers run: never automatic.
+  [[nodiscard]] core::backend where() const noexcept { return shared_->where; }
+  /// Why there, in words.
+  [[nodiscard]] std::string const& why() const noexcept { return shared_->why; }
+
+  /// @internal What a launcher made.
+  explicit consumer(std::shared_ptr<detail::state<P>> shared) noexcept
+      : shared_(std::move(shared)) {}
+
+ private:
+  [[nodiscard]] bool all_left() const noexcept { return shared_->all_left(); }
+
+  void go(phase to) noexcept {
+    std::scoped_lock const lock(shared_->opening);
+    if (shared_->crew.phase() < to) { shared_->crew.advance(to); }
+  }
+
+  std::shared_ptr<detail::state<P>> shared_;
+};
+
+}  // namespace millrace::inline v0::queue

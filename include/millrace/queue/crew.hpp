@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/queue/policy.hpp>
+
+#include <cstdint>
+
+namespace millrace::inline v0::queue {
+
+/// Where a consumer stands. It only ever goes forward.
+enum class phase : std::uint32_t {
+  running = 0,
+  closing = 1,   ///< workers leave when every lane is dry
+  stopping = 2,  ///< workers leave after the messages they have
+  stopped = 3,   ///< no worker is left: what is not done by now will not be
+};
+
+/// The words that a consumer's handle, its workers and its producers share.
+struct crew_control {
+  std::uint32_t version = 1;
+  std::uint32_t workers = 0;
+  std::uint32_t hold = 1;  ///< messages that one worker may hold unanswered
+  /// Written by the consumer's handle.
+  struct alignas(core::destructive_bytes) {
+    std::uint32_t phase = 0;
+  } owner;
+  /// Written by workers as they come, sleep and go.
+  struct alignas(core::destructive_bytes) {
+    std::uint32_t alive = 0;
+    std::uint32_t exited = 0;
+    std::uint32_t asleep = 0;
+  } crew;
+};
+
+/// One worker's words.
+struct alignas(core::destructive_bytes) worker_control {
+  std::uint32_t sleeping = 0;  ///< 1 while it sleeps; whoever makes it 0 wakes it
+  std::uint64_t processed = 0;
+  std::uint64_t failed = 0;  ///< of those, the ones whose status was not ok
+};
+
+/// The workers of one consumer, seen by whoever publishes to them or waits for them.
+template <consumer_policy P>
+class crew_ref {
+ public:
+  using access = typename P::access;
+
+  crew_ref() noexcept = default;
+  MILLRACE_HD crew_ref(crew_control& control, worker_control* workers) noexcept
+      : control_(&control), workers_(workers), count_(control.workers) {}
+
+  [[nodiscard]] MILLRACE_HD std::uint32_t workers() const noexcept { return count_; }
+  [[nodiscard]] MILLRACE_HD crew_control& control() const noexcept { return *control_; }
+  [[nodiscard]] MILLRACE_HD worker_control& worker(std::uint32_t i) const noexcept {
+    return workers_[i];
+  }
+
+  [[nodiscard]] MILLRACE_HD queue::phase phase(
+      core::memory_order order = core::acquire) const noexcept {
+    return static_cast<queue::phase>(access::load(control_->owner.phase, order, "crew.phase"));
+  }
+
+  /// Moves to a later phase and wakes everyone. @thread the consumer's handle
+  void advance(queue::phase to) const noexcept {
+    access::store(control_->owner.phase, static_cast<std::uint32_t>(to), core::seq_cst,
+                  "crew.advance");
+    if constexpr (P::backoff::blocks) {
+      for (std::uint32_t w = 0; w < count_; ++w) { wake_worker(w); }
+    }
+  }
+
+  /// Wakes sleepers for `messages` just published to lane `lane`; without sleepers it is one load.
+  void wake_for(std::uint32_t lane, std::uint32_t messages) const noexcept {
+    if constexpr (P::backoff::blocks) {
+      if (access::load(control_->crew.asleep, core::seq_cst, "crew.asleep") == 0) { return; }
+      if constexpr (P::claims == claim_mode::pinned) {
+        wake_worker(lane % count_);
+      } else {
+        for (std::uint32_t w = 0; w < count_ && messages > 0; ++w) {
+          messages -= wake_worker(w) ? 1u : 0u;
+        }
+      }
+    }
+  }
+
+  /// Sleeps until someone wakes `worker` or `ready()` holds. `ready` must look with sequentially
+  /// consistent loads: it runs after the sleeper is announced, as the producer's look at the
+  /// sleepers runs after its publication, so one of the two sees the other.
+  template <class Ready>
+  void sleep(std::uint32_t worker, Ready ready) const noexcept {
+    worker_control& me = workers_[worker];
+    access::store(me.sleeping, 1u, core::seq_cst, "crew.sleep");
+    access::fetch_add(control_->crew.asleep, 1u, core::seq_cst, "crew.asleep");
+    while (!ready() && access::load(me.sleeping, core::acquire, "crew.woken") != 0) {
+      P::parking::park(me.sleeping, 1u, ~std::uint64_t{0});
+    }
+    access::store(me.sleeping, 0u, core::relaxed, "crew.awake");
+    access::fetch_add(control_->crew.asleep, ~std::uint32_t{0}, core::seq_cst, "crew.asleep");
+  }
+
+ private:
+  bool wake_worker(std::uint32_t w) const noexcept {
+    std::uint32_t& sleeping = workers_[w].sleeping;
+    std::uint32_t expected = 1;
+    if (access::load(sleeping, core::acquire, "crew.sleeping") == 0 ||
+        !access::compare_exchange(sleeping, expected, 0u, core::acq_rel, core::relaxed,
+                                  "crew.wake")) {
+      return false;
+    }
+    P::parking::wake(sleeping);
+    return true;
+  }
+
+  crew_control* control_ = nullptr;
+  worker_control* workers_ = nullptr;
+  std::uint32_t count_ = 0;
+};
+
+}  // namespace millrace::inline v0::queue

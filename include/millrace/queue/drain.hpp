@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/queue/crew.hpp>
+#include <millrace/queue/lane.hpp>
+
+#include <cstdint>
+
+namespace millrace::inline v0::queue {
+
+/// How far a worker has come in one lane.
+struct alignas(64) lane_cursor {
+  message_id position = 0;
+  message_id limit = 0;  ///< messages before it may be taken although they are not published
+  std::uint64_t dry_since_ns = 0;
+  std::uint32_t index = 0;  ///< the slot of `position`
+  std::uint32_t fresh = 0;  ///< done since the producer was last told
+  bool dry = false;         ///< the last look found nothing, at dry_since_ns
+};
+
+/// What a worker needs: trivially copyable, so that a kernel takes it by value.
+template <consumer_policy P, core::access_policy A = typename P::access>
+struct drain_args {
+  lane_ref<P, A>* lanes = nullptr;
+  lane_cursor* cursors = nullptr;  ///< [lanes] for pinned claims, else [workers][lanes]
+  std::uint32_t lane_count = 0;
+  crew_ref<P> crew;
+  typename P::processor process;
+  [[no_unique_address]] typename P::probe probe;
+};
+
+/// The loop of one worker, a host thread or a group of device threads.
+template <consumer_policy P, core::access_policy A, class Group>
+class worker_loop {
+  using access = typename P::access;
+  static constexpr bool thread_wide = P::processing == width::thread;
+  /// Messages taken from one lane before the worker looks up.
+  static constexpr std::uint32_t burst = 256;
+
+ public:
+  MILLRACE_HD worker_loop(drain_args<P, A> const& args, std::uint32_t worker, Group group) noexcept
+      : args_(args),
+        process_(args.process),
+        probe_(args.probe),
+        group_(group),
+        worker_(worker),
+        exclusive_(P::claims == claim_mode::pinned || args.crew.workers() == 1) {}
+
+  MILLRACE_HD void run() noexcept {
+    typename P::backoff wait;
+    for (;;) {
+      // read before polling, or the last message before a close is lost
+      phase const now = static_cast<phase>(lead([&]() noexcept {
+        return static_cast<std::uint64_t>(args_.crew.phase());
+      }));
+      if (now >= phase::stopping) { break; }
+      std::uint32_t taken = 0;
+      for_each_lane([&](std::uint32_t lane) noexcept { taken += take_run(lane); });
+      if (taken != 0) {
+        report();
+        wait.reset(taken);
+      } else if (now == phase::closing) {
+        break;
+      } else {
+        rest(wait);
+      }
+    }
+  }
+
+ private:
+  /// The leader's value of `f()`, in every member.
+  template <class F>
+  [[nodiscard]] MILLRACE_HD std::uint64_t lead(F f) noexcept {
+    return group_.broadcast(group_.rank() == 0 ? static_cast<std::uint64_t>(f()) : 0);
+  }
+
+  template <class F>
+  MILLRACE_HD void for_each_lane(F f) const noexcept {
+    if constexpr (P::claims == claim_mode::pinned) {
+      for (std::uint32_t l = worker_; l < args_.lane_count; l += args_.crew.workers()) { f(l); }
+    } else {
+      for (std::uint32_t i = 0, l = worker_ % args_.lane_count; i < args_.lane_count; ++i) {
+        f(l);
+        l = l + 1 < args_.lane_count ? l + 1 : 0;
+      }
+    }
+  }
+
+  [[nodiscard]] MILLRACE_HD lane_cursor& cursor_of(std::uint32_t lane) const noexcept {
+    return args_.cursors[P::claims == claim_mode::pinned
+                             ? std::size_t{lane}
+                             : std::size_t{worker_} * args_.lane_count + lane];
+  }
+
+  /// Takes messages of one lane until it is dry or a burst is done.
+  MILLRACE_HD std::uint32_t take_run(std::uint32_t number) noexcept {
+    lane_ref<P, A> const lane = args_.lanes[number];
+    lane_cursor cursor = cursor_of(number);
+    std::uint32_t taken = 0;
+    while (taken < burst) {
+      std::uint32_t const run = claim(lane, cursor);
+      if (run == 0) { break; }
+      do_messages(lane, cursor, run);
+      cursor.position += run;
+      cursor.index = lane.after(cursor.index, run);
+      taken += run;
+      if constexpr (detail::counts_credit<P>) {
+        cursor.fresh += run;
+        if (cursor.fresh * 8 >= lane.capacity()) { give_credit(lane, cursor); }
+      }
+    }
+    if constexpr (detail::counts_credit<P>) {
+      if (taken < burst && cursor.fresh != 0) { give_credit(lane, cursor); }
+    }
+    if (taken != 0) { cursor.dry = false; }
+    group_.sync();
+    if (group_.rank() == 0) { cursor_of(number) = cursor; }
+    group_.sync();
+    return taken;
+  }
+
+  /// How many messages from the cursor on are this group's now; 0 when the lane is dry.
+  [[nodiscard]] MILLRACE_HD std::uint32_t claim(lane_ref<P, A> const& lane,
+                                                lane_cursor& cursor) noexcept {
+    for (;;) {
+      if (!exclusive_) { follow(lane, cursor); }
+      std::uint32_t run = ready_run(lane, cursor);
+      if constexpr (detail::defers<P>) {
+        if (run == 0 && look_behind(lane, cursor)) { run = ready_run(lane, cursor); }
+      }
+      if (run == 0 || exclusive_) { return run; }
+      // relaxed is enough: the look at the slot was the acquire, and only one worker can win
+      if (lead([&]() noexcept {
+            message_id expected = cursor.position;
+            return A::compare_exchange(lane.control().claim.claimed, expected,
+                                       cursor.position + run, core::relaxed, core::relaxed,
+                                       "lane.claim");
+          }) != 0) {
+        return run;
+      }
+    }
+  }
+
+  /// Moves a shared lane's cursor to the first message without a worker.
+  MILLRACE_HD void follow(lane_ref<P, A> const& lane, lane_cursor& cursor) noexcept {
+    message_id const claimed = lead([&]() noexcept {
+      return A::load(lane.control().claim.claimed, core::relaxed, "lane.claimed");
+    });
+    message_id const distance = claimed - cursor.position;
+    if (distance != 0) {
+      cursor.index = lane.after(cursor.index,
+                                distance < lane.capacity()
+                                    ? static_cast<std::uint32_t>(distance)
+                                    : static_cast<std::uint32_t>(distance % lane.capacity()));
+      cursor.position = claimed;
+    }
+  }
+
+  /// Published messages from the cursor on, as many as the group can do at once.
+  [[nodiscard]] MILLRACE_HD std::uint32_t ready_run(lane_ref<P, A> const& lane,
+                                                    lane_cursor const& cursor) noexcept {
+    if constexpr (thread_wide) {
+      std::uint32_t const mine = group_.rank();
+      return group_.leading(mine < lane.capacity() && ready(lane, cursor, mine));
+    } else {
+      return static_cast<std::uint32_t>(
+          lead([&]() noexcept { return ready(lane, cursor, 0) ? 1u : 0u; }));
+    }
+  }
+
+  [[nodiscard]] MILLRACE_HD bool ready(lane_ref<P, A> const& lane, lane_cursor const& cursor,
+                                       std::uint32_t ahead) const noexcept {
+    message_id const id = cursor.position + ahead;
+    if constexpr (detail::defers<P>) {
+      if (id - cursor.position < cursor.limit - cursor.position &&
+          cursor.limit - cursor.position <= lane.capacity()) {
+        return true;
+      }
+    }
+    return A::load(lane.header(lane.after(cursor.index, ahead)).seq, core::acquire, "slot.take") ==
+           sequence_of(id);
+  }
+
+  /// A dry lane may hold messages that a silent producer wrote and did not publish: once they are
+  /// old enough the worker takes them as they are. True when there are some.
+  [[nodiscard]] MILLRACE_HD bool look_behind(lane_ref<P, A> const& lane,
+                                             lane_cursor& cursor) noexcept {
+    cursor.limit = lead([&]() noexcept {
+      std::uint64_t const now_ns = typename P::clock{}.now_ns();
+      if (!cursor.dry) {
+        cursor.dry = true;
+        cursor.dry_since_ns = now_ns;
+      }
+      if (now_ns - cursor.dry_since_ns < P::publish_age_ns) { return cursor.position; }
+      return A::load(lane.control().producer.reserved, core::acquire, "lane.look_behind");
+    });
+    return cursor.limit != cursor.position;
+  }
+
+  MILLRACE_HD void do_messages(lane_ref<P, A> const& lane, lane_cursor const& cursor,
+                               std::uint32_t run) noexcept {
+    std::uint32_t const mine = thread_wide ? group_.rank() : 0;
+    status outcome = status::ok;
+    if (mine < run) {
+      outcome = do_one(lane, cursor.position + mine, lane.after(cursor.index, mine));
+    }
+    std::uint32_t const bad = outcome == status::ok ? 0u : 1u;
+    failed_ += thread_wide ? group_.count(bad != 0) : bad;
+    processed_ += run;
+  }
+
+  MILLRACE_HD status do_one(lane_ref<P, A> const& lane, message_id id,
+                            std::uint32_t index) noexcept {
+    probe_.record(core::probe_event::claimed, id);
+    slot_header const& header = lane.header(index);
+    A::read(&header.length, P::slot::payload_offset - offsetof(slot_header, length), "slot.read");
+    A::read(lane.payload(index), header.length, "slot.read");
+    message_view<typename P::message> const view(header, lane.payload(index));
+    if constexpr (lane_ref<P, A>::has_records) {
+      using record = record_layout<typename P::reply>;
+      record_header& answer = lane.record_at(index);
+      access::write(&answer.status, record::stride - offsetof(record_header, status),
+                    "record.write");
+      std::uint16_t length = 0;
+      reply_writer<typename P::reply> out(lane.reply(index), length);
+      status const outcome = call(view, out);
+      probe_.record(core::probe_event::processed, id);
+      if (thread_wide || group_.rank() == 0) {
+        answer.status = static_cast<std::uint16_t>(outcome);
+        answer.length = length;
+        access::store(answer.seq, sequence_of(id), core::release, "record.publish");
+        probe_.record(core::probe_event::completed, id);
+      }
+      return outcome;
+    } else {
+      std::uint16_t length = 0;
+      reply_writer<typename P::reply> out(nullptr, length);
+      status const outcome = call(view, out);
+      probe_.record(core::probe_event::processed, id);
+      return outcome;
+    }
+  }
+
+  MILLRACE_HD status call(message_view<typename P::message> view,
+                          reply_writer<typename P::reply>& out) noexcept {
+    if constexpr (thread_wide) {
+      return process_(view, out);
+    } else {
+      status const outcome = process_(group_, view, out);
+      group_.sync();
+      return static_cast<status>(group_.broadcast(static_cast<std::uint64_t>(outcome)));
+    }
+  }
+
+  /// Tells the producer how far its lane is consumed.
+  MILLRACE_HD void give_credit(lane_ref<P, A> const& lane, lane_cursor& cursor) noexcept {
+    cursor.fresh = 0;
+    group_.sync();
+    if (group_.rank() == 0) {
+      access::store(lane.credit(), cursor.position, core::release, "lane.credit");
+    }
+  }
+
+  /// Publishes the counters; what the functor wrote is visible to whoever reads them.
+  MILLRACE_HD void report() noexcept {
+    group_.sync();
+    if (group_.rank() == 0) {
+      worker_control& me = args_.crew.worker(worker_);
+      access::store(me.failed, failed_, core::relaxed, "worker.failed");
+      access::store(me.processed, processed_, core::release, "worker.processed");
+    }
+  }
+
+  MILLRACE_HD void rest(typename P::backoff& wait) noexcept {
+    if constexpr (P::backoff::blocks && Group::may_park) {
+      if (wait.wants_sleep()) {
+        probe_.record(core::probe_event::parked, worker_);
+        args_.crew.sleep(worker_, [this]() noexcept { return something_to_do(); });
+        probe_.record(core::probe_event::woken, worker_);
+        wait.reset(0);
+        return;
+      }
+    }
+    wait.pause();
+  }
+
+  /// The last look before sleep.
+  [[nodiscard]] bool something_to_do() noexcept {
+    bool found = args_.crew.phase(core::seq_cst) != phase::running;
+    for_each_lane([&](std::uint32_t number) noexcept {
+      lane_ref<P, A> const lane = args_.lanes[number];
+      lane_cursor& cursor = cursor_of(number);
+      if (!exclusive_) { follow(lane, cursor); }
+      // anything but the last lap's number: the next message, or a sign that the cursor is stale
+      found = found || A::load(lane.header(cursor.index).seq, core::seq_cst, "slot.last_look") !=
+                           sequence_of(cursor.position - lane.capacity());
+      if constexpr (detail::defers<P>) {
+        found = found || A::load(lane.control().producer.reserved, core::seq_cst,
+                                 "lane.last_look") != cursor.position;
+      }
+    });
+    return found;
+  }
+
+  drain_args<P, A> const& args_;
+  typename P::processor process_;
+  [[no_unique_address]] typename P::probe probe_;
+  Group group_;
+  std::uint32_t worker_;
+  bool exclusive_;
+  std::uint64_t processed_ = 0;
+  std::uint64_t failed_ = 0;
+};
+
+/// Runs one worker until the consumer stops. The one body of every host thread and of every
+/// persistent kernel.
+template <consumer_policy P, core::access_policy A, class Group>
+MILLRACE_HD void drain(drain_args<P, A> const& args, std::uint32_t worker, Group group) noexcept {
+  worker_loop<P, A, Group>(args, worker, group).run();
+}
+
+}  // namespace millrace::inline v0::queue

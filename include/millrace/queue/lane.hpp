@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/error.hpp>
+#include <millrace/queue/policy.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <type_traits>
+
+namespace millrace::inline v0::queue {
+
+/// The version of every control block in this module.
+inline constexpr std::uint32_t layout_version = 1;
+
+/// The words of one lane that threads share. It holds offsets from itself, never pointers, so that
+/// it means the same wherever it is mapped. Each group of words has one writer and a line of its
+/// own.
+struct lane_control {
+  std::uint32_t version = layout_version;
+  std::uint32_t capacity = 0;       ///< slots, and records
+  std::uint32_t slot_stride = 0;    ///< bytes
+  std::uint32_t record_stride = 0;  ///< bytes
+  std::uint64_t slots_offset = 0;   ///< bytes from this block
+  std::uint64_t records_offset = 0;
+  message_id first = 0;  ///< the number of the lane's first message, in slot 0
+
+  /// Written by the producer.
+  struct alignas(core::destructive_bytes) {
+    message_id published = 0;  ///< every message before it is visible to workers
+    message_id reserved = 0;   ///< every message before it is written
+  } producer;
+  /// Written by the lane's worker, for lanes whose room is counted by credit.
+  struct alignas(core::destructive_bytes) {
+    message_id consumed = 0;  ///< every message before it is done
+  } worker;
+  /// Written by whichever worker takes messages.
+  struct alignas(core::destructive_bytes) {
+    message_id claimed = 0;  ///< every message before it has a worker
+  } claim;
+};
+static_assert(std::is_trivially_copyable_v<lane_control> && std::is_standard_layout_v<lane_control>);
+
+/// A lane without its ownership: goes into kernels and threads by value. A (the access policy) is
+/// the scope of slots and control words; records and credit, which the producer reads, always go
+/// through the policy's own.
+template <consumer_policy P, core::access_policy A = typename P::access>
+class lane_ref {
+ public:
+  using slot = typename P::slot;
+  using record = record_layout<typename P::reply>;
+
+  /// A lane whose room is counted by credit has none.
+  static constexpr bool has_records = !detail::counts_credit<P>;
+
+  lane_ref() noexcept = default;
+
+  /// Bytes of a lane: the control block, then slots, then records.
+  /// @error errc::bad_argument when capacity is 0 (1) or above 2^31 - 1 (1)
+  [[nodiscard]] static result<std::size_t> bytes(std::uint32_t capacity) noexcept {
+    if (capacity == 0 || capacity > max_capacity) { return core::fail(errc::bad_argument, 1); }
+    return records_at(capacity) + (has_records ? detail::round_up(capacity * record::stride, alignment) : 0);
+  }
+
+  /// Makes a lane of raw memory: `memory` has `bytes(capacity)` bytes and `alignment`.
+  /// Its first message will be `first`, which may be any number.
+  static lane_ref create(std::byte* memory, std::uint32_t capacity, message_id first) noexcept {
+    auto* const control = ::new (memory) lane_control{};
+    control->capacity = capacity;
+    control->slot_stride = slot::stride;
+    control->record_stride = record::stride;
+    control->slots_offset = slots_at();
+    control->records_offset = records_at(capacity);
+    control->first = first;
+    control->producer = {first, first};
+    control->worker = {first};
+    control->claim = {first};
+    lane_ref lane{control};
+    lane.clear(first);
+    return lane;
+  }
+
+  /// The lane that `control` describes.
+  /// @error errc::layout_mismatch when the block is of another version or another policy's shape
+  [[nodiscard]] static result<lane_ref> attach(lane_control& control) noexcept {
+    bool const same = control.version == layout_version && control.slot_stride == slot::stride &&
+                      control.record_stride == record::stride && control.capacity != 0 &&
+                      control.slots_offset == slots_at() &&
+                      control.records_offset == records_at(control.capacity);
+    if (!same) { return core::fail(errc::layout_mismatch); }
+    return lane_ref{&control};
+  }
+
+  /// The same lane with its slots and control words elsewhere: the ring in device memory whose
+  /// records and credit stay where the producer reads them.
+  template <core::access_policy B>
+  [[nodiscard]] lane_ref<P, B> staged(lane_control* control, std::byte* slots) const noexcept {
+    return {control, slots, records_, credit_, capacity_};
+  }
+
+  MILLRACE_HD lane_ref(lane_control* control, std::byte* slots, std::byte* records,
+                       message_id* credit, std::uint32_t capacity) noexcept
+      : control_(control), slots_(slots), records_(records), credit_(credit), capacity_(capacity) {}
+
+  [[nodiscard]] MILLRACE_HD std::uint32_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] MILLRACE_HD lane_control& control() const noexcept { return *control_; }
+  /// Where the producer reads how far the lane is consumed.
+  [[nodiscard]] MILLRACE_HD message_id& credit() const noexcept { return *credit_; }
+
+  [[nodiscard]] MILLRACE_HD slot_header& header(std::uint32_t index) const noexcept {
+    return *reinterpret_cast<slot_header*>(slots_ + std::size_t{index} * slot::stride);
+  }
+  [[nodiscard]] MILLRACE_HD std::byte* payload(std::uint32_t index) const noexcept {
+    return slots_ + std::size_t{index} * slot::stride + slot::payload_offset;
+  }
+  [[nodiscard]] MILLRACE_HD record_header& record_at(std::uint32_t index) const noexcept {
+    return *reinterpret_cast<record_header*>(records_ + std::size_t{index} * record::stride);
+  }
+  [[nodiscard]] MILLRACE_HD std::byte* reply(std::uint32_t index) const noexcept {
+    return records_ + std::size_t{index} * record::stride + record::payload_offset;
+  }
+
+  /// The slot `distance` behind `index`; distance is at most the capacity.
+  [[nodiscard]] MILLRACE_HD std::uint32_t after(std::uint32_t index,
+                                                std::uint32_t distance) const noexcept {
+    std::uint32_t const sum = index + distance;  // both are below 2^31
+    return sum < capacity_ ? sum : sum - capacity_;
+  }
+  [[nodiscard]] MILLRACE_HD std::uint32_t before(std::uint32_t index,
+                                                 std::uint32_t distance) const noexcept {
+    return index >= distance ? index - distance : index + (capacity_ - distance);
+  }
+
+  /// The most slots: indices and their sums stay in 32 bits.
+  static constexpr std::uint32_t max_capacity = 0x7fff'ffffu;
+  /// Of a lane's memory.
+  static constexpr std::size_t alignment =
+      detail::larger(core::destructive_bytes, detail::larger(slot::alignment, record::alignment));
+
+ private:
+  explicit lane_ref(lane_control* control) noexcept
+      : control_(control),
+        slots_(reinterpret_cast<std::byte*>(control) + control->slots_offset),
+        records_(reinterpret_cast<std::byte*>(control) + control->records_offset),
+        credit_(&control->worker.consumed),
+        capacity_(control->capacity) {}
+
+  [[nodiscard]] static constexpr std::size_t slots_at() noexcept {
+    return detail::round_up(sizeof(lane_control), alignment);
+  }
+  [[nodiscard]] static constexpr std::size_t records_at(std::uint32_t capacity) noexcept {
+    return slots_at() + detail::round_up(capacity * slot::stride, alignment);
+  }
+
+  /// Every slot and record looks as if the lap before `first` had passed through it.
+  void clear(message_id first) noexcept {
+    for (std::uint32_t i = 0; i < capacity_; ++i) {
+      std::uint32_t const last_lap = sequence_of(first + i - capacity_);
+      ::new (&header(i)) slot_header{last_lap, 0, 0, 0, 0};
+      if constexpr (has_records) { ::new (&record_at(i)) record_header{last_lap, 0, 0}; }
+    }
+  }
+
+  lane_control* control_ = nullptr;
+  std::byte* slots_ = nullptr;
+  std::byte* records_ = nullptr;
+  message_id* credit_ = nullptr;
+  std::uint32_t capacity_ = 0;
+};
+
+}  // namespace millrace::inline v0::queue

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/memory/buffer.hpp>
+#include <millrace/queue/consumer.hpp>
+#include <millrace/queue/drain.hpp>
+
+#include <memory>
+#include <new>
+#include <pthread.h>
+#include <sched.h>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace millrace::inline v0::queue {
+
+namespace detail {
+
+/// Where the parts of a consumer lie in one block of memory.
+template <consumer_policy P>
+struct block_layout {
+  std::size_t lane_bytes = 0;
+  std::size_t workers_at = 0;
+  std::size_t lanes_at = 0;
+  std::size_t bytes = 0;
+  static constexpr std::size_t alignment = lane_ref<P>::alignment;
+
+  /// @error errc::bad_argument, native naming the field: 1 capacity, 2 lanes, 3 workers
+  [[nodiscard]] static result<block_layout> make(options const& with) noexcept {
+    if (with.lanes == 0 || with.lanes > 1u << 20) { return core::fail(errc::bad_argument, 2); }
+    if (with.workers == 0 || with.workers > 1u << 20) { return core::fail(errc::bad_argument, 3); }
+    auto const lane_bytes = lane_ref<P>::bytes(with.capacity);
+    if (!lane_bytes) { return cuda::std::unexpected(lane_bytes.error()); }
+    block_layout out;
+    out.lane_bytes = round_up(*lane_bytes, alignment);
+    out.workers_at = round_up(sizeof(crew_control), alignment);
+    out.lanes_at =
+        round_up(out.workers_at + with.workers * sizeof(worker_control), alignment);
+    if (out.lane_bytes > (memory::max_request_bytes - out.lanes_at) / with.lanes) {
+      return core::fail(errc::out_of_memory);
+    }
+    out.bytes = out.lanes_at + with.lanes * out.lane_bytes;
+    return out;
+  }
+
+  /// Builds crew and lanes in `block`, and what `shared` needs to find them.
+  /// @error errc::out_of_memory
+  [[nodiscard]] result<void> build(std::byte* block, options const& with,
+                                   state<P>& shared) const {
+    auto* const control = ::new (block) crew_control{};
+    control->workers = with.workers;
+    auto* const workers = reinterpret_cast<worker_control*>(block + workers_at);
+    for (std::uint32_t w = 0; w < with.workers; ++w) { ::new (workers + w) worker_control{}; }
+    shared.built = with;
+    shared.crew = crew_ref<P>(*control, workers);
+    shared.lanes.reserve(with.lanes);
+    shared.entries.reserve(with.lanes);
+    for (std::uint32_t l = 0; l < with.lanes; ++l) {
+      auto const lane = lane_ref<P>::create(block + lanes_at + l * lane_bytes, with.capacity,
+                                            with.first_message);
+      auto owner = lane_owner<P>::make(lane, shared.crew, l);
+      if (!owner) { return cuda::std::unexpected(owner.error()); }
+      shared.lanes.push_back(lane);
+      shared.entries.push_back({std::move(*owner), false});
+    }
+    return {};
+  }
+};
+
+/// How many cursors the workers need.
+template <consumer_policy P>
+[[nodiscard]] std::size_t cursor_count(options const& with) noexcept {
+  return P::claims == claim_mode::pinned ? with.lanes : std::size_t{with.lanes} * with.workers;
+}
+
+/// Workers as threads of this process.
+template <consumer_policy P>
+class host_state final : public state<P> {
+ public:
+  ~host_state() override { release_workers(true); }
+
+  /// @error errc::bad_argument, errc::out_of_memory, errc::native_failure (POSIX) for threads
+  [[nodiscard]] static result<std::shared_ptr<state<P>>> make(options const& with,
+                                                              typename P::processor process) {
+    auto const layout = block_layout<P>::make(with);
+    if (!layout) { return cuda::std::unexpected(layout.error()); }
+    auto made = std::make_shared<host_state>();
+    auto block = memory::buffer<std::byte>::make(layout->bytes, {}, layout->alignment);
+    auto cursors = memory::buffer<lane_cursor>::make(cursor_count<P>(with));
+    if (!block) { return cuda::std::unexpected(block.error()); }
+    if (!cursors) { return cuda::std::unexpected(cursors.error()); }
+    if (auto const built = layout->build(block->data(), with, *made); !built) {
+      return cuda::std::unexpected(built.error());
+    }
+    for (lane_cursor& cursor : cursors->ref()) {
+      ::new (&cursor) lane_cursor{};
+      cursor.position = cursor.limit = with.first_message;
+    }
+    made->block_ = std::move(*block);
+    made->cursors_ = std::move(*cursors);
+    made->args_ = drain_args<P>{made->lanes.data(), made->cursors_.data(), with.lanes,
+                                made->crew,         std::move(process),    {}};
+    if (auto const started = made->start(made); !started) {
+      return cuda::std::unexpected(started.error());
+    }
+    return std::shared_ptr<state<P>>(std::move(made));
+  }
+
+  /// A thread that does not come back keeps this state alive.
+  void release_workers(bool all_left) noexcept override {
+    for (std::thread& thread : threads_) {
+      if (!thread.joinable()) { continue; }
+      // the last handle may be let go by a worker, which cannot join itself
+      if (all_left && thread.get_id() != std::this_thread::get_id()) {
+        thread.join();
+      } else {
+        thread.detach();
+      }
+    }
+  }
+
+ private:
+  [[nodiscard]] result<void> start(std::shared_ptr<host_state> const& self) {
+    threads_.reserve(this->built.workers);
+    crew_control& control = this->crew.control();
+    for (std::uint32_t w = 0; w < this->built.workers; ++w) {
+      try {
+        threads_.emplace_back([keep = self, w] { keep->work(w); });
+      } catch (std::system_error const& e) {
+        this->crew.advance(phase::stopping);
+        release_workers(true);
+        return core::fail(errc::native_failure, core::origin::posix, e.code().value());
+      }
+    }
+    auto const alive = [&]() noexcept {
+      return P::access::load(control.crew.alive, core::acquire, "crew.alive") ==
+             this->built.workers;
+    };
+    return wait_until(*this, within(this->built.patience), alive);
+  }
+
+  void work(std::uint32_t worker) noexcept {
+    if (this->built.first_cpu >= 0) {
+      cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(static_cast<std::size_t>(this->built.first_cpu) + worker, &one);
+      ::pthread_setaffinity_np(::pthread_self(), sizeof(one), &one);
+    }
+    crew_control& control = this->crew.control();
+    P::access::fetch_add(control.crew.alive, 1u, core::acq_rel, "crew.alive");
+    drain(args_, worker, host_group{});
+    P::access::fetch_add(control.crew.exited, 1u, core::acq_rel, "crew.exited");
+  }
+
+  memory::buffer<std::byte> block_;
+  memory::buffer<lane_cursor> cursors_;
+  drain_args<P> args_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace detail
+
+/// Starts host threads that do `process` on each message.
+/// @error errc::bad_argument, native naming the option: 1 capacity, 2 lanes, 3 workers;
+///        errc::out_of_memory; errc::native_failure with errno when a thread cannot start
+template <consumer_policy P>
+[[nodiscard]] result<consumer<P>> launch_host(options const& with,
+                                              typename P::processor process = {}) noexcept {
+  try {
+    auto made = detail::host_state<P>::make(with, std::move(process));
+    if (!made) { return cuda::std::unexpected(made.error()); }
+    (*made)->where = core::backend::host();
+    (*made)->why = "host threads were asked for";
+    return consumer<P>(std::move(*made));
+  } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
+}
+
+}  // namespace millrace::inline v0::queue

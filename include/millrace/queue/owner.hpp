@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/error.hpp>
+#include <millrace/memory/buffer.hpp>
+#include <millrace/queue/crew.hpp>
+#include <millrace/queue/lane.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+namespace millrace::inline v0::queue {
+
+/// The one side of a lane that is not a worker: it writes messages and takes their results.
+/// It executes no read-modify-write; what it remembers is its own.
+/// @thread one at a time
+template <consumer_policy P>
+class lane_owner {
+  using access = typename P::access;
+  using record = record_layout<typename P::reply>;
+
+ public:
+  using message = typename P::message;
+  using reply = typename P::reply;
+
+  /// @error errc::out_of_memory
+  [[nodiscard]] static result<lane_owner> make(lane_ref<P> lane, crew_ref<P> crew,
+                                               std::uint32_t number) noexcept {
+    auto taken = memory::buffer<std::uint8_t>::make_zeroed(lane.capacity());
+    if (!taken) { return cuda::std::unexpected(taken.error()); }
+    return lane_owner(lane, crew, number, std::move(*taken));
+  }
+
+  /// Slots free for further messages.
+  [[nodiscard]] std::uint32_t room() noexcept {
+    reclaim();
+    return lane_.capacity() - in_flight();
+  }
+  /// Messages whose slots are in use: written, and not yet answered and taken.
+  [[nodiscard]] std::uint32_t in_flight() const noexcept {
+    return static_cast<std::uint32_t>(next_ - retired_);
+  }
+  /// The number that the next message will get.
+  [[nodiscard]] message_id next() const noexcept { return next_; }
+
+  /// Whether `count` messages fit now.
+  /// @error errc::closed; errc::full; errc::bad_argument when the lane could never hold so many
+  [[nodiscard]] result<void> admit(std::uint32_t count) noexcept {
+    if (count == 0 || count > lane_.capacity()) { return core::fail(errc::bad_argument, 1); }
+    if (crew_.phase(core::relaxed) != phase::running) { return core::fail(errc::closed); }
+    if (lane_.capacity() - in_flight() < count && room() < count) {
+      return core::fail(errc::full);
+    }
+    return {};
+  }
+
+  /// The payload of the message `ahead` places behind the next one; admitted before.
+  [[nodiscard]] std::byte* payload(std::uint32_t ahead = 0) noexcept {
+    std::uint32_t const index = lane_.after(next_index_, ahead);
+    access::write(&lane_.header(index).length,
+                  P::slot::stride - offsetof(slot_header, length), "slot.write");
+    return lane_.payload(index);
+  }
+
+  /// Commits the next message, whose payload is written. It stays invisible until `publish`.
+  message_id commit(std::size_t length, std::uint8_t kind) noexcept {
+    message_id const id = next_;
+    slot_header& header = lane_.header(next_index_);
+    header.length = static_cast<std::uint16_t>(length);
+    header.kind = kind;
+    header.flags = 0;
+    header.id = id;
+    // the batch's first slot is published last, and no worker gets past it before
+    if (id != published_) {
+      access::store(header.seq, sequence_of(id), core::release, "slot.publish_rest");
+    }
+    ++next_;
+    next_index_ = lane_.after(next_index_, 1);
+    probe_.record(core::probe_event::reserved, id);
+    return id;
+  }
+
+  /// Publishes, or holds the messages back for company if the policy says so.
+  void offer() noexcept {
+    if constexpr (detail::defers<P>) {
+      std::uint32_t const pending = static_cast<std::uint32_t>(next_ - published_);
+      if (pending < std::min(P::publish_batch, lane_.capacity()) && !idle(pending)) {
+        access::store(lane_.control().producer.reserved, next_, detail::publish_order<P>,
+                      "lane.reserve");
+        crew_.wake_for(number_, pending);
+        return;
+      }
+    }
+    publish();
+  }
+
+  /// Makes every committed message visible to the workers.
+  void publish() noexcept {
+    if (published_ == next_) { return; }
+    std::uint32_t const pending = static_cast<std::uint32_t>(next_ - published_);
+    slot_header& first = lane_.header(lane_.before(next_index_, pending));
+    if constexpr (detail::defers<P>) {
+      access::store(lane_.control().producer.reserved, next_, core::release, "lane.reserve");
+    }
+    access::store(first.seq, sequence_of(published_), detail::publish_order<P>, "slot.publish");
+    access::store(lane_.control().producer.published, next_, core::release, "lane.publish");
+    probe_.record(core::probe_event::published, published_);
+    published_ = next_;
+    crew_.wake_for(number_, pending);
+  }
+
+  /// Takes the result of message `id`.
+  /// @error errc::unknown_id when no such message is in flight; errc::not_ready
+  [[nodiscard]] result<completion<reply>> take(message_id id) noexcept
+    requires(P::completions == completion_mode::records)
+  {
+    if (id - retired_ >= next_ - retired_) { return core::fail(errc::unknown_id); }
+    std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
+    if (ahead_ != 0 && taken_[index] != 0) { return core::fail(errc::unknown_id); }
+    completion<reply> out;
+    out.id = id;
+    if (answered(index, id)) {
+      read(index, out);
+    } else if (crew_.phase() == phase::stopped && !answered(index, id)) {
+      out.status = status::unprocessed;
+    } else {
+      return core::fail(errc::not_ready);
+    }
+    retire(id, index);
+    probe_.record(core::probe_event::taken, id);
+    return out;
+  }
+
+  /// Takes every result there is, oldest message first, and calls `use(completion)` for each;
+  /// `use` must not touch the lane. Returns how many.
+  template <class Use>
+  std::uint32_t take_all(Use use) noexcept
+    requires(P::completions == completion_mode::records)
+  {
+    // No more messages than this can be between claim and answer: behind so many unanswered ones
+    // nothing has been claimed.
+    std::uint32_t patience = P::claims == claim_mode::pinned ? 1u : at_once();
+    std::uint32_t count = 0;
+    for (message_id id = retired_; id != next_ && patience != 0; ++id) {
+      auto got = take(id);
+      if (got) {
+        ++count;
+        use(*got);
+      } else {
+        patience -= got.error().code == errc::not_ready ? 1u : 0u;
+      }
+    }
+    return count;
+  }
+
+  /// Whether the message is done, its result still untaken or not asked for.
+  [[nodiscard]] bool done(message_id id) noexcept {
+    if (id - retired_ >= next_ - retired_) { return true; }
+    if constexpr (detail::counts_credit<P>) {
+      reclaim();
+      return id - retired_ >= next_ - retired_;
+    } else {
+      return answered(lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id)), id);
+    }
+  }
+  [[nodiscard]] message_id oldest() const noexcept { return retired_; }
+
+  /// From now on nobody asks for the results of the messages in flight.
+  void abandon() noexcept {
+    publish();
+    abandoned_ = next_;
+  }
+
+ private:
+  lane_owner(lane_ref<P> lane, crew_ref<P> crew, std::uint32_t number,
+             memory::buffer<std::uint8_t> taken) noexcept
+      : lane_(lane),
+        crew_(crew),
+        number_(number),
+        next_(lane.control().first),
+        published_(next_),
+        retired_(next_),
+        abandoned_(next_),
+        taken_(std::move(taken)) {}
+
+  /// Messages that all workers together can hold unanswered.
+  [[nodiscard]] std::uint32_t at_once() const noexcept {
+    std::uint64_t const held = std::uint64_t{crew_.workers()} * crew_.control().hold;
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(lane_.capacity(), held));
+  }
+
+  /// True when nothing but the pending messages is in flight: then waiting for company only costs.
+  [[nodiscard]] bool idle(std::uint32_t pending) noexcept {
+    if (in_flight() == pending) { return true; }
+    if constexpr (P::completions == completion_mode::none) {
+      reclaim();
+      return in_flight() == pending;
+    } else {
+      return false;
+    }
+  }
+
+  [[nodiscard]] bool answered(std::uint32_t index, message_id id) const noexcept {
+    return access::load(lane_.record_at(index).seq, core::acquire, "record.take") ==
+           sequence_of(id);
+  }
+
+  void read(std::uint32_t index, completion<reply>& out) const noexcept {
+    record_header const& answer = lane_.record_at(index);
+    access::read(&answer.status, record::stride - offsetof(record_header, status), "record.read");
+    out.status = static_cast<status>(answer.status);
+    out.length = answer.length;
+    if constexpr (detail::is_inline_bytes<reply>) {
+      out.reply.length = answer.length;
+      std::memcpy(out.reply.data, lane_.reply(index), answer.length);
+    } else if constexpr (record::payload_bytes != 0) {
+      if (answer.length != 0) { std::memcpy(&out.reply, lane_.reply(index), sizeof(reply)); }
+    }
+  }
+
+  /// The slots of answered messages become free in order; the ones taken early wait for the rest.
+  void retire(message_id id, std::uint32_t index) noexcept {
+    if (id != retired_) {
+      taken_[index] = 1;
+      ++ahead_;
+      return;
+    }
+    ++retired_;
+    while (ahead_ != 0) {
+      index = lane_.after(index, 1);
+      if (taken_[index] == 0) { break; }
+      taken_[index] = 0;
+      --ahead_;
+      ++retired_;
+    }
+  }
+
+  /// Frees the slots whose results nobody will take.
+  void reclaim() noexcept {
+    if constexpr (detail::counts_credit<P>) {
+      retired_ = access::load(lane_.credit(), core::acquire, "lane.take_credit");
+    } else {
+      message_id const until = P::completions == completion_mode::none ? next_ : abandoned_;
+      while (until - retired_ <= next_ - retired_ && retired_ != until) {
+        std::uint32_t const index = lane_.before(next_index_, in_flight());
+        if (!answered(index, retired_)) { break; }
+        retire(retired_, index);
+      }
+    }
+  }
+
+  lane_ref<P> lane_;
+  crew_ref<P> crew_;
+  std::uint32_t number_;
+  std::uint32_t next_index_ = 0;
+  message_id next_;
+  message_id published_;  ///< messages before it are visible to workers
+  message_id retired_;    ///< messages before it have left their slots
+  message_id abandoned_;  ///< nobody asks for messages before it
+  std::uint32_t ahead_ = 0;
+  memory::buffer<std::uint8_t> taken_;  ///< [capacity], for results taken out of order
+  [[no_unique_address]] typename P::probe probe_;
+};
+
+}  // namespace millrace::inline v0::queue

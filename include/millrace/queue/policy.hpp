@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/access.hpp>
+#include <millrace/core/clock.hpp>
+#include <millrace/core/probe.hpp>
+#include <millrace/queue/backoff.hpp>
+#include <millrace/queue/group.hpp>
+#include <millrace/queue/message.hpp>
+#include <millrace/queue/parking.hpp>
+#include <millrace/queue/slot.hpp>
+
+#include <cstdint>
+#include <type_traits>
+
+namespace millrace::inline v0::queue {
+
+/// What the caller gets back. `records`: one completion for each message. `none`: nothing but the
+/// consumer's counters, and no record traffic where a lane has one worker.
+enum class completion_mode : std::uint8_t { records, none };
+
+/// Who takes a lane's messages. `shared`: any worker takes any message, and they may finish out of
+/// order. `pinned`: lane l belongs to worker l % workers, which does its messages one by one in
+/// order, and no worker executes a read-modify-write.
+enum class claim_mode : std::uint8_t { shared, pinned };
+
+/// How many threads do one message on a device. Host threads are groups of one.
+enum class width : std::uint8_t { thread, warp, block };
+
+/// A functor that does one message: `(view, reply)` for one thread, `(group, view, reply)` for all
+/// members of a group together. It returns the status of the message's completion.
+template <class F, class Message, class Reply>
+concept thread_processor =
+    std::is_nothrow_invocable_r_v<status, F&, message_view<Message>, reply_writer<Reply>&>;
+template <class F, class Message, class Reply>
+concept group_processor =
+    std::is_nothrow_invocable_r_v<status, F&, host_group, message_view<Message>,
+                                  reply_writer<Reply>&>;
+template <class F, class Message, class Reply>
+concept processor_for =
+    thread_processor<F, Message, Reply> || group_processor<F, Message, Reply>;
+
+/// One struct is the program: it generates the producer's handle, the host threads and the
+/// persistent kernel. Derive from `default_consumer`, override what differs, name the result.
+///
+/// Requires: `message` and `reply` are trivially copyable; `slot` lays out `message`; `processor`
+/// is trivially copyable and does (message, reply) without throwing; `backoff`, `probe`, `access`,
+/// `clock` and `parking` model their concepts; without completions `reply` is `no_reply`;
+/// `publish_batch` > 0.
+template <class P>
+concept consumer_policy = requires {
+  requires message_type<typename P::message>;
+  requires message_type<typename P::reply>;
+  requires slot_layout<typename P::slot>;
+  requires std::is_same_v<typename P::slot::message, typename P::message>;
+  requires std::is_trivially_copyable_v<typename P::processor>;
+  requires processor_for<typename P::processor, typename P::message, typename P::reply>;
+  requires backoff_policy<typename P::backoff>;
+  requires core::probe<typename P::probe>;
+  requires core::access_policy<typename P::access>;
+  requires parking_policy<typename P::parking>;
+  requires core::clock<typename P::clock>;
+  requires std::is_same_v<decltype(P::completions), completion_mode const>;
+  requires std::is_same_v<decltype(P::claims), claim_mode const>;
+  requires std::is_same_v<decltype(P::processing), queue::width const>;
+  requires P::completions == completion_mode::records || std::is_empty_v<typename P::reply>;
+  requires P::publish_batch > 0;
+  requires P::publish_age_ns >= 0;
+  requires P::threads_per_block > 0 && P::threads_per_block % 32 == 0;
+};
+
+/// The values that fit most: every message answered, any worker, sleep when idle.
+template <class Message, class Processor>
+struct default_consumer {
+  static_assert(std::is_trivially_copyable_v<Message>,
+                "millrace: a message is copied byte by byte between memories; make it trivially "
+                "copyable");
+
+  using message = Message;
+  using processor = Processor;
+  using reply = std::uint64_t;
+  using slot = default_slot<Message>;
+  using backoff = blocking_backoff<>;
+  using probe = core::null_probe;
+  using parking = futex_parking;
+  using clock = core::steady_clock;
+  /// Also the thread scope of lanes and records: who may be on the other side.
+  using access = core::direct_access<cuda::thread_scope_system>;
+
+  static constexpr completion_mode completions = completion_mode::records;
+  static constexpr claim_mode claims = claim_mode::shared;
+  static constexpr queue::width processing = queue::width::thread;
+  /// Messages that a submit may hold back before it publishes; 1 publishes each at once. A lane
+  /// whose messages are all answered publishes at once in any case.
+  static constexpr std::uint32_t publish_batch = 1;
+  /// How long a worker lets held-back messages of a silent producer lie.
+  static constexpr std::uint64_t publish_age_ns = 1'500;
+  /// Device only.
+  static constexpr int threads_per_block = 128;
+};
+
+namespace detail {
+
+/// Whether a lane's room comes from its worker's cursor (true) or from its records.
+template <consumer_policy P>
+inline constexpr bool counts_credit =
+    P::completions == completion_mode::none && P::claims == claim_mode::pinned;
+
+/// A policy that may sleep needs each publication ordered before the look at the sleepers.
+template <consumer_policy P>
+inline constexpr core::memory_order publish_order =
+    P::backoff::blocks ? core::seq_cst : core::release;
+
+template <consumer_policy P>
+inline constexpr bool defers = P::publish_batch > 1;
+
+}  // namespace detail
+
+}  // namespace millrace::inline v0::queue

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/queue/state.hpp>
+
+#include <cuda/std/span>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+namespace millrace::inline v0::queue {
+
+/// One producer's end of a consumer: submits messages to its own lane and takes their results.
+/// Nobody else ever sees those results. Moves, never copies; the end of a producer publishes what
+/// was committed, gives the lane back, and never waits.
+/// @thread one at a time   @cost no allocation, lock or system call while there is room
+template <consumer_policy P>
+class producer {
+ public:
+  using message = typename P::message;
+  using reply = typename P::reply;
+  using completion = queue::completion<reply>;
+
+  producer(producer&& other) noexcept
+      : shared_(std::move(other.shared_)),
+        entry_(std::exchange(other.entry_, nullptr)),
+        reserved_(std::exchange(other.reserved_, false)),
+        reserved_bytes_(other.reserved_bytes_) {}
+  producer& operator=(producer&& other) noexcept {
+    producer moved(std::move(other));
+    std::swap(shared_, moved.shared_);
+    std::swap(entry_, moved.entry_);
+    std::swap(reserved_, moved.reserved_);
+    std::swap(reserved_bytes_, moved.reserved_bytes_);
+    return *this;
+  }
+  ~producer() { close(); }
+
+  /// Submits one message; with `publish_batch` 1 it is visible to the workers on return.
+  /// @return its number, by which its result is known
+  /// @error  errc::full when no slot is free: take results, or wait; errc::closed;
+  ///         errc::busy while a reservation is open
+  [[nodiscard]] result<message_id> submit(message const& what, std::uint8_t kind = 0) noexcept
+    requires(!detail::is_inline_bytes<message>)
+  {
+    return submit_batch(1, [&](std::uint32_t, message& slot) noexcept { slot = what; }, kind);
+  }
+
+  /// Submits up to the slot's bytes.
+  /// @error as above, and errc::payload_too_large
+  [[nodiscard]] result<message_id> submit(cuda::std::span<std::byte const> what,
+                                          std::uint8_t kind = 0) noexcept
+    requires(detail::is_inline_bytes<message>)
+  {
+    auto room = reserve(what.size());
+    if (!room) { return cuda::std::unexpected(room.error()); }
+    if (!what.empty()) { std::memcpy(room->data(), what.data(), what.size()); }
+    return commit(kind);
+  }
+
+  /// Submits all of `what` or nothing, visible at once and together.
+  /// @return the number of the first; the others follow it
+  /// @error  as submit; errc::bad_argument for none, or more than the lane's capacity
+  [[nodiscard]] result<message_id> submit_batch(cuda::std::span<message const> what,
+                                                std::uint8_t kind = 0) noexcept
+    requires(!detail::is_inline_bytes<message>)
+  {
+    if (what.size() > lane_capacity()) { return core::fail(errc::bad_argument, 1); }
+    auto const fill = [&](std::uint32_t i, message& slot) noexcept { slot = what[i]; };
+    auto const first = submit_batch(static_cast<std::uint32_t>(what.size()), fill, kind);
+    if (first) { owner().publish(); }
+    return first;
+  }
+
+  /// Submits `count` messages or nothing, each built in its slot by `fill(i, message&)`: no copy.
+  /// One message is held back for company as `submit` does; several are visible together.
+  template <class Fill>
+    requires std::is_nothrow_invocable_v<Fill&, std::uint32_t, message&>
+  [[nodiscard]] result<message_id> submit_batch(std::uint32_t count, Fill fill,
+                                                std::uint8_t kind = 0) noexcept
+    requires(!detail::is_inline_bytes<message>)
+  {
+    if (auto const ok = admit(count); !ok) { return cuda::std::unexpected(ok.error()); }
+    lane_owner<P>& lane = owner();
+    message_id const first = lane.next();
+    for (std::uint32_t i = 0; i < count; ++i) {
+      fill(i, *reinterpret_cast<message*>(lane.payload()));
+      lane.commit(P::slot::payload_bytes, kind);
+    }
+    count == 1 ? lane.offer() : lane.publish();
+    return first;
+  }
+
+  /// The next slot's message, to be written in place and then committed.
+  /// @error errc::full; errc::closed; errc::busy while another reservation is open
+  [[nodiscard]] result<message*> reserve() noexcept
+    requires(!detail::is_inline_bytes<message>)
+  {
+    if (auto const ok = admit(1); !ok) { return cuda::std::unexpected(ok.error()); }
+    reserved_ = true;
+    reserved_bytes_ = P::slot::payload_bytes;
+    return reinterpret_cast<message*>(owner().payload());
+  }
+
+  /// The next slot's first `bytes` bytes, to be written in place and then committed.
+  /// @error as above, and errc::payload_too_large
+  [[nodiscard]] result<cuda::std::span<std::byte>> reserve(std::size_t bytes) noexcept
+    requires(detail::is_inline_bytes<message>)
+  {
+    if (bytes > P::slot::payload_bytes) { return core::fail(errc::payload_too_large, 1); }
+    if (auto const ok = admit(1); !ok) { return cuda::std::unexpected(ok.error()); }
+    reserved_ = true;
+    reserved_bytes_ = bytes;
+    return cuda::std::span<std::byte>(owner().payload(), bytes);
+  }
+
+  /// Submits the reserved message.
+  /// @error errc::bad_argument when nothing is reserved; errc::closed
+  [[nodiscard]] result<message_id> commit(std::uint8_t kind = 0) noexcept {
+    if (!reserved_) { return core::fail(errc::bad_argument); }
+    reserved_ = false;
+    if (entry_ == nullptr) { return core::fail(errc::closed); }
+    message_id const id = owner().commit(reserved_bytes_, kind);
+    owner().offer();
+    return id;
+  }
+  /// Gives the reservation up; the slot stays free.
+  void cancel() noexcept { reserved_ = false; }
+
+  /// The result of message `id`, if it is there. Taking a result frees its slot.
+  /// @error errc::not_ready; errc::unknown_id when it was taken already or never submitted here
+  [[nodiscard]] result<completion> try_result(message_id id) noexcept
+    requires(P::completions == completion_mode::records)
+  {
+    if (entry_ == nullptr) { return core::fail(errc::closed); }
+    return owner().take(id);
+  }
+
+  /// Takes every result that is there, oldest message first, giving each to `use(completion)`,
+  /// which must not call this producer.
+  /// @return how many
+  template <class Use>
+    requires std::is_nothrow_invocable_v<Use&, completion const&>
+  std::uint32_t poll(Use use) noexcept
+    requires(P::completions == completion_mode::records)
+  {
+    return entry_ == nullptr ? 0 : owner().take_all(use);
+  }
+
+  /// Publishes what is held back, then waits for the result of message `id`.
+  /// @error errc::deadline_passed, and the result may still come; errc::unknown_id;
+  ///        errc::device_lost
+  [[nodiscard]] result<completion> wait(message_id id, recover::deadline until) noexcept
+    requires(P::completions == completion_mode::records)
+  {
+    flush();
+    result<completion> got = try_result(id);
+    auto const over = [&]() noexcept {
+      if (!got && got.error().code == errc::not_ready) { got = try_result(id); }
+      return got || got.error().code != errc::not_ready;
+    };
+    if (auto const ended = detail::wait_until(*shared_, until, over); !ended) {
+      return cuda::std::unexpected(ended.error());
+    }
+    return got;
+  }
+
+  /// Makes everything submitted visible to the workers now.
+  void flush() noexcept {
+    if (entry_ != nullptr) { owner().publish(); }
+  }
+
+  /// Waits until every message submitted so far is done; results stay to be taken.
+  /// @error errc::deadline_passed; errc::closed when workers left before they did them all;
+  ///        errc::device_lost
+  [[nodiscard]] result<void> drain(recover::deadline until) noexcept {
+    if (entry_ == nullptr) { return core::fail(errc::closed); }
+    flush();
+    message_id id = owner().oldest();
+    message_id const end = owner().next();
+    bool left_undone = false;
+    auto const all_done = [&]() noexcept {
+      bool const over = shared_->crew.phase() == phase::stopped;
+      while (id != end && owner().done(id)) { ++id; }
+      left_undone = over && id != end;
+      return id == end || over;
+    };
+    auto const ended = detail::wait_until(*shared_, until, all_done);
+    return ended && left_undone ? core::fail(errc::closed) : ended;
+  }
+
+  /// Publishes what was committed and gives the lane back. Results not taken are dropped.
+  void close() noexcept {
+    if (entry_ == nullptr) { return; }
+    owner().abandon();
+    {
+      std::scoped_lock const lock(shared_->opening);
+      entry_->open = false;
+    }
+    entry_ = nullptr;
+    shared_.reset();
+  }
+
+  /// Messages that can be submitted before a result must be taken.
+  [[nodiscard]] std::uint32_t room() noexcept { return entry_ == nullptr ? 0 : owner().room(); }
+  [[nodiscard]] std::uint32_t in_flight() const noexcept {
+    return entry_ == nullptr ? 0 : entry_->owner.in_flight();
+  }
+
+ private:
+  template <consumer_policy>
+  friend class consumer;
+
+  producer(std::shared_ptr<detail::state<P>> shared,
+           typename detail::state<P>::lane_entry& entry) noexcept
+      : shared_(std::move(shared)), entry_(&entry) {}
+
+  [[nodiscard]] lane_owner<P>& owner() noexcept { return entry_->owner; }
+  [[nodiscard]] std::uint32_t lane_capacity() const noexcept {
+    return entry_ == nullptr ? 0 : shared_->built.capacity;
+  }
+
+  [[nodiscard]] result<void> admit(std::uint32_t count) noexcept {
+    if (entry_ == nullptr) { return core::fail(errc::closed); }
+    if (reserved_) { return core::fail(errc::busy); }
+    return owner().admit(count);
+  }
+
+  std::shared_ptr<detail::state<P>> shared_;
+  typename detail::state<P>::lane_entry* entry_;
+  bool reserved_ = false;
+  std::size_t reserved_bytes_ = 0;
+};
+
+}  // namespace millrace::inline v0::queue

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/backend.hpp>
+#include <millrace/recover/deadline.hpp>
+#include <millrace/queue/owner.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace millrace::inline v0::queue {
+
+/// `time` from now on the steady clock; negative times have passed already.
+[[nodiscard]] inline recover::deadline within(std::chrono::nanoseconds time) noexcept {
+  auto const ns = time.count();
+  return recover::deadline::after(core::steady_clock{},
+                                  ns > 0 ? static_cast<std::uint64_t>(ns) : 0);
+}
+
+/// How a consumer is built.
+struct options {
+  std::uint32_t lanes = 1;       ///< producers that can be open at once
+  std::uint32_t capacity = 1024;  ///< messages in flight in one lane; any number
+  std::uint32_t workers = 1;     ///< host threads, or groups of device threads
+  message_id first_message = 0;  ///< the number of each lane's first message
+  /// The processor that host worker 0 runs on, worker i on the i-th after it; -1 lets them roam.
+  std::int32_t first_cpu = -1;
+  /// How long `launch` waits for the workers to come alive, and a destructor for them to leave.
+  std::chrono::nanoseconds patience = std::chrono::seconds(5);
+};
+
+/// A consumer's counters; each only grows. `processed` counts failed ones too.
+struct statistics {
+  std::uint64_t accepted = 0;   ///< messages published by producers
+  std::uint64_t processed = 0;  ///< messages that a functor has returned from
+  std::uint64_t failed = 0;     ///< messages whose status was not ok
+  std::uint32_t workers = 0;    ///< workers that came alive
+  std::uint32_t exited = 0;     ///< workers that left
+};
+
+namespace detail {
+
+/// What the consumer's handle, its producers and its workers hold together; it lives until the last
+/// of them lets go. A backend derives from it and owns the memory.
+template <consumer_policy P>
+class state {
+ public:
+  state() = default;
+  state(state const&) = delete;
+  state& operator=(state const&) = delete;
+  virtual ~state() = default;
+
+  /// @error errc::device_lost or errc::native_failure once the workers cannot go on
+  [[nodiscard]] virtual result<void> health() noexcept { return {}; }
+  /// Lets go of workers that have left, and of those that will not.
+  virtual void release_workers(bool all_left) noexcept = 0;
+
+  [[nodiscard]] bool all_left() const noexcept {
+    return P::access::load(crew.control().crew.exited, core::acquire, "crew.exited") ==
+           P::access::load(crew.control().crew.alive, core::acquire, "crew.alive");
+  }
+
+  struct lane_entry {
+    lane_owner<P> owner;
+    bool open = false;
+  };
+
+  core::backend where = core::backend::host();
+  std::string why;
+  options built;
+  crew_ref<P> crew;
+  std::vector<lane_ref<P>> lanes;
+  std::vector<lane_entry> entries;
+  std::mutex opening;  ///< guards lane_entry::open, never the message path
+};
+
+/// Waits between looks: polls, then yields, then sleeps ever longer up to 50 us.
+class patience {
+ public:
+  void pause() noexcept {
+    if (turns_ < 2'000) {
+      core::relax();
+    } else if (turns_ < 4'000) {
+      core::yield_thread();
+    } else {
+      timespec const nap{0, turns_ < 4'100 ? 5'000 : 50'000};
+      ::nanosleep(&nap, nullptr);
+    }
+    ++turns_;
+  }
+  /// True now and then: when a dearer look is worth its cost.
+  [[nodiscard]] bool look_up() const noexcept { return (turns_ & 63u) == 0; }
+
+ private:
+  std::uint64_t turns_ = 0;
+};
+
+/// Looks until `ready()` holds, the deadline passes, or the workers cannot go on.
+template <consumer_policy P, class Ready>
+[[nodiscard]] result<void> wait_until(state<P>& shared, recover::deadline until,
+                                      Ready ready) noexcept {
+  patience wait;
+  while (!ready()) {
+    if (wait.look_up()) {
+      if (until.expired(core::steady_clock{})) {
+        return ready() ? result<void>{} : core::fail(errc::deadline_passed);
+      }
+      if (auto const well = shared.health(); !well) { return well; }
+    }
+    wait.pause();
+  }
+  return {};
+}
+
+}  // namespace detail
+
+}  // namespace millrace::inline v0::queue
