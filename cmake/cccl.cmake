@@ -43,7 +43,7 @@ if(NOT TARGET CCCL::CCCL AND MILLRACE_CCCL MATCHES "^(AUTO|WHEEL)$")
   millrace_cccl_wheel(millrace_cccl_packages)
   if(millrace_cccl_packages)
     unset(CCCL_DIR CACHE)
-    find_package(CCCL ${millrace_cccl_minimum} CONFIG REQUIRED COMPONENTS libcudacxx
+    find_package(CCCL ${millrace_cccl_minimum} CONFIG QUIET REQUIRED COMPONENTS libcudacxx
                  PATHS "${millrace_cccl_packages}/cccl" NO_DEFAULT_PATH)
   endif()
 endif()
@@ -55,7 +55,7 @@ if(NOT TARGET CCCL::CCCL AND MILLRACE_CCCL STREQUAL "FETCH")
     SOURCE_SUBDIR nothing_to_build)
   FetchContent_MakeAvailable(cccl)
   unset(CCCL_DIR CACHE)
-  find_package(CCCL ${millrace_cccl_minimum} CONFIG REQUIRED COMPONENTS libcudacxx
+  find_package(CCCL ${millrace_cccl_minimum} CONFIG QUIET REQUIRED COMPONENTS libcudacxx
                PATHS "${cccl_SOURCE_DIR}/lib/cmake/cccl" NO_DEFAULT_PATH)
 endif()
 if(NOT TARGET CCCL::CCCL)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DREADME= -DPLACE= -P extract_readme.cmake: writes the first block of C++ of the README to
+# main.cpp, the first block of CMake to CMakeLists.txt, and the line that the program prints, which
+# its first comment names as `// prints: `, to expected.txt.
+cmake_minimum_required(VERSION 3.25)
+file(READ "${README}" text)
+
+# Sets `out` to the first block of `language`.
+function(block language out)
+  string(FIND "${text}" "```${language}\n" begin)
+  if(begin EQUAL -1)
+    message(FATAL_ERROR "README.md has no block of ${language}")
+  endif()
+  string(SUBSTRING "${text}" ${begin} -1 rest)
+  string(FIND "${rest}" "\n" first)
+  math(EXPR first "${first} + 1")
+  string(SUBSTRING "${rest}" ${first} -1 rest)
+  string(FIND "${rest}" "\n```" end)
+  string(SUBSTRING "${rest}" 0 ${end} rest)
+  set(${out} "${rest}\n" PARENT_SCOPE)
+endfunction()
+
+block(cpp program)
+block(cmake project)
+if(NOT program MATCHES "// prints: ([^\n]+)")
+  message(FATAL_ERROR "the program of README.md has no line `// prints: `")
+endif()
+file(WRITE "${PLACE}/expected.txt" "${CMAKE_MATCH_1}\n")
+file(WRITE "${PLACE}/main.cpp" "${program}")
+file(WRITE "${PLACE}/CMakeLists.txt" "cmake_minimum_required(VERSION 3.25)\n"
+     "project(app LANGUAGES CXX)\n${project}")
