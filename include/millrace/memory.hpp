@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// All of `memory` that compiles without nvcc. For users; the library includes what it needs.
+
+#include <millrace/memory/buffer.hpp>
+#include <millrace/memory/counting_resource.hpp>
+#include <millrace/memory/resource.hpp>
+#include <millrace/memory/slab.hpp>
