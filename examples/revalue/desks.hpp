@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "book.hpp"
+#include "desk.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace revalue {
+
+/// Where a contract of the book lies: its desk, and its place there.
+struct place {
+  std::uint16_t desk = 0;
+  std::uint32_t option = 0;
+};
+
+/// The memory of all desks of a book, on the host. Refs to it dangle when it is gone.
+class desks {
+ public:
+  /// Lays the book out in blocks. @cost O(contracts) logarithms and exponentials
+  explicit desks(book const& from) : places_(from.contracts.size()) {
+    std::vector<std::uint32_t> counts(from.desks.size());
+    for (std::size_t i = 0; i < from.contracts.size(); ++i) {
+      std::uint16_t const desk = from.contracts[i].desk;
+      places_[i] = {desk, counts[desk]++};
+    }
+    std::vector<std::size_t> first_block(counts.size());
+    std::vector<std::size_t> first_node(counts.size());
+    std::size_t blocks = 0;
+    std::size_t nodes = 0;
+    for (std::size_t d = 0; d < counts.size(); ++d) {
+      first_block[d] = blocks;
+      first_node[d] = nodes;
+      blocks += blocks_of(counts[d]);
+      nodes += risk_tree::size(blocks_of(counts[d]));
+    }
+    options_.resize(blocks);
+    values_.resize(blocks);
+    nodes_.resize(nodes);
+    states_.resize(counts.size());
+    for (option_block& block : options_) { clear(block, from); }
+    for (std::size_t d = 0; d < counts.size(); ++d) {
+      states_[d].now.rate = from.rate;
+      states_[d].now.dividend = from.dividend;
+      std::uint32_t const mine = blocks_of(counts[d]);
+      refs_.push_back({options_.data() + first_block[d], values_.data() + first_block[d],
+                       risk_tree{nodes_.data() + first_node[d], mine}, states_.data() + d, mine,
+                       counts[d]});
+    }
+    for (std::size_t i = 0; i < from.contracts.size(); ++i) { enter(from, i); }
+  }
+  desks(desks const&) = delete;
+  desks& operator=(desks const&) = delete;
+
+  [[nodiscard]] std::span<desk_ref const> refs() const noexcept { return refs_; }
+  /// [contracts]
+  [[nodiscard]] std::span<place const> places() const noexcept { return places_; }
+
+  [[nodiscard]] std::span<option_block> options() noexcept { return options_; }
+  [[nodiscard]] std::span<value_block> values() noexcept { return values_; }
+  [[nodiscard]] std::span<risk> nodes() noexcept { return nodes_; }
+  [[nodiscard]] std::span<desk_state> states() noexcept { return states_; }
+
+ private:
+  /// A desk without options has one block that weighs nothing.
+  [[nodiscard]] static std::uint32_t blocks_of(std::uint32_t count) noexcept {
+    return count == 0 ? 1 : (count + block_width - 1) / block_width;
+  }
+
+  /// Lanes without an option hold one of a year at strike 1 that weighs nothing.
+  static void clear(option_block& block, book const& from) noexcept {
+    for (int lane = 0; lane < block_width; ++lane) {
+      terms(block, lane, true, 1, 1, from);
+      set_volatility(block, lane, 0.2, from.rate, from.dividend);
+    }
+  }
+
+  static void terms(option_block& block, int lane, bool call, double strike, double years,
+                    book const& from) noexcept {
+    block.sign[lane] = call ? 1 : -1;
+    block.log_strike[lane] = logarithm(strike);
+    block.strike_value[lane] = strike * exponential(-from.rate * years);
+    block.dividend_discount[lane] = exponential(-from.dividend * years);
+    block.years[lane] = years;
+    block.root_years[lane] = std::sqrt(years);
+    block.quantity[lane] = 0;
+    block.weight[lane] = 0;
+  }
+
+  void enter(book const& from, std::size_t i) noexcept {
+    contract const& c = from.contracts[i];
+    option_block& block = refs_[c.desk].options[places_[i].option / block_width];
+    int const lane = static_cast<int>(places_[i].option % block_width);
+    terms(block, lane, c.call, c.strike, c.years, from);
+    bool const known = c.volatility > 0;
+    block.quantity[lane] = known ? c.quantity : 0;
+    set_volatility(block, lane, known ? c.volatility : 0.2, from.rate, from.dividend);
+    block.quantity[lane] = c.quantity;
+    if (!known) { block.volatility[lane] = 0; }
+  }
+
+  std::vector<option_block> options_;
+  std::vector<value_block> values_;
+  std::vector<risk> nodes_;
+  std::vector<desk_state> states_;
+  std::vector<desk_ref> refs_;
+  std::vector<place> places_;
+};
+
+}  // namespace revalue

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "pricing.hpp"
+#include <millrace/core/config.hpp>
+
+#include <cstdint>
+
+namespace revalue {
+
+/// Quantity-weighted sums over some options: one cache line.
+struct alignas(64) risk {
+  double value = 0;
+  double delta = 0;
+  double gamma = 0;
+  double vega = 0;
+  double theta = 0;
+  double rho = 0;
+  double unused[2] = {};
+
+  [[nodiscard]] friend MILLRACE_HD bool operator==(risk const& a, risk const& b) noexcept {
+    return a.value == b.value && a.delta == b.delta && a.gamma == b.gamma && a.vega == b.vega &&
+           a.theta == b.theta && a.rho == b.rho;
+  }
+};
+
+[[gnu::always_inline]] [[nodiscard]] MILLRACE_HD inline risk operator+(risk const& a,
+                                                                       risk const& b) noexcept {
+  return {a.value + b.value,
+          a.delta + b.delta,
+          a.gamma + b.gamma,
+          a.vega + b.vega,
+          a.theta + b.theta,
+          a.rho + b.rho,
+          {}};
+}
+
+/// The weighted sum over a block's lanes, folded in halves: lane i meets i + 4, then i + 2, i + 1.
+[[gnu::always_inline]] [[nodiscard]] MILLRACE_HD inline double weighted_fold(
+    double const* weight, double const* measure) noexcept {
+  double half[4];
+  for (int i = 0; i < 4; ++i) {
+    half[i] = fused(weight[i + 4], measure[i + 4], weight[i] * measure[i]);
+  }
+  return (half[0] + half[2]) + (half[1] + half[3]);
+}
+
+/// What a block contributes to its desk.
+[[gnu::always_inline]] [[nodiscard]] MILLRACE_HD inline risk risk_of(
+    option_block const& options, value_block const& values) noexcept {
+  double const* const weight = options.weight;
+  return {weighted_fold(weight, values.value),
+          weighted_fold(weight, values.delta),
+          weighted_fold(weight, values.gamma),
+          weighted_fold(weight, values.vega),
+          weighted_fold(weight, values.theta),
+          weighted_fold(weight, values.rho),
+          {}};
+}
+
+/// Sums of a desk's blocks as a tree whose shape depends on their number alone, so that the root
+/// is the same to the last bit whoever adds, in whichever order updates came. Each level folds the
+/// one below in halves: node i is the sum of nodes i and i + half. Levels follow each other in
+/// `nodes`, leaves first.
+struct risk_tree {
+  risk* nodes = nullptr;
+  std::uint32_t leaves = 0;
+
+  /// Nodes that `leaves` leaves need. @param leaves  positive
+  [[nodiscard]] MILLRACE_HD static constexpr std::uint32_t size(std::uint32_t leaves) noexcept {
+    std::uint32_t total = leaves;
+    while (leaves > 1) {
+      leaves = leaves / 2 + leaves % 2;
+      total += leaves;
+    }
+    return total;
+  }
+
+  [[nodiscard]] MILLRACE_HD risk const& root() const noexcept { return nodes[size(leaves) - 1]; }
+
+  /// Adds everything up again after all leaves changed. @cost O(leaves)
+  /// @thread every member of `group` together
+  template <class Group>
+  [[gnu::always_inline]] MILLRACE_HD void rebuild(Group const& group) const noexcept {
+    risk* below = nodes;
+    for (std::uint32_t count = leaves; count > 1;) {
+      std::uint32_t const half = count / 2 + count % 2;
+      risk* const above = below + count;
+      for (std::uint32_t i = group.rank(); i < half; i += group.size()) {
+        above[i] = i + half < count ? below[i] + below[i + half] : below[i];
+      }
+      group.sync();
+      below = above;
+      count = half;
+    }
+  }
+
+  /// Adds up the path from one changed leaf to the root. @cost O(log leaves) @thread one
+  [[gnu::always_inline]] MILLRACE_HD void refresh(std::uint32_t leaf) const noexcept {
+    risk* below = nodes;
+    for (std::uint32_t count = leaves; count > 1;) {
+      std::uint32_t const half = count / 2 + count % 2;
+      leaf = leaf < half ? leaf : leaf - half;
+      risk* const above = below + count;
+      above[leaf] = leaf + half < count ? below[leaf] + below[leaf + half] : below[leaf];
+      below = above;
+      count = half;
+    }
+  }
+};
+
+}  // namespace revalue
