@@ -12,7 +12,7 @@ endif()
 millrace_require_compiler("the benches")
 millrace_require(PURPOSE "the peers that the benches are measured against" PACKAGES
   libatomic-queue-dev=atomic_queue/atomic_queue.h
-  libconcurrentqueue-dev=concurrentqueue/moodycamel/concurrentqueue.h
+  libconcurrentqueue-dev=concurrentqueue/concurrentqueue.h
   libboost-dev=boost/lockfree/spsc_queue.hpp libtbb-dev=tbb/concurrent_queue.h
   libquantlib0-dev=ql/version.hpp)
 

@@ -16,7 +16,7 @@ millrace_require(PURPOSE "the format check" OPTIONAL PACKAGES clang-format-19=cl
 millrace_require(PURPOSE "the interop tests" OPTIONAL PACKAGES libquantlib0-dev=ql/version.hpp)
 millrace_require(PURPOSE "the benches' peers, which are compiled" OPTIONAL PACKAGES
   libatomic-queue-dev=atomic_queue/atomic_queue.h
-  libconcurrentqueue-dev=concurrentqueue/moodycamel/concurrentqueue.h
+  libconcurrentqueue-dev=concurrentqueue/concurrentqueue.h
   libboost-dev=boost/lockfree/spsc_queue.hpp libtbb-dev=tbb/concurrent_queue.h)
 millrace_seconds(seconds)
 set(report "setup: ${seconds} s")
