@@ -191,7 +191,8 @@ void explain_absence(Source& source, management_library const* management, devic
   }
   char const* const visible = source.variable("CUDA_VISIBLE_DEVICES");
   report.reason = describe(report.fault);
-  if (report.fault == device_fault::no_device && visible != nullptr) {
+  bool const maybe_hidden = visible != nullptr && (management == nullptr || seen > 0);
+  if (report.fault == device_fault::no_device && maybe_hidden) {
     report.fault = device_fault::hidden;
     report.reason = std::string(describe(report.fault)) + " (it is \"" + visible + "\")";
   }
@@ -217,8 +218,15 @@ template <driver_source Source>
   if (char const* const missing = driver.load(source, library)) {
     return blame(device_fault::broken_driver_library, std::string(": it lacks ") + missing);
   }
-  int version = 0;
-  if (driver.version(&version) == cuda_driver::success) { report.driver_version = version; }
+  auto const refused = [&](char const* call, int status) {
+    return blame(device_fault::init_failed, std::string(": ") + call + " gave " +
+                                                std::to_string(status) + " (" +
+                                                describe_driver_status(status) + ")");
+  };
+  if (int const status = driver.version(&report.driver_version)) {
+    report.driver_version = 0;
+    return refused("cuDriverGetVersion", status);
+  }
   if (report.driver_version < required_driver_version) {
     return blame(device_fault::driver_too_old,
                  ": it speaks CUDA " + detail::driver_version_text(report.driver_version) +
@@ -227,8 +235,7 @@ template <driver_source Source>
   }
   int const started = driver.init(0);
   if (started != cuda_driver::success && started != cuda_driver::no_device) {
-    return blame(device_fault::init_failed, ": cuInit gave " + std::to_string(started) + " (" +
-                                                describe_driver_status(started) + ")");
+    return refused("cuInit", started);
   }
 
   management_library functions;
