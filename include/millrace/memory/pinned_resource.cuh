@@ -22,7 +22,7 @@ class pinned_resource {
   static constexpr bool device_accessible = true;
   static constexpr std::size_t max_alignment = 4096;  // whole pages
 
-  explicit constexpr pinned_resource(int ordinal = 0) noexcept : ordinal_{ordinal} {}
+  explicit constexpr pinned_resource(int ordinal) noexcept : ordinal_{ordinal} {}
 
   [[nodiscard]] constexpr int ordinal() const noexcept { return ordinal_; }
 

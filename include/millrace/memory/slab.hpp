@@ -40,7 +40,9 @@ inline constexpr std::size_t slab_alignment = core::destructive_bytes;
 /// gives back; lock-free; nothing in a block is touched. A bit of the bitmap is a block's owner:
 /// claims and returns are compare-exchanges of its word, so that a block which went and came back
 /// is claimed as rightly as one that stayed (no ABA), and a second free finds its bit clear.
-/// Trivially copyable; goes into kernels.
+/// Trivially copyable; goes into kernels. Host threads and kernels may use one slab at the same
+/// time only where the device's atomics on that memory are native
+/// (cudaDevAttrHostNativeAtomicSupported).
 template <core::access_policy Access>
 class slab_ref {
  public:

@@ -384,3 +384,19 @@ TEST_CASE("device_fault: every value has words of its own") {
   }
   CHECK(std::string_view(core::describe(static_cast<device_fault>(14))) == "unknown fault");
 }
+
+TEST_CASE("devices: asking creates no context") {
+  core::system_driver_source source;
+  core::cuda_driver real;
+  void* const library = source.open(core::cuda_driver::library);
+  if (library == nullptr || real.load(source, library) != nullptr) { return; }
+  auto const report = core::devices();
+  for (auto const& info : report.devices) {
+    core::cuda_driver::device device = 0;
+    unsigned flags = 0;
+    int active = 1;
+    REQUIRE(real.get(&device, info.ordinal) == core::cuda_driver::success);
+    REQUIRE(real.context_state(device, &flags, &active) == core::cuda_driver::success);
+    CHECK(active == 0);
+  }
+}
