@@ -10,6 +10,7 @@
 #include <millrace/core/clock.hpp>
 #include <millrace/core/config.hpp>
 #include <millrace/core/cuda_status.hpp>
+#include <millrace/core/device_fault.hpp>
 #include <millrace/core/devices.hpp>
 #include <millrace/core/driver.hpp>
 #include <millrace/core/dtype.hpp>
