@@ -2,11 +2,13 @@
 # For the tests, benches and examples of this tree; nothing here reaches a consumer.
 
 # Warnings and sanitizers live on this target, never on an interface target that is installed.
+# -Wmaybe-uninitialized: g++ 12 sees copies of an empty cuda::std::expected<void, E> as reads.
 add_library(millrace_dev INTERFACE)
 target_compile_options(millrace_dev INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+  -Wno-maybe-uninitialized>
   $<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-Werror=cross-execution-space-call
-  -Xcompiler=-Wall,-Wextra,-Werror>)
+  -Xcompiler=-Wall,-Wextra,-Werror,-Wno-maybe-uninitialized>)
 if(MILLRACE_SANITIZE)
   target_compile_options(millrace_dev INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${MILLRACE_SANITIZE} -fno-omit-frame-pointer -g1>)
