@@ -12,6 +12,7 @@ namespace linkage {
 struct answer {
   std::uint64_t sum = 0;                          ///< of the squares of 1 to 100
   millrace::errc on_device = millrace::errc::ok;  ///< what launching on device 0 came to
+  bool with_launcher = false;                     ///< whether nvcc's launcher is in this part
 };
 
 struct square {
@@ -31,10 +32,11 @@ namespace {
 [[nodiscard]] answer work() {
   namespace queue = millrace::queue;
   answer out;
-  auto const on_device = queue::launch<shared_policy>(millrace::core::backend::cuda(0), {}, {});
+  out.with_launcher = queue::compiles_device_code;
+  auto const on_device = queue::launch<shared_policy>(millrace::core::backend::cuda(0), {});
   if (!on_device) { out.on_device = on_device.error().code; }
   auto consumer = millrace::core::value_or_throw(
-      queue::launch<shared_policy>(millrace::core::backend::automatic(), {}, {}));
+      queue::launch<shared_policy>(millrace::core::backend::automatic(), {}));
   auto lane = millrace::core::value_or_throw(consumer.open_lane());
   auto const until = queue::within(std::chrono::seconds(20));
   for (std::uint64_t i = 1; i <= 100; ++i) {
