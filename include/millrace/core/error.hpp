@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/core/config.hpp>
+#include <millrace/core/device_fault.hpp>
 
 #include <cuda/std/expected>
 
@@ -115,6 +116,8 @@ using result = cuda::std::expected<T, error>;
   std::string text = describe(e.code);
   if (e.origin == origin::posix) {
     text += std::string(" (POSIX: ") + std::strerror(e.native) + ")";
+  } else if (e.code == errc::no_device && e.origin == origin::millrace && e.native != 0) {
+    text += std::string(": ") + describe(static_cast<device_fault>(e.native));
   } else if (e.native != 0) {
     text += std::string(" (") + describe(e.origin) + " " + std::to_string(e.native) + ")";
   }

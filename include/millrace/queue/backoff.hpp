@@ -22,19 +22,28 @@ concept backoff_policy = requires(B b, std::uint32_t taken) {
 
 namespace detail {
 
-/// After a run of several messages more are on their way: looking away for a moment leaves the
-/// producer the cache line it writes, and the next look finds a run instead of one message.
+/// When messages keep coming faster than a cache line crosses, polling takes the line away from the
+/// producer that is writing it, once for every message. Looking away for a moment instead lets a
+/// run of messages gather. A caller who waits for each answer never looks like that.
 class lull {
  public:
-  MILLRACE_HD void reset(std::uint32_t taken) noexcept { streaming_ = taken > 1; }
+  MILLRACE_HD void reset(std::uint32_t taken) noexcept {
+    bool const quick = taken > 1 || polls_ <= 1;
+    streak_ = quick ? streak_ + (streak_ < settled ? 1u : 0u) : 0u;
+    polls_ = 0;
+  }
   MILLRACE_HD void pause() noexcept {
-    int const turns = streaming_ ? 8 : 1;
-    streaming_ = false;
-    for (int i = 0; i < turns; ++i) { core::relax(); }
+    std::uint32_t const turns = polls_ == 0 && streak_ == settled ? look_away : 1u;
+    polls_ += turns;
+    for (std::uint32_t i = 0; i < turns; ++i) { core::relax(); }
   }
 
  private:
-  bool streaming_ = false;
+  static constexpr std::uint32_t settled = 4;     ///< quick arrivals in a row that make a stream
+  static constexpr std::uint32_t look_away = 12;  ///< pauses: some 200 ns
+
+  std::uint32_t polls_ = 0;
+  std::uint32_t streak_ = 0;
 };
 
 }  // namespace detail

@@ -17,7 +17,7 @@ namespace millrace::inline v0::queue {
 template <consumer_policy P>
 class consumer {
  public:
-  consumer(consumer&&) noexcept = default;
+  consumer(consumer&& other) noexcept : shared_(std::move(other.shared_)) {}
   consumer& operator=(consumer&& other) noexcept {
     consumer moved(std::move(other));
     std::swap(shared_, moved.shared_);
@@ -69,8 +69,7 @@ class consumer {
   /// @error errc::deadline_passed when a worker did not come back; errc::device_lost
   [[nodiscard]] result<std::uint64_t> stop(recover::deadline until) noexcept {
     go(phase::stopping);
-    auto const ended =
-        detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
+    auto const ended = detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
     std::scoped_lock const lock(shared_->opening);
     shared_->release_workers(ended.has_value());
     if (!ended) { return cuda::std::unexpected(ended.error()); }
@@ -90,9 +89,9 @@ class consumer {
       out.failed += access::load(worker.failed, core::relaxed, "worker.failed");
     }
     for (auto const& lane : shared_->lanes) {
-      out.accepted += access::load(lane.control().producer.published, core::acquire,
-                                   "lane.published") -
-                      lane.control().first;
+      out.accepted +=
+          access::load(lane.control().producer.published, core::acquire, "lane.published") -
+          lane.control().first;
     }
     out.workers = access::load(crew.control().crew.alive, core::relaxed, "crew.alive");
     out.exited = access::load(crew.control().crew.exited, core::relaxed, "crew.exited");
@@ -104,6 +103,8 @@ class consumer {
   /// Why there, in words.
   [[nodiscard]] std::string const& why() const noexcept { return shared_->why; }
 
+  /// @internal Who chose this place, and why.
+  void explain(std::string why) noexcept { shared_->why = std::move(why); }
   /// @internal What a launcher made.
   explicit consumer(std::shared_ptr<detail::state<P>> shared) noexcept
       : shared_(std::move(shared)) {}

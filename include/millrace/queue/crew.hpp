@@ -47,7 +47,10 @@ class crew_ref {
 
   crew_ref() noexcept = default;
   MILLRACE_HD crew_ref(crew_control& control, worker_control* workers) noexcept
-      : control_(&control), workers_(workers), count_(control.workers) {}
+      : crew_ref(control, workers, control.workers) {}
+  /// For control blocks that this side cannot read.
+  MILLRACE_HD crew_ref(crew_control& control, worker_control* workers, std::uint32_t count) noexcept
+      : control_(&control), workers_(workers), count_(count) {}
 
   [[nodiscard]] MILLRACE_HD std::uint32_t workers() const noexcept { return count_; }
   [[nodiscard]] MILLRACE_HD crew_control& control() const noexcept { return *control_; }

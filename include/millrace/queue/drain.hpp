@@ -36,6 +36,8 @@ class worker_loop {
   static constexpr bool thread_wide = P::processing == width::thread;
   /// Messages taken from one lane before the worker looks up.
   static constexpr std::uint32_t burst = 256;
+  /// Messages done between two reports of a worker that never runs dry.
+  static constexpr std::uint32_t report_every = 4096;
 
  public:
   MILLRACE_HD worker_loop(drain_args<P, A> const& args, std::uint32_t worker, Group group) noexcept
@@ -50,21 +52,21 @@ class worker_loop {
     typename P::backoff wait;
     for (;;) {
       // read before polling, or the last message before a close is lost
-      phase const now = static_cast<phase>(lead([&]() noexcept {
-        return static_cast<std::uint64_t>(args_.crew.phase());
-      }));
+      phase const now = static_cast<phase>(
+          lead([&]() noexcept { return static_cast<std::uint64_t>(args_.crew.phase()); }));
       if (now >= phase::stopping) { break; }
       std::uint32_t taken = 0;
       for_each_lane([&](std::uint32_t lane) noexcept { taken += take_run(lane); });
       if (taken != 0) {
-        report();
+        if (processed_ - reported_ >= report_every) { report(); }
         wait.reset(taken);
-      } else if (now == phase::closing) {
-        break;
-      } else {
-        rest(wait);
+        continue;
       }
+      if (processed_ != reported_) { report(); }
+      if (now == phase::closing) { break; }
+      rest(wait);
     }
+    report();
   }
 
  private:
@@ -87,9 +89,9 @@ class worker_loop {
   }
 
   [[nodiscard]] MILLRACE_HD lane_cursor& cursor_of(std::uint32_t lane) const noexcept {
-    return args_.cursors[P::claims == claim_mode::pinned
-                             ? std::size_t{lane}
-                             : std::size_t{worker_} * args_.lane_count + lane];
+    return args_
+        .cursors[P::claims == claim_mode::pinned ? std::size_t{lane}
+                                                 : std::size_t{worker_} * args_.lane_count + lane];
   }
 
   /// Takes messages of one lane until it is dry or a burst is done.
@@ -112,10 +114,12 @@ class worker_loop {
     if constexpr (detail::counts_credit<P>) {
       if (taken < burst && cursor.fresh != 0) { give_credit(lane, cursor); }
     }
-    if (taken != 0) { cursor.dry = false; }
-    group_.sync();
-    if (group_.rank() == 0) { cursor_of(number) = cursor; }
-    group_.sync();
+    if (taken != 0 || detail::defers<P>) {
+      cursor.dry = cursor.dry && taken == 0;
+      group_.sync();
+      if (group_.rank() == 0) { cursor_of(number) = cursor; }
+      group_.sync();
+    }
     return taken;
   }
 
@@ -148,10 +152,10 @@ class worker_loop {
     });
     message_id const distance = claimed - cursor.position;
     if (distance != 0) {
-      cursor.index = lane.after(cursor.index,
-                                distance < lane.capacity()
-                                    ? static_cast<std::uint32_t>(distance)
-                                    : static_cast<std::uint32_t>(distance % lane.capacity()));
+      cursor.index =
+          lane.after(cursor.index, distance < lane.capacity()
+                                       ? static_cast<std::uint32_t>(distance)
+                                       : static_cast<std::uint32_t>(distance % lane.capacity()));
       cursor.position = claimed;
     }
   }
@@ -263,6 +267,7 @@ class worker_loop {
 
   /// Publishes the counters; what the functor wrote is visible to whoever reads them.
   MILLRACE_HD void report() noexcept {
+    reported_ = processed_;
     group_.sync();
     if (group_.rank() == 0) {
       worker_control& me = args_.crew.worker(worker_);
@@ -285,7 +290,7 @@ class worker_loop {
   }
 
   /// The last look before sleep.
-  [[nodiscard]] bool something_to_do() noexcept {
+  [[nodiscard]] MILLRACE_HD bool something_to_do() noexcept {
     bool found = args_.crew.phase(core::seq_cst) != phase::running;
     for_each_lane([&](std::uint32_t number) noexcept {
       lane_ref<P, A> const lane = args_.lanes[number];
@@ -310,6 +315,7 @@ class worker_loop {
   bool exclusive_;
   std::uint64_t processed_ = 0;
   std::uint64_t failed_ = 0;
+  std::uint64_t reported_ = 0;
 };
 
 /// Runs one worker until the consumer stops. The one body of every host thread and of every

@@ -28,7 +28,9 @@ struct host_group {
     return mine ? 1u : 0u;
   }
   /// How many members say true.
-  [[nodiscard]] static MILLRACE_HD std::uint32_t count(bool mine) noexcept { return mine ? 1u : 0u; }
+  [[nodiscard]] static MILLRACE_HD std::uint32_t count(bool mine) noexcept {
+    return mine ? 1u : 0u;
+  }
 };
 
 }  // namespace millrace::inline v0::queue

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <type_traits>
 
 namespace millrace::inline v0::queue {
@@ -40,7 +39,8 @@ struct lane_control {
     message_id claimed = 0;  ///< every message before it has a worker
   } claim;
 };
-static_assert(std::is_trivially_copyable_v<lane_control> && std::is_standard_layout_v<lane_control>);
+static_assert(std::is_trivially_copyable_v<lane_control> &&
+              std::is_standard_layout_v<lane_control>);
 
 /// A lane without its ownership: goes into kernels and threads by value. A (the access policy) is
 /// the scope of slots and control words; records and credit, which the producer reads, always go
@@ -60,23 +60,24 @@ class lane_ref {
   /// @error errc::bad_argument when capacity is 0 (1) or above 2^31 - 1 (1)
   [[nodiscard]] static result<std::size_t> bytes(std::uint32_t capacity) noexcept {
     if (capacity == 0 || capacity > max_capacity) { return core::fail(errc::bad_argument, 1); }
-    return records_at(capacity) + (has_records ? detail::round_up(capacity * record::stride, alignment) : 0);
+    return records_at(capacity) +
+           (has_records ? detail::round_up(capacity * record::stride, alignment) : 0);
   }
 
   /// Makes a lane of raw memory: `memory` has `bytes(capacity)` bytes and `alignment`.
   /// Its first message will be `first`, which may be any number.
   static lane_ref create(std::byte* memory, std::uint32_t capacity, message_id first) noexcept {
-    auto* const control = ::new (memory) lane_control{};
-    control->capacity = capacity;
-    control->slot_stride = slot::stride;
-    control->record_stride = record::stride;
-    control->slots_offset = slots_at();
-    control->records_offset = records_at(capacity);
-    control->first = first;
-    control->producer = {first, first};
-    control->worker = {first};
-    control->claim = {first};
-    lane_ref lane{control};
+    lane_control& control = detail::place(memory, lane_control{});
+    control.capacity = capacity;
+    control.slot_stride = slot::stride;
+    control.record_stride = record::stride;
+    control.slots_offset = slots_at();
+    control.records_offset = records_at(capacity);
+    control.first = first;
+    control.producer = {first, first};
+    control.worker = {first};
+    control.claim = {first};
+    lane_ref lane{&control};
     lane.clear(first);
     return lane;
   }
@@ -157,8 +158,8 @@ class lane_ref {
   void clear(message_id first) noexcept {
     for (std::uint32_t i = 0; i < capacity_; ++i) {
       std::uint32_t const last_lap = sequence_of(first + i - capacity_);
-      ::new (&header(i)) slot_header{last_lap, 0, 0, 0, 0};
-      if constexpr (has_records) { ::new (&record_at(i)) record_header{last_lap, 0, 0}; }
+      detail::place(&header(i), slot_header{last_lap, 0, 0, 0, 0});
+      if constexpr (has_records) { detail::place(&record_at(i), record_header{last_lap, 0, 0}); }
     }
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/memory/buffer.hpp>
+#include <millrace/queue/block_layout.hpp>
 #include <millrace/queue/consumer.hpp>
 #include <millrace/queue/drain.hpp>
 
@@ -17,63 +18,6 @@
 namespace millrace::inline v0::queue {
 
 namespace detail {
-
-/// Where the parts of a consumer lie in one block of memory.
-template <consumer_policy P>
-struct block_layout {
-  std::size_t lane_bytes = 0;
-  std::size_t workers_at = 0;
-  std::size_t lanes_at = 0;
-  std::size_t bytes = 0;
-  static constexpr std::size_t alignment = lane_ref<P>::alignment;
-
-  /// @error errc::bad_argument, native naming the field: 1 capacity, 2 lanes, 3 workers
-  [[nodiscard]] static result<block_layout> make(options const& with) noexcept {
-    if (with.lanes == 0 || with.lanes > 1u << 20) { return core::fail(errc::bad_argument, 2); }
-    if (with.workers == 0 || with.workers > 1u << 20) { return core::fail(errc::bad_argument, 3); }
-    auto const lane_bytes = lane_ref<P>::bytes(with.capacity);
-    if (!lane_bytes) { return cuda::std::unexpected(lane_bytes.error()); }
-    block_layout out;
-    out.lane_bytes = round_up(*lane_bytes, alignment);
-    out.workers_at = round_up(sizeof(crew_control), alignment);
-    out.lanes_at =
-        round_up(out.workers_at + with.workers * sizeof(worker_control), alignment);
-    if (out.lane_bytes > (memory::max_request_bytes - out.lanes_at) / with.lanes) {
-      return core::fail(errc::out_of_memory);
-    }
-    out.bytes = out.lanes_at + with.lanes * out.lane_bytes;
-    return out;
-  }
-
-  /// Builds crew and lanes in `block`, and what `shared` needs to find them.
-  /// @error errc::out_of_memory
-  [[nodiscard]] result<void> build(std::byte* block, options const& with,
-                                   state<P>& shared) const {
-    auto* const control = ::new (block) crew_control{};
-    control->workers = with.workers;
-    auto* const workers = reinterpret_cast<worker_control*>(block + workers_at);
-    for (std::uint32_t w = 0; w < with.workers; ++w) { ::new (workers + w) worker_control{}; }
-    shared.built = with;
-    shared.crew = crew_ref<P>(*control, workers);
-    shared.lanes.reserve(with.lanes);
-    shared.entries.reserve(with.lanes);
-    for (std::uint32_t l = 0; l < with.lanes; ++l) {
-      auto const lane = lane_ref<P>::create(block + lanes_at + l * lane_bytes, with.capacity,
-                                            with.first_message);
-      auto owner = lane_owner<P>::make(lane, shared.crew, l);
-      if (!owner) { return cuda::std::unexpected(owner.error()); }
-      shared.lanes.push_back(lane);
-      shared.entries.push_back({std::move(*owner), false});
-    }
-    return {};
-  }
-};
-
-/// How many cursors the workers need.
-template <consumer_policy P>
-[[nodiscard]] std::size_t cursor_count(options const& with) noexcept {
-  return P::claims == claim_mode::pinned ? with.lanes : std::size_t{with.lanes} * with.workers;
-}
 
 /// Workers as threads of this process.
 template <consumer_policy P>
@@ -95,7 +39,7 @@ class host_state final : public state<P> {
       return cuda::std::unexpected(built.error());
     }
     for (lane_cursor& cursor : cursors->ref()) {
-      ::new (&cursor) lane_cursor{};
+      place(&cursor, lane_cursor{});
       cursor.position = cursor.limit = with.first_message;
     }
     made->block_ = std::move(*block);

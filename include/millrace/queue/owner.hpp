@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
 namespace millrace::inline v0::queue {
 
@@ -25,13 +24,17 @@ class lane_owner {
   using message = typename P::message;
   using reply = typename P::reply;
 
-  /// @error errc::out_of_memory
-  [[nodiscard]] static result<lane_owner> make(lane_ref<P> lane, crew_ref<P> crew,
-                                               std::uint32_t number) noexcept {
-    auto taken = memory::buffer<std::uint8_t>::make_zeroed(lane.capacity());
-    if (!taken) { return cuda::std::unexpected(taken.error()); }
-    return lane_owner(lane, crew, number, std::move(*taken));
-  }
+  /// @param taken  [capacity] zeros that outlive the owner: which results were taken out of order
+  lane_owner(lane_ref<P> lane, crew_ref<P> crew, std::uint32_t number,
+             memory::buffer_ref<std::uint8_t> taken) noexcept
+      : lane_(lane),
+        crew_(crew),
+        number_(number),
+        next_(lane.control().first),
+        published_(next_),
+        retired_(next_),
+        abandoned_(next_),
+        taken_(taken) {}
 
   /// Slots free for further messages.
   [[nodiscard]] std::uint32_t room() noexcept {
@@ -50,17 +53,15 @@ class lane_owner {
   [[nodiscard]] result<void> admit(std::uint32_t count) noexcept {
     if (count == 0 || count > lane_.capacity()) { return core::fail(errc::bad_argument, 1); }
     if (crew_.phase(core::relaxed) != phase::running) { return core::fail(errc::closed); }
-    if (lane_.capacity() - in_flight() < count && room() < count) {
-      return core::fail(errc::full);
-    }
+    if (lane_.capacity() - in_flight() < count && room() < count) { return core::fail(errc::full); }
     return {};
   }
 
   /// The payload of the message `ahead` places behind the next one; admitted before.
   [[nodiscard]] std::byte* payload(std::uint32_t ahead = 0) noexcept {
     std::uint32_t const index = lane_.after(next_index_, ahead);
-    access::write(&lane_.header(index).length,
-                  P::slot::stride - offsetof(slot_header, length), "slot.write");
+    access::write(&lane_.header(index).length, P::slot::stride - offsetof(slot_header, length),
+                  "slot.write");
     return lane_.payload(index);
   }
 
@@ -174,17 +175,6 @@ class lane_owner {
   }
 
  private:
-  lane_owner(lane_ref<P> lane, crew_ref<P> crew, std::uint32_t number,
-             memory::buffer<std::uint8_t> taken) noexcept
-      : lane_(lane),
-        crew_(crew),
-        number_(number),
-        next_(lane.control().first),
-        published_(next_),
-        retired_(next_),
-        abandoned_(next_),
-        taken_(std::move(taken)) {}
-
   /// Messages that all workers together can hold unanswered.
   [[nodiscard]] std::uint32_t at_once() const noexcept {
     std::uint64_t const held = std::uint64_t{crew_.workers()} * crew_.control().hold;
@@ -260,7 +250,7 @@ class lane_owner {
   message_id retired_;    ///< messages before it have left their slots
   message_id abandoned_;  ///< nobody asks for messages before it
   std::uint32_t ahead_ = 0;
-  memory::buffer<std::uint8_t> taken_;  ///< [capacity], for results taken out of order
+  memory::buffer_ref<std::uint8_t> taken_;
   [[no_unique_address]] typename P::probe probe_;
 };
 

@@ -37,8 +37,7 @@ concept group_processor =
     std::is_nothrow_invocable_r_v<status, F&, host_group, message_view<Message>,
                                   reply_writer<Reply>&>;
 template <class F, class Message, class Reply>
-concept processor_for =
-    thread_processor<F, Message, Reply> || group_processor<F, Message, Reply>;
+concept processor_for = thread_processor<F, Message, Reply> || group_processor<F, Message, Reply>;
 
 /// One struct is the program: it generates the producer's handle, the host threads and the
 /// persistent kernel. Derive from `default_consumer`, override what differs, name the result.

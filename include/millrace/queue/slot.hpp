@@ -35,8 +35,8 @@ inline constexpr std::size_t max_payload_bytes = 65'504;
 
 /// Copied byte by byte between memories that may belong to different processors.
 template <class T>
-concept message_type = std::is_trivially_copyable_v<T> && std::is_object_v<T> &&
-                       (sizeof(T) <= max_payload_bytes);
+concept message_type =
+    std::is_trivially_copyable_v<T> && std::is_object_v<T> && (sizeof(T) <= max_payload_bytes);
 
 /// Up to N bytes of a message or a reply whose length varies.
 template <std::size_t N>
@@ -85,6 +85,14 @@ template <class T>
 
 [[nodiscard]] MILLRACE_HD constexpr std::size_t round_up(std::size_t n, std::size_t step) noexcept {
   return (n + step - 1) / step * step;
+}
+
+/// Starts an object's life in raw memory that may be another processor's: by its bytes.
+template <class T>
+  requires std::is_trivially_copyable_v<T>
+T& place(void* at, T const& value) noexcept {
+  std::memcpy(at, &value, sizeof(T));
+  return *static_cast<T*>(at);
 }
 
 }  // namespace detail

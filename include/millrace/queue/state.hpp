@@ -2,8 +2,8 @@
 #pragma once
 
 #include <millrace/core/backend.hpp>
-#include <millrace/recover/deadline.hpp>
 #include <millrace/queue/owner.hpp>
+#include <millrace/recover/deadline.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -23,10 +23,10 @@ namespace millrace::inline v0::queue {
 
 /// How a consumer is built.
 struct options {
-  std::uint32_t lanes = 1;       ///< producers that can be open at once
+  std::uint32_t lanes = 1;        ///< producers that can be open at once
   std::uint32_t capacity = 1024;  ///< messages in flight in one lane; any number
-  std::uint32_t workers = 1;     ///< host threads, or groups of device threads
-  message_id first_message = 0;  ///< the number of each lane's first message
+  std::uint32_t workers = 1;      ///< host threads, or groups of device threads
+  message_id first_message = 0;   ///< the number of each lane's first message
   /// The processor that host worker 0 runs on, worker i on the i-th after it; -1 lets them roam.
   std::int32_t first_cpu = -1;
   /// How long `launch` waits for the workers to come alive, and a destructor for them to leave.
@@ -75,7 +75,8 @@ class state {
   crew_ref<P> crew;
   std::vector<lane_ref<P>> lanes;
   std::vector<lane_entry> entries;
-  std::mutex opening;  ///< guards lane_entry::open, never the message path
+  memory::buffer<std::uint8_t> taken;  ///< [lanes][capacity], the owners' own
+  std::mutex opening;                  ///< guards lane_entry::open, never the message path
 };
 
 /// Waits between looks: polls, then yields, then sleeps ever longer up to 50 us.

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/memory/buffer.hpp>
+#include <millrace/queue/state.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace millrace::inline v0::queue::detail {
+
+/// Where the parts of a consumer lie in one block of memory.
+template <consumer_policy P>
+struct block_layout {
+  std::size_t lane_bytes = 0;
+  std::size_t workers_at = 0;
+  std::size_t lanes_at = 0;
+  std::size_t bytes = 0;
+  static constexpr std::size_t alignment = lane_ref<P>::alignment;
+
+  /// @error errc::bad_argument, native naming the field: 1 capacity, 2 lanes, 3 workers
+  [[nodiscard]] static result<block_layout> make(options const& with) noexcept {
+    if (with.lanes == 0 || with.lanes > 1u << 20) { return core::fail(errc::bad_argument, 2); }
+    if (with.workers == 0 || with.workers > 1u << 20) { return core::fail(errc::bad_argument, 3); }
+    auto const lane_bytes = lane_ref<P>::bytes(with.capacity);
+    if (!lane_bytes) { return cuda::std::unexpected(lane_bytes.error()); }
+    block_layout out;
+    out.lane_bytes = round_up(*lane_bytes, alignment);
+    out.workers_at = round_up(sizeof(crew_control), alignment);
+    out.lanes_at = round_up(out.workers_at + with.workers * sizeof(worker_control), alignment);
+    if (out.lane_bytes > (memory::max_request_bytes - out.lanes_at) / with.lanes) {
+      return core::fail(errc::out_of_memory);
+    }
+    out.bytes = out.lanes_at + with.lanes * out.lane_bytes;
+    return out;
+  }
+
+  /// Builds crew and lanes in `block`, and what `shared` needs to find them.
+  /// @error errc::out_of_memory
+  [[nodiscard]] result<void> build(std::byte* block, options const& with, state<P>& shared) const {
+    crew_control& control = place(block, crew_control{});
+    control.workers = with.workers;
+    auto* const workers = reinterpret_cast<worker_control*>(block + workers_at);
+    for (std::uint32_t w = 0; w < with.workers; ++w) { place(workers + w, worker_control{}); }
+    auto taken = memory::buffer<std::uint8_t>::make_zeroed(std::size_t{with.lanes} * with.capacity);
+    if (!taken) { return cuda::std::unexpected(taken.error()); }
+    shared.taken = std::move(*taken);
+    shared.built = with;
+    shared.crew = crew_ref<P>(control, workers);
+    shared.lanes.reserve(with.lanes);
+    shared.entries.reserve(with.lanes);
+    for (std::uint32_t l = 0; l < with.lanes; ++l) {
+      auto const lane =
+          lane_ref<P>::create(block + lanes_at + l * lane_bytes, with.capacity, with.first_message);
+      memory::buffer_ref<std::uint8_t> const mine(
+          shared.taken.data() + std::size_t{l} * with.capacity, with.capacity);
+      shared.lanes.push_back(lane);
+      shared.entries.push_back({lane_owner<P>(lane, shared.crew, l, mine), false});
+    }
+    return {};
+  }
+};
+
+/// How many cursors the workers need.
+template <consumer_policy P>
+[[nodiscard]] std::size_t cursor_count(options const& with) noexcept {
+  return P::claims == claim_mode::pinned ? with.lanes : std::size_t{with.lanes} * with.workers;
+}
+
+}  // namespace millrace::inline v0::queue::detail

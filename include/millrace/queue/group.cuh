@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/queue/group.hpp>
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace millrace::inline v0::queue {
+
+/// A whole warp. See host_group for what the members mean.
+struct warp_group {
+  static constexpr bool may_park = false;
+
+  [[nodiscard]] static __device__ std::uint32_t rank() noexcept { return core::warp_lane(); }
+  [[nodiscard]] static constexpr __device__ std::uint32_t size() noexcept { return 32; }
+  static __device__ void sync() noexcept { core::sync_warp(); }
+  [[nodiscard]] static __device__ std::uint64_t broadcast(std::uint64_t value) noexcept {
+    return core::warp_broadcast(value);
+  }
+  [[nodiscard]] static __device__ std::uint32_t leading(bool mine) noexcept {
+    std::uint32_t const missing = ~__ballot_sync(all, mine);
+    return missing == 0 ? 32u : static_cast<std::uint32_t>(__ffs(static_cast<int>(missing)) - 1);
+  }
+  [[nodiscard]] static __device__ std::uint32_t count(bool mine) noexcept {
+    return static_cast<std::uint32_t>(__popc(__ballot_sync(all, mine)));
+  }
+
+ private:
+  static constexpr unsigned all = 0xffffffffu;
+};
+
+/// A whole one-dimensional block. See host_group for what the members mean.
+struct block_group {
+  static constexpr bool may_park = false;
+
+  [[nodiscard]] static __device__ std::uint32_t rank() noexcept { return core::block_lane(); }
+  [[nodiscard]] static __device__ std::uint32_t size() noexcept { return core::block_width(); }
+  static __device__ void sync() noexcept { core::sync_block(); }
+  [[nodiscard]] static __device__ std::uint64_t broadcast(std::uint64_t value) noexcept {
+    __shared__ std::uint64_t cell;
+    if (rank() == 0) { cell = value; }
+    sync();
+    std::uint64_t const got = cell;
+    sync();  // the next broadcast writes the cell again
+    return got;
+  }
+  [[nodiscard]] static __device__ std::uint32_t leading(bool mine) noexcept {
+    return broadcast(mine ? 1u : 0u) != 0 ? 1u : 0u;
+  }
+  [[nodiscard]] static __device__ std::uint32_t count(bool mine) noexcept {
+    return static_cast<std::uint32_t>(__syncthreads_count(mine ? 1 : 0));
+  }
+};
+
+}  // namespace millrace::inline v0::queue

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/queue/drain.hpp>
+#include <millrace/queue/group.cuh>
+#include <millrace/queue/pull.hpp>
+
+#include <cstdint>
+#include <type_traits>
+
+namespace millrace::inline v0::queue {
+
+/// How the device's own threads see the ring and its control words.
+using ring_access = core::direct_access<cuda::thread_scope_device>;
+
+/// What the persistent kernel needs.
+template <consumer_policy P>
+struct kernel_args {
+  drain_args<P, ring_access> drain;       ///< rings and crew in device memory
+  lane_ref<P>* lanes = nullptr;           ///< [drain.lane_count], in the producers' memory
+  crew_ref<P> producers;                  ///< the crew that the host sees
+  std::uint32_t puller_blocks = 0;        ///< the first blocks pull, the others work
+  std::uint32_t* pullers_done = nullptr;  ///< in device memory
+};
+
+/// The group of threads that does one message.
+template <consumer_policy P>
+using device_group = std::conditional_t<P::processing == width::block, block_group, warp_group>;
+
+/// Groups in one block.
+template <consumer_policy P>
+inline constexpr std::uint32_t groups_per_block =
+    P::processing == width::block ? 1u : static_cast<std::uint32_t>(P::threads_per_block) / 32u;
+
+namespace detail {
+
+/// Counts arrivals in device memory and lets the last one tell the host: a word across the bus has
+/// one writer, and read-modify-writes stay on this side of it.
+template <consumer_policy P>
+__device__ void check_in(std::uint32_t& mine, std::uint32_t& hosts, std::uint32_t expected) {
+  if (ring_access::fetch_add(mine, 1u, core::acq_rel, "crew.check_in") + 1 == expected) {
+    P::access::store(hosts, expected, core::release, "crew.report_in");
+  }
+}
+
+template <consumer_policy P>
+__device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
+  phase const ended =
+      pull<P>(args.lanes[lane], args.drain.lanes[lane], args.producers, warp_group{});
+  if (core::warp_lane() != 0) { return; }
+  bool const last =
+      ring_access::fetch_add(*args.pullers_done, 1u, core::acq_rel, "crew.puller_done") + 1 ==
+      args.drain.lane_count;
+  // workers may leave when nothing can come any more, or at once when nothing should
+  if (last || ended >= phase::stopping) {
+    ring_access::store(args.drain.crew.control().owner.phase, static_cast<std::uint32_t>(ended),
+                       core::release, "crew.pass_on");
+  }
+}
+
+template <consumer_policy P>
+__device__ void work_one(kernel_args<P> const& args, std::uint32_t worker) {
+  auto& mine = args.drain.crew.control().crew;
+  auto& hosts = args.producers.control().crew;
+  std::uint32_t const workers = args.drain.crew.workers();
+  device_group<P> const group{};
+  if (group.rank() == 0) { check_in<P>(mine.alive, hosts.alive, workers); }
+  drain(args.drain, worker, group);
+  group.sync();
+  if (group.rank() == 0) { check_in<P>(mine.exited, hosts.exited, workers); }
+}
+
+}  // namespace detail
+
+/// The persistent kernel: one grid, roles by warp. A block's number is never a task's.
+template <consumer_policy P>
+MILLRACE_KERNEL void __launch_bounds__(P::threads_per_block)
+    drain_kernel(__grid_constant__ kernel_args<P> const args) {
+  constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
+  std::uint32_t const warp = core::block_lane() / 32u;
+  if (core::grid_block() < args.puller_blocks) {
+    std::uint32_t const lane = core::grid_block() * warps + warp;
+    if (lane < args.drain.lane_count) { detail::pull_one<P>(args, lane); }
+    return;
+  }
+  std::uint32_t const block = core::grid_block() - args.puller_blocks;
+  std::uint32_t const worker =
+      P::processing == width::block ? block : block * groups_per_block<P> + warp;
+  if (worker < args.drain.crew.workers()) { detail::work_one<P>(args, worker); }
+}
+
+}  // namespace millrace::inline v0::queue

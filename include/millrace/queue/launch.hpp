@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/devices.hpp>
+#include <millrace/queue/launch_host.hpp>
+#if defined(MILLRACE_CUDACC)
+#include <millrace/queue/launch_device.cuh>
+#endif
+
+#include <new>
+#include <utility>
+
+namespace millrace::inline v0::queue {
+
+/// Whether this translation unit can launch on a device: it is compiled by a CUDA compiler.
+#if defined(MILLRACE_CUDACC)
+inline constexpr bool compiles_device_code = true;
+#else
+inline constexpr bool compiles_device_code = false;
+#endif
+
+/// Starts workers where `where` says: host threads, one CUDA device, or automatically the first
+/// usable device and host threads where there is none. `consumer::where` and `consumer::why` tell
+/// what was chosen. Under `automatic` whatever `process` points to must be within the reach of
+/// both.
+///
+/// The last parameter keeps the two compilers' versions apart in one program; leave it alone.
+/// @error errc::no_device, native holding a core::device_fault; errc::not_compiled for a CUDA
+///        device in a translation unit without a CUDA compiler; else as launch_host, launch_device
+template <consumer_policy P, bool Device = compiles_device_code>
+[[nodiscard]] result<consumer<P>> launch(core::backend where, options const& with,
+                                         typename P::processor process = {}) noexcept {
+  try {
+    if (where.kind() == core::backend_kind::host) {
+      return launch_host<P>(with, std::move(process));
+    }
+    core::device_report const there = core::devices();
+    auto const chosen = core::resolve(where, there);
+    if (!chosen) { return cuda::std::unexpected(chosen.error()); }
+    std::string why = core::explain(where, there);
+    bool const on_device = chosen->kind() == core::backend_kind::cuda;
+    if constexpr (Device) {
+#if defined(MILLRACE_CUDACC)
+      if (on_device) {
+        auto made = launch_device<P>(chosen->ordinal(), with, std::move(process));
+        if (made) { made->explain(std::move(why)); }
+        return made;
+      }
+#endif
+    } else if (on_device) {
+      if (where.kind() == core::backend_kind::cuda) { return core::fail(errc::not_compiled); }
+      why = "host threads: this program was built without a CUDA compiler";
+    }
+    auto made = launch_host<P>(with, std::move(process));
+    if (made) { made->explain(std::move(why)); }
+    return made;
+  } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
+}
+
+}  // namespace millrace::inline v0::queue

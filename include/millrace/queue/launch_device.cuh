@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/cuda_status.cuh>
+#include <millrace/core/device_guard.cuh>
+#include <millrace/memory/buffer.hpp>
+#include <millrace/memory/device_resource.cuh>
+#include <millrace/memory/pinned_resource.cuh>
+#include <millrace/queue/block_layout.hpp>
+#include <millrace/queue/consumer.hpp>
+#include <millrace/queue/kernel.cuh>
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace millrace::inline v0::queue {
+
+namespace detail {
+
+/// Workers as the groups of one persistent kernel. Everything is allocated and loaded before the
+/// launch: while the kernel runs no call of this class can wait for it, and none is needed to stop
+/// it.
+template <consumer_policy P>
+class device_state final : public state<P> {
+ public:
+  explicit device_state(int ordinal) noexcept : ordinal_(ordinal) {}
+
+  ~device_state() override {
+    core::device_guard const on(ordinal_);
+    if (stream_ != nullptr) { static_cast<void>(cudaStreamDestroy(stream_)); }
+  }
+
+  /// @error as launch_device
+  [[nodiscard]] static result<std::shared_ptr<state<P>>> make(int ordinal, options const& with,
+                                                              typename P::processor process) {
+    auto const layout = block_layout<P>::make(with);
+    if (!layout) { return cuda::std::unexpected(layout.error()); }
+    core::device_guard const on(ordinal);
+    if (!on.status()) { return cuda::std::unexpected(on.status().error()); }
+    auto const made = std::make_shared<device_state>(ordinal);
+    auto const blocks = grid_blocks(ordinal, with);
+    if (!blocks) { return cuda::std::unexpected(blocks.error()); }
+    auto const ready = made->allocate(*layout, with);
+    if (!ready) { return cuda::std::unexpected(ready.error()); }
+    made->args_.drain.process = std::move(process);
+    if (auto const started = made->start(made, *blocks); !started) {
+      return cuda::std::unexpected(started.error());
+    }
+    return std::shared_ptr<state<P>>(made);
+  }
+
+  [[nodiscard]] result<void> health() noexcept override {
+    core::device_guard const on(ordinal_);
+    cudaError_t const now = cudaStreamQuery(stream_);
+    if (now == cudaSuccess || now == cudaErrorNotReady) { return {}; }
+    return core::cuda_check(now);
+  }
+
+  /// A kernel that does not come back keeps this state, and the memory it polls, alive.
+  void release_workers(bool all_left) noexcept override {
+    if (!all_left) { return; }
+    core::device_guard const on(ordinal_);
+    static_cast<void>(cudaStreamSynchronize(stream_));  // its last instructions
+    self_.reset();
+  }
+
+ private:
+  /// Where the parts of the ring lie in one block of device memory.
+  struct ring_layout {
+    std::size_t lanes_at, host_lanes_at, cursors_at, done_at, slots_at, lane_bytes, bytes;
+
+    ring_layout(block_layout<P> const& block, options const& with, std::size_t slots_bytes) {
+      auto const up = [](std::size_t n) { return round_up(n, block_layout<P>::alignment); };
+      lanes_at = up(block.workers_at);  // behind a crew_control
+      host_lanes_at = up(lanes_at + with.lanes * sizeof(lane_ref<P, ring_access>));
+      cursors_at = up(host_lanes_at + with.lanes * sizeof(lane_ref<P>));
+      done_at = up(cursors_at + cursor_count<P>(with) * sizeof(lane_cursor));
+      slots_at = up(done_at + sizeof(std::uint32_t));
+      lane_bytes = up(slots_bytes);
+      bytes = slots_at + with.lanes * lane_bytes;
+    }
+  };
+
+  /// Blocks of the grid.
+  /// @error errc::not_co_resident with the number of worker groups that would fit
+  [[nodiscard]] static result<std::uint32_t> grid_blocks(int ordinal, options const& with) {
+    constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
+    std::uint32_t const pullers = (with.lanes + warps - 1) / warps;
+    std::uint32_t const workers = (with.workers + groups_per_block<P> - 1) / groups_per_block<P>;
+    // Loads the kernel: a first launch under a running persistent kernel would wait for it.
+    cudaFuncAttributes attributes{};
+    if (auto const ok = core::cuda_check(cudaFuncGetAttributes(&attributes, drain_kernel<P>));
+        !ok) {
+      return cuda::std::unexpected(ok.error());
+    }
+    int per_processor = 0, processors = 0;
+    auto const asked = core::cuda_check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+        &per_processor, drain_kernel<P>, P::threads_per_block, 0));
+    auto const counted = core::cuda_check(
+        cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, ordinal));
+    if (!asked) { return cuda::std::unexpected(asked.error()); }
+    if (!counted) { return cuda::std::unexpected(counted.error()); }
+    std::uint64_t const room =
+        static_cast<std::uint64_t>(per_processor) * static_cast<std::uint64_t>(processors);
+    if (std::uint64_t{pullers} + workers > room) {
+      std::uint64_t const fit = room > pullers ? (room - pullers) * groups_per_block<P> : 0;
+      return core::fail(errc::not_co_resident, static_cast<std::int32_t>(fit));
+    }
+    return pullers + workers;
+  }
+
+  [[nodiscard]] result<void> allocate(block_layout<P> const& layout, options const& with) {
+    auto block = memory::buffer<std::byte, memory::pinned_resource>::make(
+        layout.bytes, memory::pinned_resource(ordinal_), layout.alignment);
+    if (!block) { return cuda::std::unexpected(block.error()); }
+    block_.emplace(std::move(*block));
+    if (auto const built = layout.build(block_->data(), with, *this); !built) { return built; }
+    this->crew.control().hold = P::processing == width::thread ? 32u : 1u;
+
+    // The image of the ring as it starts: a host lane's control block and slots, without records.
+    std::size_t const slots_bytes = this->lanes[0].control().records_offset;
+    ring_layout const at(layout, with, slots_bytes);
+    auto ring = memory::buffer<std::byte, memory::device_resource>::make(
+        at.bytes, memory::device_resource(ordinal_), layout.alignment);
+    if (!ring) { return cuda::std::unexpected(ring.error()); }
+    ring_.emplace(std::move(*ring));
+    std::byte* const device = ring_->data();
+    std::vector<std::byte> storage(at.bytes + layout.alignment);
+    std::byte* const image = storage.data() + layout.alignment -
+                             reinterpret_cast<std::uintptr_t>(storage.data()) % layout.alignment;
+
+    crew_control& control = place(image, crew_control{});
+    control.workers = with.workers;
+    control.hold = this->crew.control().hold;
+    for (std::size_t c = 0; c < cursor_count<P>(with); ++c) {
+      lane_cursor& cursor = place(image + at.cursors_at + c * sizeof(lane_cursor), lane_cursor{});
+      cursor.position = cursor.limit = with.first_message;
+    }
+    for (std::uint32_t l = 0; l < with.lanes; ++l) {
+      std::size_t const lane_at = at.slots_at + l * at.lane_bytes;
+      std::memcpy(image + lane_at, &this->lanes[l].control(), slots_bytes);
+      auto* const lane_control_at = reinterpret_cast<lane_control*>(device + lane_at);
+      std::byte* const slots = device + lane_at + this->lanes[l].control().slots_offset;
+      place(image + at.lanes_at + l * sizeof(lane_ref<P, ring_access>),
+            this->lanes[l].template staged<ring_access>(lane_control_at, slots));
+      place(image + at.host_lanes_at + l * sizeof(lane_ref<P>), this->lanes[l]);
+    }
+    if (auto const ok =
+            core::cuda_check(cudaMemcpy(device, image, at.bytes, cudaMemcpyHostToDevice));
+        !ok) {
+      return ok;
+    }
+    auto* const crew_there = reinterpret_cast<crew_control*>(device);
+    args_.drain.lanes = reinterpret_cast<lane_ref<P, ring_access>*>(device + at.lanes_at);
+    args_.drain.cursors = reinterpret_cast<lane_cursor*>(device + at.cursors_at);
+    args_.drain.lane_count = with.lanes;
+    args_.drain.crew = crew_ref<P>(*crew_there, &this->crew.worker(0), with.workers);
+    args_.lanes = reinterpret_cast<lane_ref<P>*>(device + at.host_lanes_at);
+    args_.producers = this->crew;
+    constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
+    args_.puller_blocks = (with.lanes + warps - 1) / warps;
+    args_.pullers_done = reinterpret_cast<std::uint32_t*>(device + at.done_at);
+    return core::cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  }
+
+  [[nodiscard]] result<void> start(std::shared_ptr<device_state> const& self,
+                                   std::uint32_t blocks) {
+    void* arguments[] = {&args_};
+    auto const launched = core::cuda_check(cudaLaunchCooperativeKernel(
+        drain_kernel<P>, dim3(blocks), dim3(P::threads_per_block), arguments, 0, stream_));
+    if (!launched) { return launched; }
+    self_ = self;
+    crew_control& control = this->crew.control();
+    patience wait;
+    recover::deadline const until = within(this->built.patience);
+    // A host that spins without asking may wait for ever: repeated queries are what starts it.
+    while (P::access::load(control.crew.alive, core::acquire, "crew.alive") !=
+           this->built.workers) {
+      if (auto const well = health(); !well) { return well; }
+      if (until.expired(core::steady_clock{})) {
+        this->crew.advance(phase::stopping);
+        return core::fail(errc::deadline_passed);
+      }
+      wait.pause();
+    }
+    return {};
+  }
+
+  int ordinal_;
+  std::optional<memory::buffer<std::byte, memory::pinned_resource>> block_;
+  std::optional<memory::buffer<std::byte, memory::device_resource>> ring_;
+  kernel_args<P> args_;
+  cudaStream_t stream_ = nullptr;
+  std::shared_ptr<device_state> self_;  ///< while the kernel runs
+};
+
+}  // namespace detail
+
+/// Starts one persistent kernel on device `ordinal` that does `process` on each message.
+/// What `process` points to must be within the device's reach.
+/// @error errc::bad_argument as launch_host; errc::not_co_resident, native holding how many workers
+///        fit; errc::out_of_memory; errc::no_device; errc::deadline_passed when the kernel does not
+///        come alive; errc::device_lost or errc::native_failure with the CUDA status
+template <consumer_policy P>
+[[nodiscard]] result<consumer<P>> launch_device(int ordinal, options const& with,
+                                                typename P::processor process = {}) noexcept {
+  try {
+    auto made = detail::device_state<P>::make(ordinal, with, std::move(process));
+    if (!made) { return cuda::std::unexpected(made.error()); }
+    (*made)->where = core::backend::cuda(ordinal);
+    (*made)->why = "a CUDA device was asked for";
+    return consumer<P>(std::move(*made));
+  } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
+}
+
+}  // namespace millrace::inline v0::queue

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/queue/crew.hpp>
+#include <millrace/queue/lane.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace millrace::inline v0::queue {
+
+/// Carries published messages from a lane in the producer's memory to its ring in the workers'
+/// memory. Slot i goes to slot i: whoever may write the one may write the other, so the ring needs
+/// no room of its own to be counted. One group carries one lane.
+template <consumer_policy P, core::access_policy A, class Group>
+class puller {
+  using access = typename P::access;
+  using slot = typename P::slot;
+  /// Messages carried between two looks at the producer.
+  static constexpr std::uint32_t batch = 64;
+  /// Looks without a message between two looks at the phase, which lies across the bus too.
+  static constexpr std::uint32_t looks_per_phase = 8;
+
+ public:
+  MILLRACE_HD puller(lane_ref<P> from, lane_ref<P, A> to, crew_ref<P> crew, Group group) noexcept
+      : from_(from), to_(to), crew_(crew), group_(group), position_(from.control().first) {}
+
+  /// Carries until the consumer closes and the lane is dry, or until it stops.
+  /// @return the phase that ended it
+  MILLRACE_HD phase run() noexcept {
+    exponential_backoff<20, 256> wait;
+    for (std::uint32_t looks = 0;; ++looks) {
+      bool const ask = looks % looks_per_phase == 0;
+      phase now = phase::running;
+      if (ask) {  // read before polling, or the last message before a close is lost
+        now = static_cast<phase>(
+            lead([&]() noexcept { return static_cast<std::uint64_t>(crew_.phase()); }));
+      }
+      if (now >= phase::stopping) { return now; }
+      std::uint32_t const count = available();
+      if (count != 0) {
+        carry(count);
+        dry_ = false;
+        wait.reset(count);
+      } else if (now == phase::closing) {
+        return now;
+      } else {
+        wait.pause();
+      }
+    }
+  }
+
+ private:
+  template <class F>
+  [[nodiscard]] MILLRACE_HD std::uint64_t lead(F f) noexcept {
+    return group_.broadcast(group_.rank() == 0 ? static_cast<std::uint64_t>(f()) : 0);
+  }
+
+  [[nodiscard]] MILLRACE_HD std::uint32_t available() noexcept {
+    message_id const end = lead([&]() noexcept {
+      auto const& words = from_.control().producer;
+      message_id const published = access::load(words.published, core::acquire, "lane.pull");
+      if constexpr (detail::defers<P>) {
+        if (published - position_ == 0 || published - position_ > from_.capacity()) {
+          return look_behind();
+        }
+      }
+      return published;
+    });
+    // after a look behind, `published` may trail what was carried already
+    message_id const ahead = end - position_;
+    if (ahead > from_.capacity()) { return 0; }
+    return ahead < batch ? static_cast<std::uint32_t>(ahead) : batch;
+  }
+
+  /// Messages that a silent producer wrote and did not publish, once they are old enough.
+  [[nodiscard]] MILLRACE_HD message_id look_behind() noexcept {
+    std::uint64_t const now_ns = typename P::clock{}.now_ns();
+    if (!dry_) {
+      dry_ = true;
+      dry_since_ns_ = now_ns;
+    }
+    if (now_ns - dry_since_ns_ < P::publish_age_ns) { return position_; }
+    return access::load(from_.control().producer.reserved, core::acquire, "lane.look_behind");
+  }
+
+  /// One 16-byte word: the widest access that both sides of the bus keep whole.
+  struct [[gnu::may_alias]] alignas(16) word {
+    std::uint64_t low, high;
+  };
+  static_assert(slot::stride % sizeof(word) == 0 && slot::alignment % sizeof(word) == 0);
+
+  MILLRACE_HD void carry(std::uint32_t count) noexcept {
+    constexpr std::uint32_t words = slot::stride / sizeof(word) - 1;  // without the header's
+    if constexpr (words != 0) {
+      for (std::uint32_t i = group_.rank(); i < count * words; i += group_.size()) {
+        std::uint32_t const index = to_.after(index_, i / words);
+        word const& source = reinterpret_cast<word const*>(&from_.header(index))[1 + i % words];
+        word& target = reinterpret_cast<word*>(&to_.header(index))[1 + i % words];
+        access::read(&source, sizeof(word), "slot.pull");
+        A::write(&target, sizeof(word), "slot.stage");
+        target = source;
+      }
+      group_.sync();
+    }
+    for (std::uint32_t i = group_.rank(); i < count; i += group_.size()) {
+      std::uint32_t const index = to_.after(index_, i);
+      slot_header const& source = from_.header(index);
+      slot_header& target = to_.header(index);
+      access::read(&source.length, sizeof(slot_header) - offsetof(slot_header, length),
+                   "slot.pull");
+      A::write(&target.length, sizeof(slot_header) - offsetof(slot_header, length), "slot.stage");
+      target.length = source.length;
+      target.kind = source.kind;
+      target.flags = source.flags;
+      target.id = source.id;
+      A::store(target.seq, sequence_of(position_ + i), core::release, "slot.publish_staged");
+    }
+    position_ += count;
+    index_ = to_.after(index_, count);
+  }
+
+  lane_ref<P> from_;
+  lane_ref<P, A> to_;
+  crew_ref<P> crew_;
+  Group group_;
+  message_id position_;
+  std::uint32_t index_ = 0;
+  bool dry_ = false;
+  std::uint64_t dry_since_ns_ = 0;
+};
+
+/// Carries one lane until its consumer ends.
+template <consumer_policy P, core::access_policy A, class Group>
+MILLRACE_HD phase pull(lane_ref<P> from, lane_ref<P, A> to, crew_ref<P> crew,
+                       Group group) noexcept {
+  return puller<P, A, Group>(from, to, crew, group).run();
+}
+
+}  // namespace millrace::inline v0::queue
