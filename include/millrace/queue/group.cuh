@@ -17,7 +17,9 @@ struct warp_group {
   [[nodiscard]] static constexpr __device__ std::uint32_t size() noexcept { return 32; }
   static __device__ void sync() noexcept { core::sync_warp(); }
   [[nodiscard]] static __device__ std::uint64_t broadcast(std::uint64_t value) noexcept {
-    return core::warp_broadcast(value);
+    std::uint64_t const got = core::warp_broadcast(value);
+    sync();  // a shuffle orders no memory: what the leader acquired, every member has from here on
+    return got;
   }
   [[nodiscard]] static __device__ std::uint32_t leading(bool mine) noexcept {
     std::uint32_t const missing = ~__ballot_sync(all, mine);

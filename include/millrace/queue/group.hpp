@@ -19,7 +19,7 @@ struct host_group {
   [[nodiscard]] static MILLRACE_HD constexpr std::uint32_t size() noexcept { return 1; }
   /// Every member's earlier writes are visible to every member afterwards.
   static MILLRACE_HD void sync() noexcept {}
-  /// The leader's value, in every member.
+  /// The leader's value, in every member; what the leader has acquired, every member has.
   [[nodiscard]] static MILLRACE_HD std::uint64_t broadcast(std::uint64_t value) noexcept {
     return value;
   }

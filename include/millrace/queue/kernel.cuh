@@ -52,9 +52,18 @@ __device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
       ring_access::fetch_add(*args.pullers_done, 1u, core::acq_rel, "crew.puller_done") + 1 ==
       args.drain.lane_count;
   // workers may leave when nothing can come any more, or at once when nothing should
-  if (last || ended >= phase::stopping) {
-    ring_access::store(args.drain.crew.control().owner.phase, static_cast<std::uint32_t>(ended),
+  auto const pass_on = [&](phase now) noexcept {
+    ring_access::store(args.drain.crew.control().owner.phase, static_cast<std::uint32_t>(now),
                        core::release, "crew.pass_on");
+  };
+  if (last || ended >= phase::stopping) { pass_on(ended); }
+  if (!last || ended >= phase::stopping) { return; }
+  // what the ring still holds may take long: a stop after the close must reach the workers too
+  auto const& crew = args.drain.crew.control().crew;
+  while (ring_access::load(crew.exited, core::acquire, "crew.check_in") !=
+         args.drain.crew.workers()) {
+    if (args.producers.phase() >= phase::stopping) { return pass_on(phase::stopping); }
+    core::relax_for(1'000);
   }
 }
 

@@ -59,7 +59,7 @@ struct record_layout {
 static_assert(record_layout<std::uint64_t>::stride == 16);
 
 /// Writes the reply in place. A functor that writes nothing sends a reply of length 0.
-/// For block- and warp-wide functors one member writes.
+/// For block- and warp-wide functors the leader, whose rank is 0, writes.
 template <class R>
 class reply_writer {
  public:

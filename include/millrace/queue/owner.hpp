@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace millrace::inline v0::queue {
 
@@ -48,13 +49,14 @@ class lane_owner {
   /// The number that the next message will get.
   [[nodiscard]] message_id next() const noexcept { return next_; }
 
-  /// Whether `count` messages fit now.
+  /// errc::ok when `count` messages fit now. A bare code: what a result costs, the hot path would
+  /// pay in stalled stores.
   /// @error errc::closed; errc::full; errc::bad_argument when the lane could never hold so many
-  [[nodiscard]] result<void> admit(std::uint32_t count) noexcept {
-    if (count == 0 || count > lane_.capacity()) { return core::fail(errc::bad_argument, 1); }
-    if (crew_.phase(core::relaxed) != phase::running) { return core::fail(errc::closed); }
-    if (lane_.capacity() - in_flight() < count && room() < count) { return core::fail(errc::full); }
-    return {};
+  [[nodiscard]] errc admit(std::uint32_t count) noexcept {
+    if (count == 0 || count > lane_.capacity()) { return errc::bad_argument; }
+    if (crew_.phase(core::relaxed) != phase::running) { return errc::closed; }
+    bool const fits = lane_.capacity() - in_flight() >= count || room() >= count;
+    return fits ? errc::ok : errc::full;
   }
 
   /// The payload of the message `ahead` places behind the next one; admitted before.
@@ -62,6 +64,7 @@ class lane_owner {
     std::uint32_t const index = lane_.after(next_index_, ahead);
     access::write(&lane_.header(index).length, P::slot::stride - offsetof(slot_header, length),
                   "slot.write");
+    fetch_ahead(index);
     return lane_.payload(index);
   }
 
@@ -112,26 +115,25 @@ class lane_owner {
     crew_.wake_for(number_, pending);
   }
 
-  /// Takes the result of message `id`.
+  /// Takes the result of message `id` into `out`.
   /// @error errc::unknown_id when no such message is in flight; errc::not_ready
-  [[nodiscard]] result<completion<reply>> take(message_id id) noexcept
+  [[nodiscard]] errc take(message_id id, completion<reply>& out) noexcept
     requires(P::completions == completion_mode::records)
   {
-    if (id - retired_ >= next_ - retired_) { return core::fail(errc::unknown_id); }
+    if (id - retired_ >= next_ - retired_) { return errc::unknown_id; }
     std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
-    if (ahead_ != 0 && taken_[index] != 0) { return core::fail(errc::unknown_id); }
-    completion<reply> out;
-    out.id = id;
+    if (ahead_ != 0 && taken_[index] != 0) { return errc::unknown_id; }
     if (answered(index, id)) {
       read(index, out);
     } else if (crew_.phase() == phase::stopped && !answered(index, id)) {
       out.status = status::unprocessed;
     } else {
-      return core::fail(errc::not_ready);
+      return errc::not_ready;
     }
+    out.id = id;
     retire(id, index);
     probe_.record(core::probe_event::taken, id);
-    return out;
+    return errc::ok;
   }
 
   /// Takes every result there is, oldest message first, and calls `use(completion)` for each;
@@ -145,12 +147,13 @@ class lane_owner {
     std::uint32_t patience = P::claims == claim_mode::pinned ? 1u : at_once();
     std::uint32_t count = 0;
     for (message_id id = retired_; id != next_ && patience != 0; ++id) {
-      auto got = take(id);
-      if (got) {
+      completion<reply> got;
+      errc const outcome = take(id, got);
+      if (outcome == errc::ok) {
         ++count;
-        use(*got);
+        use(std::as_const(got));
       } else {
-        patience -= got.error().code == errc::not_ready ? 1u : 0u;
+        patience -= outcome == errc::not_ready ? 1u : 0u;
       }
     }
     return count;
@@ -175,6 +178,17 @@ class lane_owner {
   }
 
  private:
+  /// Later slots lie in the cache of the worker that read them last: asked for early, their lines
+  /// cross while this slot is written.
+  void fetch_ahead(std::uint32_t index) const noexcept {
+    constexpr std::size_t line = 64;
+    constexpr std::uint32_t distance = (2048 + P::slot::stride - 1) / P::slot::stride;
+    if (lane_.capacity() <= 2 * distance) { return; }
+    auto const* const later =
+        reinterpret_cast<std::byte const*>(&lane_.header(lane_.after(index, distance)));
+    for (std::size_t at = 0; at < P::slot::stride; at += line) { core::prefetch_write(later + at); }
+  }
+
   /// Messages that all workers together can hold unanswered.
   [[nodiscard]] std::uint32_t at_once() const noexcept {
     std::uint64_t const held = std::uint64_t{crew_.workers()} * crew_.control().hold;

@@ -82,7 +82,7 @@ class producer {
                                                 std::uint8_t kind = 0) noexcept
     requires(!detail::is_inline_bytes<message>)
   {
-    if (auto const ok = admit(count); !ok) { return cuda::std::unexpected(ok.error()); }
+    if (errc const refused = admit(count); refused != errc::ok) { return core::fail(refused); }
     lane_owner<P>& lane = owner();
     message_id const first = lane.next();
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -98,7 +98,7 @@ class producer {
   [[nodiscard]] result<message*> reserve() noexcept
     requires(!detail::is_inline_bytes<message>)
   {
-    if (auto const ok = admit(1); !ok) { return cuda::std::unexpected(ok.error()); }
+    if (errc const refused = admit(1); refused != errc::ok) { return core::fail(refused); }
     reserved_ = true;
     reserved_bytes_ = P::slot::payload_bytes;
     return reinterpret_cast<message*>(owner().payload());
@@ -110,7 +110,7 @@ class producer {
     requires(detail::is_inline_bytes<message>)
   {
     if (bytes > P::slot::payload_bytes) { return core::fail(errc::payload_too_large, 1); }
-    if (auto const ok = admit(1); !ok) { return cuda::std::unexpected(ok.error()); }
+    if (errc const refused = admit(1); refused != errc::ok) { return core::fail(refused); }
     reserved_ = true;
     reserved_bytes_ = bytes;
     return cuda::std::span<std::byte>(owner().payload(), bytes);
@@ -135,7 +135,10 @@ class producer {
     requires(P::completions == completion_mode::records)
   {
     if (entry_ == nullptr) { return core::fail(errc::closed); }
-    return owner().take(id);
+    result<completion> got;
+    errc const outcome = owner().take(id, *got);
+    if (outcome != errc::ok) { got = core::fail(outcome); }
+    return got;
   }
 
   /// Takes every result that is there, oldest message first, giving each to `use(completion)`,
@@ -222,9 +225,9 @@ class producer {
     return entry_ == nullptr ? 0 : shared_->built.capacity;
   }
 
-  [[nodiscard]] result<void> admit(std::uint32_t count) noexcept {
-    if (entry_ == nullptr) { return core::fail(errc::closed); }
-    if (reserved_) { return core::fail(errc::busy); }
+  [[nodiscard]] errc admit(std::uint32_t count) noexcept {
+    if (entry_ == nullptr) { return errc::closed; }
+    if (reserved_) { return errc::busy; }
     return owner().admit(count);
   }
 

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace millrace::inline v0::queue {
 
@@ -28,7 +29,7 @@ class puller {
   /// Carries until the consumer closes and the lane is dry, or until it stops.
   /// @return the phase that ended it
   MILLRACE_HD phase run() noexcept {
-    exponential_backoff<20, 256> wait;
+    std::conditional_t<P::backoff::blocks, exponential_backoff<20, 256>, typename P::backoff> wait;
     for (std::uint32_t looks = 0;; ++looks) {
       bool const ask = looks % looks_per_phase == 0;
       phase now = phase::running;
@@ -89,35 +90,71 @@ class puller {
     std::uint64_t low, high;
   };
   static_assert(slot::stride % sizeof(word) == 0 && slot::alignment % sizeof(word) == 0);
+  static constexpr std::uint32_t payload_words = slot::stride / sizeof(word) - 1;
+  /// Words that a member asks for before it stores the first: a read takes about a microsecond
+  /// across the bus, and only reads in flight together fill it.
+  static constexpr std::uint32_t in_flight = 8;
 
   MILLRACE_HD void carry(std::uint32_t count) noexcept {
-    constexpr std::uint32_t words = slot::stride / sizeof(word) - 1;  // without the header's
-    if constexpr (words != 0) {
-      for (std::uint32_t i = group_.rank(); i < count * words; i += group_.size()) {
-        std::uint32_t const index = to_.after(index_, i / words);
-        word const& source = reinterpret_cast<word const*>(&from_.header(index))[1 + i % words];
-        word& target = reinterpret_cast<word*>(&to_.header(index))[1 + i % words];
-        access::read(&source, sizeof(word), "slot.pull");
-        A::write(&target, sizeof(word), "slot.stage");
-        target = source;
-      }
+    std::uint32_t const rank = group_.rank();
+    slot_header first{};  // asked for now, so that it crosses the bus beside the payloads
+    if (rank < count) { read_header(rank, first); }
+    if constexpr (payload_words != 0) {
+      carry_payloads(count);
       group_.sync();
     }
-    for (std::uint32_t i = group_.rank(); i < count; i += group_.size()) {
-      std::uint32_t const index = to_.after(index_, i);
-      slot_header const& source = from_.header(index);
-      slot_header& target = to_.header(index);
-      access::read(&source.length, sizeof(slot_header) - offsetof(slot_header, length),
-                   "slot.pull");
+    for (std::uint32_t i = rank; i < count; i += group_.size()) {
+      slot_header header = first;
+      if (i != rank) { read_header(i, header); }
+      slot_header& target = to_.header(to_.after(index_, i));
       A::write(&target.length, sizeof(slot_header) - offsetof(slot_header, length), "slot.stage");
-      target.length = source.length;
-      target.kind = source.kind;
-      target.flags = source.flags;
-      target.id = source.id;
+      target.length = header.length;
+      target.kind = header.kind;
+      target.flags = header.flags;
+      target.id = header.id;
       A::store(target.seq, sequence_of(position_ + i), core::release, "slot.publish_staged");
     }
     position_ += count;
     index_ = to_.after(index_, count);
+  }
+
+  /// All but the sequence number, which the producer of an unpublished message may be writing.
+  MILLRACE_HD void read_header(std::uint32_t ahead, slot_header& into) const noexcept {
+    slot_header const& source = from_.header(from_.after(index_, ahead));
+    access::read(&source.length, sizeof(slot_header) - offsetof(slot_header, length), "slot.pull");
+    into.length = source.length;
+    into.kind = source.kind;
+    into.flags = source.flags;
+    into.id = source.id;
+  }
+
+  /// Copies the slots' words behind the headers, neighbours by neighbours.
+  MILLRACE_HD void carry_payloads(std::uint32_t count) noexcept {
+    std::uint32_t const all = count * payload_words;
+    std::uint32_t const step = group_.size();
+    for (std::uint32_t i = group_.rank(); i < all; i += in_flight * step) {
+      word held[in_flight];
+      for (std::uint32_t k = 0; k < in_flight; ++k) {
+        if (std::uint32_t const at = i + k * step; at < all) {
+          word const& source = word_at(from_, at);
+          access::read(&source, sizeof(word), "slot.pull");
+          held[k] = source;
+        }
+      }
+      for (std::uint32_t k = 0; k < in_flight; ++k) {
+        if (std::uint32_t const at = i + k * step; at < all) {
+          word& target = word_at(to_, at);
+          A::write(&target, sizeof(word), "slot.stage");
+          target = held[k];
+        }
+      }
+    }
+  }
+
+  template <class Lane>
+  [[nodiscard]] MILLRACE_HD word& word_at(Lane const& lane, std::uint32_t at) const noexcept {
+    std::uint32_t const index = lane.after(index_, at / payload_words);
+    return reinterpret_cast<word*>(&lane.header(index))[1 + at % payload_words];
   }
 
   lane_ref<P> from_;

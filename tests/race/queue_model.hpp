@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "access.hpp"
+#include "explorer.hpp"
+#include <millrace/memory/buffer.hpp>
+#include <millrace/queue/drain.hpp>
+#include <millrace/queue/owner.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <utility>
+#include <vector>
+
+namespace race {
+
+namespace queue = millrace::queue;
+
+/// A worker's wait under exploration: each round of polling that takes nothing ends here.
+struct marking_backoff {
+  static constexpr bool blocks = false;
+  static void pause() noexcept { race::pause(); }
+  static void reset(std::uint32_t) noexcept { race::begin_round(); }
+};
+/// The same, asking for sleep after the first such round.
+struct sleepy_backoff : marking_backoff {
+  static constexpr bool blocks = true;
+  [[nodiscard]] static bool wants_sleep() noexcept { return true; }
+};
+
+/// The futex of the explored threads; time never passes.
+struct model_parking {
+  static void park(std::uint32_t& word, std::uint32_t expected, std::uint64_t) noexcept {
+    access::wait(word, expected, "park");
+  }
+  static void wake(std::uint32_t& word) noexcept { access::wake(word, "unpark"); }
+};
+
+/// A clock by which every age has been reached; with publish_age_ns 0.
+struct still_clock {
+  [[nodiscard]] static std::uint64_t now_ns() noexcept { return 0; }
+};
+
+inline constexpr std::size_t most_messages = 8;
+
+/// What the functor did: how often each message was processed.
+struct journal {
+  std::array<std::uint32_t, most_messages> times{};
+};
+
+/// Answers a message with ten times its value. Processing one message twice at a time is a data
+/// race, and twice at all is counted.
+template <class Access>
+struct tenfold {
+  journal* notes = nullptr;
+
+  queue::status operator()(queue::message_view<std::uint64_t> m,
+                           queue::reply_writer<std::uint64_t>& out) const noexcept {
+    note(m.value());
+    out.write(10 * m.value());
+    return queue::status::ok;
+  }
+  queue::status operator()(queue::message_view<std::uint64_t> m,
+                           queue::reply_writer<queue::no_reply>&) const noexcept {
+    note(m.value());
+    return queue::status::ok;
+  }
+
+ private:
+  void note(std::uint64_t value) const noexcept {
+    race::check(value < most_messages, "the message is one that was sent");
+    std::uint32_t& times = notes->times[value];
+    Access::write(&times, sizeof(times), "functor");
+    ++times;
+  }
+};
+
+/// The policy under exploration; tests override what differs.
+template <class Access>
+struct explored : queue::default_consumer<std::uint64_t, tenfold<Access>> {
+  using access = Access;
+  using backoff = marking_backoff;
+  using parking = model_parking;
+  using clock = still_clock;
+  static constexpr std::uint64_t publish_age_ns = 0;
+};
+
+/// A consumer's parts without its threads: lanes, their owners, the crew, and what workers run.
+template <queue::consumer_policy P>
+class parts {
+ public:
+  static constexpr bool answers = P::completions == queue::completion_mode::records;
+
+  struct shape {
+    std::uint32_t lanes = 1;
+    std::uint32_t capacity = 1;
+    std::uint32_t workers = 1;
+    queue::message_id first = 0;
+    std::uint32_t hold = 1;
+  };
+
+  explicit parts(shape const& with)
+      : workers_(with.workers), cursors_(cursors(with)), first_(with.first) {
+    control_.workers = with.workers;
+    control_.hold = with.hold;
+    crew_ = queue::crew_ref<P>(control_, workers_.data());
+    std::size_t const bytes = *queue::lane_ref<P>::bytes(with.capacity);
+    for (std::uint32_t l = 0; l < with.lanes; ++l) {
+      blocks_.push_back(std::move(
+          *millrace::memory::buffer<std::byte>::make(bytes, {}, queue::lane_ref<P>::alignment)));
+      lanes_.push_back(
+          queue::lane_ref<P>::create(blocks_.back().data(), with.capacity, with.first));
+      taken_.push_back(
+          std::move(*millrace::memory::buffer<std::uint8_t>::make_zeroed(with.capacity)));
+      owners_.emplace_back(lanes_.back(), crew_, l, taken_.back().ref());
+    }
+    for (queue::lane_cursor& c : cursors_) { c.position = c.limit = with.first; }
+    args_ = queue::drain_args<P>{lanes_.data(), cursors_.data(), with.lanes, crew_, {&notes_}, {}};
+  }
+  parts(parts const&) = delete;
+  parts& operator=(parts const&) = delete;
+
+  [[nodiscard]] queue::lane_owner<P>& owner(std::size_t lane = 0) { return owners_[lane]; }
+  [[nodiscard]] queue::crew_ref<P> crew() const { return crew_; }
+  [[nodiscard]] journal const& notes() const { return notes_; }
+
+  /// One worker, from its start to its end.
+  void work(std::uint32_t worker) {
+    queue::drain(args_, worker, queue::host_group{});
+    P::access::fetch_add(control_.crew.exited, 1U, millrace::core::acq_rel, "crew.exited");
+  }
+
+  /// Submits `value` when there is room, taking and counting results meanwhile.
+  queue::message_id submit(std::uint64_t value, std::size_t lane = 0) {
+    wait_for_room(1, lane);
+    queue::message_id const id = write(value, lane);
+    owner(lane).offer();
+    return id;
+  }
+  /// Submits `value` if the lane takes it.
+  bool try_submit(std::uint64_t value, std::size_t lane = 0) {
+    if (owner(lane).admit(1) != millrace::errc::ok) { return false; }
+    (void)write(value, lane);
+    owner(lane).offer();
+    return true;
+  }
+  /// Submits `count` messages from `value` on, visible together.
+  void submit_batch(std::uint64_t value, std::uint32_t count, std::size_t lane = 0) {
+    wait_for_room(count, lane);
+    for (std::uint32_t i = 0; i < count; ++i) { (void)write(value + i, lane); }
+    owner(lane).publish();
+  }
+  void wait_for_room(std::uint32_t count, std::size_t lane = 0) {
+    race::begin_round();
+    while (owner(lane).admit(count) != millrace::errc::ok) { take_all(lane) == 0 ? race::pause() : race::begin_round(); }
+  }
+
+  /// Takes what there is and checks it against what was sent.
+  std::uint32_t take_all(std::size_t lane = 0) {
+    if constexpr (answers) {
+      return owner(lane).take_all([this](auto const& c) noexcept { answered(c); });
+    } else {
+      return 0;
+    }
+  }
+  /// Waits until message `id` is done, without publishing anything.
+  void wait_until_done(queue::message_id id, std::size_t lane = 0) {
+    race::begin_round();
+    while (!owner(lane).done(id)) { race::pause(); }
+  }
+  /// Waits until `workers` workers have left.
+  void join(std::uint32_t workers) {
+    race::begin_round();
+    while (P::access::load(control_.crew.exited, millrace::core::acquire, "crew.exited") !=
+           workers) {
+      race::pause();
+    }
+  }
+  /// Waits until every message of the lane is answered, or done when there are no answers.
+  void settle(std::size_t lane = 0) {
+    owner(lane).publish();
+    race::begin_round();
+    for (;;) {
+      std::uint32_t const taken = take_all(lane);
+      (void)owner(lane).room();
+      if (owner(lane).in_flight() == 0) { return; }
+      taken == 0 ? race::pause() : race::begin_round();
+    }
+  }
+
+  /// In `after`: each of the first `count` messages was processed once, and answered once.
+  void check_all(std::uint64_t count) const {
+    for (std::uint64_t v = 0; v < most_messages; ++v) {
+      std::uint32_t const once = v < count ? 1 : 0;
+      race::check(notes_.times[v] == once, "each message is processed once");
+      race::check(!answers || answered_[v] == once, "each message is answered once");
+    }
+    race::check(unprocessed_ == 0, "no message is given back");
+  }
+  /// In `after`: each message that was submitted was processed and answered, or given back.
+  void check_told() const {
+    std::uint32_t processed = 0;
+    for (std::uint64_t v = 0; v < most_messages; ++v) {
+      race::check(notes_.times[v] == answered_[v], "what is answered was processed, once");
+      processed += notes_.times[v];
+    }
+    race::check(processed + unprocessed_ == submitted_, "no message is lost");
+  }
+
+ private:
+  [[nodiscard]] static std::vector<queue::lane_cursor> cursors(shape const& with) {
+    return std::vector<queue::lane_cursor>(P::claims == queue::claim_mode::pinned
+                                               ? with.lanes
+                                               : std::size_t{with.lanes} * with.workers);
+  }
+
+  queue::message_id write(std::uint64_t value, std::size_t lane) {
+    std::byte* const payload = owner(lane).payload();
+    ::new (payload) std::uint64_t(value);
+    queue::message_id const id = owner(lane).commit(sizeof(value), 0);
+    // lanes number their messages alike: only one lane's answers are told apart by number
+    values_[id - first_] = lanes_.size() == 1 ? value : values_[id - first_];
+    ++submitted_;
+    return id;
+  }
+
+  template <class Completion>
+  void answered(Completion const& c) noexcept {
+    if (c.status == queue::status::unprocessed) {
+      ++unprocessed_;
+      return;
+    }
+    std::uint64_t const value = c.reply / 10;
+    race::check(c.status == queue::status::ok && value < most_messages && c.reply == 10 * value,
+                "the answer is the functor's");
+    race::check(lanes_.size() > 1 || values_[c.id - first_] == value,
+                "the answer is the message's own");
+    ++answered_[value];
+  }
+
+  queue::crew_control control_{};
+  std::vector<queue::worker_control> workers_;
+  std::vector<queue::lane_cursor> cursors_;
+  std::vector<millrace::memory::buffer<std::byte>> blocks_;
+  std::vector<queue::lane_ref<P>> lanes_;
+  std::vector<millrace::memory::buffer<std::uint8_t>> taken_;
+  std::vector<queue::lane_owner<P>> owners_;
+  queue::crew_ref<P> crew_;
+  journal notes_;
+  queue::drain_args<P> args_;
+  queue::message_id first_;
+  // of the producers' threads; with two lanes they touch different entries
+  std::array<std::uint64_t, most_messages> values_{};
+  std::array<std::uint32_t, most_messages> answered_{};
+  std::uint32_t unprocessed_ = 0;
+  std::uint32_t submitted_ = 0;
+};
+
+}  // namespace race
