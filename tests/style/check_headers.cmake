@@ -54,10 +54,13 @@ if(count GREATER 10)
   list(APPEND wrong "core/config.hpp: ${count} macros; ten is the limit: ${macros}")
 endif()
 
-file(GLOB_RECURSE sources RELATIVE "${ROOT}"
-     "${ROOT}/tests/*.cpp" "${ROOT}/tests/*.cu" "${ROOT}/tests/*.hpp"
-     "${ROOT}/examples/*.cpp" "${ROOT}/examples/*.cu" "${ROOT}/examples/*.hpp"
-     "${ROOT}/bench/*.cpp" "${ROOT}/bench/*.cu" "${ROOT}/bench/*.hpp" "${ROOT}/*/CMakeLists.txt")
+set(patterns "${ROOT}/CMakeLists.txt" "${ROOT}/cmake/*.cmake")
+foreach(folder tests examples bench)
+  foreach(name *.cpp *.cu *.hpp *.cuh *.cmake CMakeLists.txt)
+    list(APPEND patterns "${ROOT}/${folder}/${name}")
+  endforeach()
+endforeach()
+file(GLOB_RECURSE sources RELATIVE "${ROOT}" ${patterns})
 foreach(source IN LISTS sources)
   file(STRINGS "${ROOT}/${source}" first LIMIT_COUNT 1)
   if(NOT first MATCHES "^(//|#) SPDX-License-Identifier: Apache-2.0$")
