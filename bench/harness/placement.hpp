@@ -55,15 +55,15 @@ inline constexpr double far_above_ns = 120;
   struct alignas(128) word {
     std::atomic<std::uint32_t> value{0};
   };
-  word ball;  // even: the caller's turn, odd: the other's
-  pin_to(cpus.producer);
-  std::thread other([&ball, cpus] {
-    pin_to(cpus.worker);
+  word ball;            // even: the caller's turn, odd: the other's
+  pin_to(cpus.worker);  // the thread starts where its maker is
+  std::thread other([&ball] {
     for (std::uint32_t turn = 0; turn < (blocks + 1) * trips; ++turn) {
       while (ball.value.load(std::memory_order_acquire) != 2 * turn + 1) { relax(); }
       ball.value.store(2 * turn + 2, std::memory_order_release);
     }
   });
+  pin_to(cpus.producer);
   std::array<double, blocks> block_ns{};
   std::uint32_t turn = 0;
   for (std::uint32_t block = 0; block <= blocks;
