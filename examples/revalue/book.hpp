@@ -33,7 +33,7 @@ struct book {
 };
 
 /// The most desks that a book may have.
-inline constexpr std::size_t most_desks = 4096;
+inline constexpr std::size_t most_desks = 256;
 
 /// The desks of generated books.
 inline constexpr std::array<char const*, 8> generated_desks{
@@ -96,7 +96,7 @@ template <millrace::core::rng Rng>
     double const lots = 1 + std::floor(uniform(rng, 0, 50));
     c.quantity = (uniform(rng, 0, 1) < style.bought_share ? 100 : -100) * lots;
     c.volatility = smile(c.strike / reference, c.years);
-    c.id = (c.call ? "C" : "P") + std::to_string(i);
+    c.id.assign(1, c.call ? 'C' : 'P').append(std::to_string(i));
     out.contracts.push_back(std::move(c));
   }
   return out;

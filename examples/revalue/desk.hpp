@@ -40,16 +40,22 @@ struct solo {
   static MILLRACE_HD void sync() noexcept {}
 };
 
+/// Prices the options of `blocks` blocks, one thread.
+MILLRACE_HD inline void price_blocks(option_block const* options, value_block* values,
+                                     std::uint32_t blocks, market const m) noexcept {
+  for (std::uint32_t b = 0; b < blocks; ++b) {
+    for (int lane = 0; lane < block_width; ++lane) { price_lane(options[b], m, values[b], lane); }
+  }
+}
+
 /// Prices every option of the desk at `m` and adds the desk up.
 /// @thread every member of `group` together
 template <class Group>
-[[gnu::always_inline]] MILLRACE_HD inline void reprice_all(Group const& group, desk_ref const& desk,
-                                                           market const m) noexcept {
+MILLRACE_HD inline void reprice_all(Group const& group, desk_ref const& desk,
+                                    market const m) noexcept {
   if constexpr (std::is_same_v<Group, solo>) {
     for (std::uint32_t b = 0; b < desk.blocks; ++b) {
-      for (int lane = 0; lane < block_width; ++lane) {
-        price_lane(desk.options[b], m, desk.values[b], lane);
-      }
+      price_blocks(desk.options + b, desk.values + b, 1, m);
       desk.tree.nodes[b] = risk_of(desk.options[b], desk.values[b]);
     }
   } else {
@@ -68,9 +74,8 @@ template <class Group>
 }
 
 /// Gives one option a volatility, prices it and adds up its path to the desk's total.
-[[gnu::always_inline]] MILLRACE_HD inline void reprice_one(desk_ref const& desk,
-                                                           std::uint32_t option, double vol,
-                                                           market const m) noexcept {
+MILLRACE_HD inline void reprice_one(desk_ref const& desk, std::uint32_t option, double vol,
+                                    market const m) noexcept {
   std::uint32_t const block = option / block_width;
   int const lane = static_cast<int>(option % block_width);
   set_volatility(desk.options[block], lane, vol, m.rate, m.dividend);
@@ -80,8 +85,7 @@ template <class Group>
 }
 
 /// Does an option's update: the volatility, given or implied by the mid, then the option's price.
-[[gnu::always_inline]] MILLRACE_HD inline void apply_quote(desk_ref const& desk, update const& u,
-                                                           reply& out) noexcept {
+MILLRACE_HD inline void apply_quote(desk_ref const& desk, update const& u, reply& out) noexcept {
   market const m = desk.state->now;
   if (!(m.spot > 0)) {
     out.outcome = outcome::no_underlying;
@@ -106,9 +110,8 @@ template <class Group>
 /// @return meaningful in the member of rank 0
 /// @thread every member of `group` together; one group a desk
 template <class Group>
-[[gnu::always_inline]] [[nodiscard]] MILLRACE_HD inline reply apply(Group const& group,
-                                                                    desk_ref const& desk,
-                                                                    update const& u) noexcept {
+[[nodiscard]] MILLRACE_HD inline reply apply(Group const& group, desk_ref const& desk,
+                                             update const& u) noexcept {
   reply out;
   desk_state& state = *desk.state;
   if (u.kind == update_kind::spot) {

@@ -2,52 +2,79 @@
 #pragma once
 
 /// \file
-/// The host's copies of `apply`, one an instruction set. The compiler vectorises the same body for
-/// each; the results are the same bits. One of them is chosen when the program starts.
+/// The host's copies of `apply` and `price_blocks`, one an instruction set: the compiler inlines
+/// the same bodies into each (flatten) and vectorises them for its target. The results are the same
+/// bits. One set is chosen when the program starts.
 
 #include "desk.hpp"
 
+#include <cstdint>
+#include <vector>
+
 namespace revalue {
 
-/// `apply` for one host thread.
-using apply_function = reply (*)(desk_ref const&, update const&) noexcept;
-
-/// A copy of `apply` and the instructions that it needs.
+/// The bodies compiled for one instruction set.
 struct instruction_set {
   char const* name = nullptr;
-  apply_function apply = nullptr;
+  /// Does one update of a desk, in the calling thread.
+  reply (*apply)(desk_ref const&, update const&) noexcept = nullptr;
+  /// Prices blocks, in the calling thread, and adds nothing up.
+  void (*price)(option_block const*, value_block*, std::uint32_t, market) noexcept = nullptr;
 };
 
-/// For any processor of the architecture that the program is built for.
-inline reply apply_baseline(desk_ref const& desk, update const& u) noexcept {
+namespace detail {
+
+// For any processor of the architecture that the program is built for.
+[[gnu::flatten]] inline reply apply_baseline(desk_ref const& desk, update const& u) noexcept {
   return apply(solo{}, desk, u);
+}
+[[gnu::flatten]] inline void price_baseline(option_block const* options, value_block* values,
+                                            std::uint32_t blocks, market m) noexcept {
+  price_blocks(options, values, blocks, m);
 }
 
 #if defined(__x86_64__)
-[[gnu::target("avx2,fma")]] inline reply apply_avx2(desk_ref const& desk,
-                                                    update const& u) noexcept {
+[[gnu::flatten, gnu::target("avx2,fma")]] inline reply apply_avx2(desk_ref const& desk,
+                                                                  update const& u) noexcept {
   return apply(solo{}, desk, u);
 }
+[[gnu::flatten, gnu::target("avx2,fma")]] inline void price_avx2(option_block const* options,
+                                                                 value_block* values,
+                                                                 std::uint32_t blocks,
+                                                                 market m) noexcept {
+  price_blocks(options, values, blocks, m);
+}
 
-[[gnu::target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,prefer-vector-width=512")]] inline reply
+[[gnu::flatten, gnu::target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=512")]] inline reply
 apply_avx512(desk_ref const& desk, update const& u) noexcept {
   return apply(solo{}, desk, u);
 }
+[[gnu::flatten, gnu::target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=512")]] inline void
+price_avx512(option_block const* options, value_block* values, std::uint32_t blocks,
+             market m) noexcept {
+  price_blocks(options, values, blocks, m);
+}
 #endif
 
-/// The fastest that this processor runs.
-[[nodiscard]] inline instruction_set best_instruction_set() noexcept {
+}  // namespace detail
+
+/// Every set that this processor runs, the fastest first.
+[[nodiscard]] inline std::vector<instruction_set> instruction_sets() {
+  std::vector<instruction_set> out;
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("fma")) {
-    return {"AVX-512", apply_avx512};
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma")) {
+    out.push_back({"AVX-512", detail::apply_avx512, detail::price_avx512});
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return {"AVX2", apply_avx2};
+    out.push_back({"AVX2", detail::apply_avx2, detail::price_avx2});
   }
 #endif
-  return {"baseline", apply_baseline};
+  out.push_back({"baseline", detail::apply_baseline, detail::price_baseline});
+  return out;
 }
+
+/// The fastest that this processor runs.
+[[nodiscard]] inline instruction_set best_instruction_set() { return instruction_sets().front(); }
 
 }  // namespace revalue

@@ -25,8 +25,7 @@ namespace revalue {
 
 /// min(|x|, most), for positive `most`; `most` when x is not a number. Doubles above zero are
 /// ordered like their bits, and an integer minimum is no branch on any target.
-[[gnu::always_inline]] [[nodiscard]] MILLRACE_HD inline double magnitude_within(
-    double x, double most) noexcept {
+[[nodiscard]] MILLRACE_HD inline double magnitude_within(double x, double most) noexcept {
   auto const bits = cuda::std::bit_cast<std::int64_t>(std::fabs(x));
   auto const limit = cuda::std::bit_cast<std::int64_t>(most);
   return cuda::std::bit_cast<double>(bits < limit ? bits : limit);
@@ -38,8 +37,7 @@ struct polynomial {
   double c[N];
 
   /// The value at x. Two Horner chains in x², half as long as one, keep a vector unit busy.
-  [[gnu::always_inline]] [[nodiscard]] MILLRACE_HD constexpr double operator()(
-      double x) const noexcept {
+  [[nodiscard]] MILLRACE_HD constexpr double operator()(double x) const noexcept {
     double const x2 = x * x;
     return fused(chain<1>(x2), x, chain<0>(x2));
   }
@@ -48,8 +46,7 @@ struct polynomial {
   /// c[I] + c[I + 2] x2 + c[I + 4] x2² + …; a recursion, since loops here would hide the body
   /// from the vectoriser.
   template <int I>
-  [[gnu::always_inline]] [[nodiscard]] MILLRACE_HD constexpr double chain(
-      double x2) const noexcept {
+  [[nodiscard]] MILLRACE_HD constexpr double chain(double x2) const noexcept {
     if constexpr (I + 2 < N) {
       return fused(chain<I + 2>(x2), x2, c[I]);
     } else {

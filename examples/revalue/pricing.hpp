@@ -69,9 +69,8 @@ MILLRACE_HD inline void set_volatility(option_block& o, int lane, double vol, do
 }
 
 /// whole * Φ(x), from the upper tail density * ratio that |x| cuts off.
-[[gnu::always_inline]] [[nodiscard]] MILLRACE_HD inline double tail_or_rest(double x, double whole,
-                                                                            double density,
-                                                                            double ratio) noexcept {
+[[nodiscard]] MILLRACE_HD inline double tail_or_rest(double x, double whole, double density,
+                                                     double ratio) noexcept {
   double const step = std::copysign(0.5, x) + 0.5;
   return fused(std::copysign(density, -x), ratio, whole * step);
 }
@@ -83,8 +82,8 @@ MILLRACE_HD inline void set_volatility(option_block& o, int lane, double vol, do
 /// @error absolute error of the price below 1e-14 A; densities vanish beyond 37.5 deviations
 /// @cost  one exponential, two divisions, no branch
 /// @source Black and Scholes 1973; Merton 1973
-[[gnu::always_inline]] MILLRACE_HD inline void price_lane(option_block const& o, market const& m,
-                                                          value_block& out, int lane) noexcept {
+MILLRACE_HD inline void price_lane(option_block const& o, market const& m, value_block& out,
+                                   int lane) noexcept {
   constexpr double inverse_root_two_pi = 0.3989422804014327;
   double const sign = o.sign[lane];
   double const strike = o.strike_value[lane];

@@ -24,8 +24,7 @@ struct alignas(64) risk {
   }
 };
 
-[[gnu::always_inline]] [[nodiscard]] MILLRACE_HD inline risk operator+(risk const& a,
-                                                                       risk const& b) noexcept {
+[[nodiscard]] MILLRACE_HD inline risk operator+(risk const& a, risk const& b) noexcept {
   return {a.value + b.value,
           a.delta + b.delta,
           a.gamma + b.gamma,
@@ -36,8 +35,8 @@ struct alignas(64) risk {
 }
 
 /// The weighted sum over a block's lanes, folded in halves: lane i meets i + 4, then i + 2, i + 1.
-[[gnu::always_inline]] [[nodiscard]] MILLRACE_HD inline double weighted_fold(
-    double const* weight, double const* measure) noexcept {
+[[nodiscard]] MILLRACE_HD inline double weighted_fold(double const* weight,
+                                                      double const* measure) noexcept {
   double half[4];
   for (int i = 0; i < 4; ++i) {
     half[i] = fused(weight[i + 4], measure[i + 4], weight[i] * measure[i]);
@@ -46,8 +45,8 @@ struct alignas(64) risk {
 }
 
 /// What a block contributes to its desk.
-[[gnu::always_inline]] [[nodiscard]] MILLRACE_HD inline risk risk_of(
-    option_block const& options, value_block const& values) noexcept {
+[[nodiscard]] MILLRACE_HD inline risk risk_of(option_block const& options,
+                                              value_block const& values) noexcept {
   double const* const weight = options.weight;
   return {weighted_fold(weight, values.value),
           weighted_fold(weight, values.delta),
@@ -81,7 +80,7 @@ struct risk_tree {
   /// Adds everything up again after all leaves changed. @cost O(leaves)
   /// @thread every member of `group` together
   template <class Group>
-  [[gnu::always_inline]] MILLRACE_HD void rebuild(Group const& group) const noexcept {
+  MILLRACE_HD void rebuild(Group const& group) const noexcept {
     risk* below = nodes;
     for (std::uint32_t count = leaves; count > 1;) {
       std::uint32_t const half = count / 2 + count % 2;
@@ -96,7 +95,7 @@ struct risk_tree {
   }
 
   /// Adds up the path from one changed leaf to the root. @cost O(log leaves) @thread one
-  [[gnu::always_inline]] MILLRACE_HD void refresh(std::uint32_t leaf) const noexcept {
+  MILLRACE_HD void refresh(std::uint32_t leaf) const noexcept {
     risk* below = nodes;
     for (std::uint32_t count = leaves; count > 1;) {
       std::uint32_t const half = count / 2 + count % 2;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -35,7 +36,7 @@ enum class outcome : std::uint32_t {
   expired = 5,        ///< no time left at the valuation instant
   no_underlying = 6,  ///< no price of the underlying yet
 };
-inline constexpr int outcomes = 7;
+inline constexpr std::size_t outcome_count = 7;
 
 /// The words for an outcome; never null.
 [[nodiscard]] constexpr char const* describe(outcome o) noexcept {

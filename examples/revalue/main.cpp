@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps a book of European options revalued while prices stream in: prices go through a queue to a
+// persistent consumer (host threads, or a kernel that never ends), which prices every option that a
+// price touches and adds up the risk of each desk; the firm's risk comes back after every update.
+// Expected: a summary whose messages were "each exactly once and in order"; status 0.
+#include "arguments.hpp"
+#include "book_csv.hpp"
+#include "chain.hpp"
+#include "device.hpp"
+#include "host_engine.hpp"
+#include "progress.hpp"
+#include "results.hpp"
+#include "run.hpp"
+#include "summary.hpp"
+#include "underlying.hpp"
+#include <millrace/core/devices.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+namespace {
+
+namespace core = millrace::core;
+using namespace revalue;
+
+/// What the program works on, read and checked before it begins.
+struct input {
+  feed prices;
+  revalue::book book;
+  std::string book_source;
+};
+
+/// Reads every file that was named.
+std::optional<complaint> read(arguments const& asked, input& in) {
+  if (asked.underlying.empty()) {
+    in.prices = bundled_underlying();
+  } else {
+    auto [prices, problem] = read_underlying(asked.underlying);
+    if (problem) { return problem; }
+    in.prices = std::move(prices);
+  }
+  if (!asked.options.empty()) {
+    chain quotes(asked.options, std::move(in.prices), asked.date, asked.rate, asked.dividend);
+    if (quotes.problem()) { return quotes.problem(); }
+    in.prices = std::move(quotes.prices_and_quotes());
+    in.book = std::move(quotes.options());
+    in.book_source = "one of each quoted option";
+  } else if (!asked.book.empty()) {
+    auto [book, problem] = read_book(asked.book, asked.rate, asked.dividend);
+    if (problem) { return problem; }
+    in.book = std::move(book);
+    in.book_source = asked.book;
+  } else {
+    std::size_t const size = asked.size != 0 ? asked.size : in.prices.daily ? 20'000 : 2'000;
+    in.book = generate_book(size, in.prices.first_price(), asked.rate, asked.dividend);
+    in.book_source = "generated";
+  }
+  return std::nullopt;
+}
+
+/// Starts the workers: on the device if it can be, else on host threads.
+millrace::result<std::unique_ptr<engine>> open_engine(arguments const& asked, desks& on,
+                                                      std::string& why) {
+  auto const desk_count = static_cast<std::uint32_t>(on.refs().size());
+  bool const automatic = asked.backend.kind() == core::backend_kind::automatic;
+  auto where = core::backend::host();
+  if (asked.backend.kind() == core::backend_kind::host) {
+    why = "host threads, as asked for";
+  } else if (automatic && !built_for_devices()) {
+    why = "host threads: built without the CUDA Toolkit";
+  } else {
+    core::device_report const there = core::devices();
+    why = core::explain(asked.backend, there);
+    auto const chosen = core::resolve(asked.backend, there);
+    if (!chosen) { return cuda::std::unexpected(chosen.error()); }
+    where = *chosen;
+  }
+  if (where.kind() == core::backend_kind::cuda) {
+    std::uint32_t const blocks =
+        std::min(asked.workers == 0 ? desk_count : asked.workers, desk_count);
+    auto device = open_device_engine(on, where, blocks);
+    if (device || !automatic) { return device; }
+    why = "host threads: " + core::describe(where) + ": " + core::describe(device.error());
+  }
+  std::uint32_t const threads = std::max(2u, std::thread::hardware_concurrency());
+  std::uint32_t const workers =
+      std::min(asked.workers == 0 ? threads - 1 : asked.workers, desk_count);
+  return open_host_engine(on, workers);
+}
+
+int fail(std::string const& text) {
+  std::fprintf(stderr, "revalue: %s\n", text.c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  arguments const asked = parse_arguments(count, words);
+  if (asked.help) {
+    std::fputs(usage, stdout);
+    return 0;
+  }
+  if (!asked.problem.empty()) { return fail(asked.problem + " (--help lists the options)"); }
+
+  input in;
+  if (auto const problem = read(asked, in)) { return fail(problem->text); }
+  std::unique_ptr<results> out;
+  if (!asked.out.empty()) {
+    out = std::make_unique<results>(asked.out, asked.format);
+    if (out->problem()) { return fail(out->problem()->text); }
+  }
+
+  desks on(in.book);
+  circumstances how;
+  how.book = in.book_source;
+  auto const opened = open_engine(asked, on, how.backend);
+  if (!opened) {
+    bool const said = opened.error().code == millrace::errc::no_device;
+    return fail(said ? how.backend : how.backend + ": " + core::describe(opened.error()));
+  }
+  engine& workers = **opened;
+  how.processor = workers.processor();
+  how.workers = workers.workers();
+
+  auto const found = [&] {
+    progress bar(in.prices.events.size(), !asked.quiet);
+    return run(in.prices, on, workers).all([&](std::size_t done) { bar.show(done); });
+  }();
+  if (!found) { return fail("the run stopped: " + core::describe(found.error())); }
+  if (auto const ended = workers.finish(); !ended) {
+    return fail("the workers did not end: " + core::describe(ended.error()));
+  }
+
+  summary const report(in.prices, in.book, on, *found, how);
+  if (out) {
+    out->write(in.prices, in.book, on, *found);
+    if (out->problem()) { return fail(out->problem()->text); }
+  }
+  if (!asked.quiet) { report.print(asked.format, stdout); }
+  return report.whole() ? 0 : fail("a desk did not process every message once and in order");
+}
