@@ -12,7 +12,7 @@ namespace millrace::inline v0::queue {
 
 /// Running workers. Producers are opened from it and may outlive it. Moves, never copies; its end
 /// closes, waits for the workers as long as `options::patience` says, then stops them: it never
-/// hangs.
+/// hangs. A consumer that was moved from is closed, and has nothing to say.
 /// @thread any, several at once, but for moves and the end
 template <consumer_policy P>
 class consumer {
@@ -34,6 +34,7 @@ class consumer {
   /// A lane of one's own.
   /// @error errc::busy when every lane has a producer; errc::closed
   [[nodiscard]] result<producer<P>> open_lane() noexcept {
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
     std::scoped_lock const lock(shared_->opening);
     if (shared_->crew.phase() != phase::running) { return core::fail(errc::closed); }
     for (auto& entry : shared_->entries) {
@@ -49,6 +50,7 @@ class consumer {
   /// @error errc::deadline_passed; errc::closed when the workers left before they did them all;
   ///        errc::device_lost
   [[nodiscard]] result<void> drain(recover::deadline until) noexcept {
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
     std::uint64_t const goal = stats().accepted;
     bool over = false;
     auto const done = [&]() noexcept {
@@ -68,6 +70,7 @@ class consumer {
   /// @return messages published and not processed
   /// @error errc::deadline_passed when a worker did not come back; errc::device_lost
   [[nodiscard]] result<std::uint64_t> stop(recover::deadline until) noexcept {
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
     go(phase::stopping);
     auto const ended = detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
     std::scoped_lock const lock(shared_->opening);
@@ -82,6 +85,7 @@ class consumer {
   [[nodiscard]] statistics stats() const noexcept {
     using access = typename P::access;
     statistics out;
+    if (shared_ == nullptr) { return out; }
     crew_ref<P> const& crew = shared_->crew;
     for (std::uint32_t w = 0; w < crew.workers(); ++w) {
       worker_control const& worker = crew.worker(w);
@@ -99,9 +103,11 @@ class consumer {
   }
 
   /// Where the workers run: never automatic.
-  [[nodiscard]] core::backend where() const noexcept { return shared_->where; }
+  [[nodiscard]] core::backend where() const noexcept {
+    return shared_ == nullptr ? core::backend::host() : shared_->where;
+  }
   /// Why there, in words.
-  [[nodiscard]] std::string const& why() const noexcept { return shared_->why; }
+  [[nodiscard]] std::string why() const { return shared_ == nullptr ? "" : shared_->why; }
 
   /// @internal Who chose this place, and why.
   void explain(std::string why) noexcept { shared_->why = std::move(why); }
@@ -113,6 +119,7 @@ class consumer {
   [[nodiscard]] bool all_left() const noexcept { return shared_->all_left(); }
 
   void go(phase to) noexcept {
+    if (shared_ == nullptr) { return; }
     std::scoped_lock const lock(shared_->opening);
     if (shared_->crew.phase() < to) { shared_->crew.advance(to); }
   }

@@ -183,7 +183,10 @@ class device_state final : public state<P> {
     // A host that spins without asking may wait for ever: repeated queries are what starts it.
     while (P::access::load(control.crew.alive, core::acquire, "crew.alive") !=
            this->built.workers) {
-      if (auto const well = health(); !well) { return well; }
+      if (auto const well = health(); !well) {
+        self_.reset();  // no kernel runs any more
+        return well;
+      }
       if (until.expired(core::steady_clock{})) {
         this->crew.advance(phase::stopping);
         return core::fail(errc::deadline_passed);

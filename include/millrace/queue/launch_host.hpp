@@ -6,6 +6,7 @@
 #include <millrace/queue/consumer.hpp>
 #include <millrace/queue/drain.hpp>
 
+#include <cerrno>
 #include <memory>
 #include <new>
 #include <pthread.h>
@@ -67,17 +68,27 @@ class host_state final : public state<P> {
 
  private:
   [[nodiscard]] result<void> start(std::shared_ptr<host_state> const& self) {
+    auto const started = start_threads(self);
+    if (!started) {
+      this->crew.advance(phase::stopping);
+      release_workers(false);
+    }
+    return started;
+  }
+
+  [[nodiscard]] result<void> start_threads(std::shared_ptr<host_state> const& self) {
     threads_.reserve(this->built.workers);
-    crew_control& control = this->crew.control();
     for (std::uint32_t w = 0; w < this->built.workers; ++w) {
       try {
         threads_.emplace_back([keep = self, w] { keep->work(w); });
       } catch (std::system_error const& e) {
-        this->crew.advance(phase::stopping);
-        release_workers(true);
         return core::fail(errc::native_failure, core::origin::posix, e.code().value());
       }
+      if (int const status = pin(threads_.back(), w); status != 0) {
+        return core::fail(errc::native_failure, core::origin::posix, status);
+      }
     }
+    crew_control& control = this->crew.control();
     auto const alive = [&]() noexcept {
       return P::access::load(control.crew.alive, core::acquire, "crew.alive") ==
              this->built.workers;
@@ -85,13 +96,18 @@ class host_state final : public state<P> {
     return wait_until(*this, within(this->built.patience), alive);
   }
 
+  /// @return 0 or the POSIX status
+  [[nodiscard]] int pin(std::thread& thread, std::uint32_t worker) const noexcept {
+    if (this->built.first_cpu < 0) { return 0; }
+    std::uint64_t const cpu = static_cast<std::uint64_t>(this->built.first_cpu) + worker;
+    if (cpu >= CPU_SETSIZE) { return EINVAL; }
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return ::pthread_setaffinity_np(thread.native_handle(), sizeof(one), &one);
+  }
+
   void work(std::uint32_t worker) noexcept {
-    if (this->built.first_cpu >= 0) {
-      cpu_set_t one;
-      CPU_ZERO(&one);
-      CPU_SET(static_cast<std::size_t>(this->built.first_cpu) + worker, &one);
-      ::pthread_setaffinity_np(::pthread_self(), sizeof(one), &one);
-    }
     crew_control& control = this->crew.control();
     P::access::fetch_add(control.crew.alive, 1u, core::acq_rel, "crew.alive");
     drain(args_, worker, host_group{});
@@ -108,7 +124,8 @@ class host_state final : public state<P> {
 
 /// Starts host threads that do `process` on each message.
 /// @error errc::bad_argument, native naming the option: 1 capacity, 2 lanes, 3 workers;
-///        errc::out_of_memory; errc::native_failure with errno when a thread cannot start
+///        errc::out_of_memory; errc::native_failure with errno when a thread cannot start or
+///        be pinned
 template <consumer_policy P>
 [[nodiscard]] result<consumer<P>> launch_host(options const& with,
                                               typename P::processor process = {}) noexcept {
