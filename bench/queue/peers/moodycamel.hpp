@@ -20,11 +20,17 @@
 
 namespace millrace::bench {
 
-/// moodycamel::ConcurrentQueue with a token for each thread. `try_` operations never allocate: the
-/// blocks made at construction bound the queue at `Producers * slots` messages.
+/// The library's defaults, and `slots` messages for each producer: a producer keeps every block
+/// that it ever used, so without a bound the first one may leave none to the second.
+struct moodycamel_traits : moodycamel::ConcurrentQueueDefaultTraits {
+  static constexpr std::size_t MAX_SUBQUEUE_SIZE = slots;
+};
+
+/// moodycamel::ConcurrentQueue with a token for each thread. `try_` operations never allocate; the
+/// blocks made at construction are as many again as the bound, for those between two owners.
 template <class T, std::size_t Batch = 1, std::size_t Producers = 1>
 class moodycamel_queue {
-  using queue = moodycamel::ConcurrentQueue<T>;
+  using queue = moodycamel::ConcurrentQueue<T, moodycamel_traits>;
 
  public:
   static constexpr std::string_view name =
@@ -74,7 +80,7 @@ class moodycamel_queue {
   drain_end drain() { return drain_end(queue_); }
 
  private:
-  queue queue_{Producers * slots};
+  queue queue_{2 * Producers * slots};
 };
 
 }  // namespace millrace::bench
