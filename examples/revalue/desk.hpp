@@ -26,10 +26,10 @@ struct alignas(64) desk_state {
 struct desk_ref {
   option_block* options = nullptr;  ///< [blocks]
   value_block* values = nullptr;    ///< [blocks]
-  risk_tree tree;                   ///< a leaf a block
+  risk_tree tree;                   ///< [blocks / leaf_blocks] leaves
   desk_state* state = nullptr;
   std::uint32_t blocks = 0;
-  std::uint32_t count = 0;  ///< options; the last block's other lanes weigh nothing
+  std::uint32_t count = 0;  ///< options; the last lanes of the last blocks weigh nothing
 };
 static_assert(std::is_trivially_copyable_v<desk_ref>);
 
@@ -54,9 +54,11 @@ template <class Group>
 MILLRACE_HD inline void reprice_all(Group const& group, desk_ref const& desk,
                                     market const m) noexcept {
   if constexpr (std::is_same_v<Group, solo>) {
-    for (std::uint32_t b = 0; b < desk.blocks; ++b) {
-      price_blocks(desk.options + b, desk.values + b, 1, m);
-      desk.tree.nodes[b] = risk_of(desk.options[b], desk.values[b]);
+    for (std::uint32_t leaf = 0; leaf < desk.tree.leaves; ++leaf) {
+      option_block const* const options = desk.options + leaf * leaf_blocks;
+      value_block* const values = desk.values + leaf * leaf_blocks;
+      price_blocks(options, values, leaf_blocks, m);
+      desk.tree.nodes[leaf] = risk_of(options, values);
     }
   } else {
     std::uint32_t const lanes = desk.blocks * block_width;
@@ -65,8 +67,9 @@ MILLRACE_HD inline void reprice_all(Group const& group, desk_ref const& desk,
                  static_cast<int>(i % block_width));
     }
     group.sync();
-    for (std::uint32_t b = group.rank(); b < desk.blocks; b += group.size()) {
-      desk.tree.nodes[b] = risk_of(desk.options[b], desk.values[b]);
+    for (std::uint32_t leaf = group.rank(); leaf < desk.tree.leaves; leaf += group.size()) {
+      desk.tree.nodes[leaf] =
+          risk_of(desk.options + leaf * leaf_blocks, desk.values + leaf * leaf_blocks);
     }
     group.sync();
   }
@@ -80,8 +83,10 @@ MILLRACE_HD inline void reprice_one(desk_ref const& desk, std::uint32_t option, 
   int const lane = static_cast<int>(option % block_width);
   set_volatility(desk.options[block], lane, vol, m.rate, m.dividend);
   price_lane(desk.options[block], m, desk.values[block], lane);
-  desk.tree.nodes[block] = risk_of(desk.options[block], desk.values[block]);
-  desk.tree.refresh(block);
+  std::uint32_t const leaf = block / leaf_blocks;
+  desk.tree.nodes[leaf] =
+      risk_of(desk.options + leaf * leaf_blocks, desk.values + leaf * leaf_blocks);
+  desk.tree.refresh(leaf);
 }
 
 /// Does an option's update: the volatility, given or implied by the mid, then the option's price.

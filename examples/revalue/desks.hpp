@@ -35,7 +35,7 @@ class desks {
       first_block[d] = blocks;
       first_node[d] = nodes;
       blocks += blocks_of(counts[d]);
-      nodes += risk_tree::size(blocks_of(counts[d]));
+      nodes += risk_tree::size(blocks_of(counts[d]) / leaf_blocks);
     }
     options_.resize(blocks);
     values_.resize(blocks);
@@ -47,8 +47,8 @@ class desks {
       states_[d].now.dividend = from.dividend;
       std::uint32_t const mine = blocks_of(counts[d]);
       refs_.push_back({options_.data() + first_block[d], values_.data() + first_block[d],
-                       risk_tree{nodes_.data() + first_node[d], mine}, states_.data() + d, mine,
-                       counts[d]});
+                       risk_tree{nodes_.data() + first_node[d], mine / leaf_blocks},
+                       states_.data() + d, mine, counts[d]});
     }
     for (std::size_t i = 0; i < from.contracts.size(); ++i) { enter(from, i); }
   }
@@ -65,9 +65,10 @@ class desks {
   [[nodiscard]] std::span<desk_state> states() noexcept { return states_; }
 
  private:
-  /// A desk without options has one block that weighs nothing.
+  /// A desk without options has a leaf that weighs nothing.
   [[nodiscard]] static std::uint32_t blocks_of(std::uint32_t count) noexcept {
-    return count == 0 ? 1 : (count + block_width - 1) / block_width;
+    constexpr std::uint32_t leaf_options = leaf_blocks * block_width;
+    return count == 0 ? leaf_blocks : (count + leaf_options - 1) / leaf_options * leaf_blocks;
   }
 
   /// Lanes without an option hold one of a year at strike 1 that weighs nothing.

@@ -34,30 +34,45 @@ struct alignas(64) risk {
           {}};
 }
 
-/// The weighted sum over a block's lanes, folded in halves: lane i meets i + 4, then i + 2, i + 1.
-[[nodiscard]] MILLRACE_HD inline double weighted_fold(double const* weight,
-                                                      double const* measure) noexcept {
-  double half[4];
-  for (int i = 0; i < 4; ++i) {
-    half[i] = fused(weight[i + 4], measure[i + 4], weight[i] * measure[i]);
+/// Blocks that a leaf of a risk tree sums; a desk has a multiple of it.
+inline constexpr std::uint32_t leaf_blocks = 4;
+
+/// Adds a block's weighted values to `sums`, lane by lane.
+MILLRACE_HD inline void accumulate(option_block const& __restrict o,
+                                   value_block const& __restrict v,
+                                   value_block& __restrict sums) noexcept {
+  for (int i = 0; i < block_width; ++i) {
+    sums.value[i] = fused(o.weight[i], v.value[i], sums.value[i]);
+    sums.delta[i] = fused(o.weight[i], v.delta[i], sums.delta[i]);
+    sums.gamma[i] = fused(o.weight[i], v.gamma[i], sums.gamma[i]);
+    sums.vega[i] = fused(o.weight[i], v.vega[i], sums.vega[i]);
+    sums.theta[i] = fused(o.weight[i], v.theta[i], sums.theta[i]);
+    sums.rho[i] = fused(o.weight[i], v.rho[i], sums.rho[i]);
   }
-  return (half[0] + half[2]) + (half[1] + half[3]);
 }
 
-/// What a block contributes to its desk.
-[[nodiscard]] MILLRACE_HD inline risk risk_of(option_block const& options,
-                                              value_block const& values) noexcept {
-  double const* const weight = options.weight;
-  return {weighted_fold(weight, values.value),
-          weighted_fold(weight, values.delta),
-          weighted_fold(weight, values.gamma),
-          weighted_fold(weight, values.vega),
-          weighted_fold(weight, values.theta),
-          weighted_fold(weight, values.rho),
+/// The sum over the lanes, folded in halves: lane i meets i + 4, then i + 2, then i + 1.
+[[nodiscard]] MILLRACE_HD inline double fold(double const* lanes) noexcept {
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
+         ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+/// What a leaf's blocks contribute to their desk.
+/// @param options, values  [leaf_blocks]
+[[nodiscard]] MILLRACE_HD inline risk risk_of(option_block const* options,
+                                              value_block const* values) noexcept {
+  value_block sums{};
+  for (std::uint32_t b = 0; b < leaf_blocks; ++b) { accumulate(options[b], values[b], sums); }
+  return {fold(sums.value),
+          fold(sums.delta),
+          fold(sums.gamma),
+          fold(sums.vega),
+          fold(sums.theta),
+          fold(sums.rho),
           {}};
 }
 
-/// Sums of a desk's blocks as a tree whose shape depends on their number alone, so that the root
+/// Sums of a desk's leaves as a tree whose shape depends on their number alone, so that the root
 /// is the same to the last bit whoever adds, in whichever order updates came. Each level folds the
 /// one below in halves: node i is the sum of nodes i and i + half. Levels follow each other in
 /// `nodes`, leaves first.

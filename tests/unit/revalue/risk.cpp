@@ -59,14 +59,16 @@ TEST_CASE("risk_tree: is as large as its levels, each half of the one below roun
   CHECK(risk_tree::size(313) == 313 + 157 + 79 + 40 + 20 + 10 + 5 + 3 + 2 + 1);
 }
 
-TEST_CASE("risk_of: weighs each lane, and a lane of weight 0 not at all") {
-  option_block options{};
-  value_block values{};
+TEST_CASE("risk_of: weighs each lane of a leaf, and a lane of weight 0 not at all") {
+  option_block options[leaf_blocks]{};
+  value_block values[leaf_blocks]{};
   double wanted = 0;
-  for (int i = 0; i < block_width; ++i) {
-    options.weight[i] = i % 3 == 0 ? 0 : i - 4;
-    values.value[i] = 10 + i;
-    wanted += options.weight[i] * values.value[i];
+  for (std::uint32_t b = 0; b < leaf_blocks; ++b) {
+    for (int i = 0; i < block_width; ++i) {
+      options[b].weight[i] = i % 3 == 0 ? 0 : i - 4;
+      values[b].value[i] = 10 * b + i;
+      wanted += options[b].weight[i] * values[b].value[i];
+    }
   }
   CHECK(risk_of(options, values).value == wanted);
 }
