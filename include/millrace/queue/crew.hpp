@@ -105,7 +105,8 @@ class crew_ref {
   bool wake_worker(std::uint32_t w) const noexcept {
     std::uint32_t& sleeping = workers_[w].sleeping;
     std::uint32_t expected = 1;
-    if (access::load(sleeping, core::acquire, "crew.sleeping") == 0 ||
+    // in one order with the store before it: `advance` looks at no other word of the sleeper's
+    if (access::load(sleeping, core::seq_cst, "crew.sleeping") == 0 ||
         !access::compare_exchange(sleeping, expected, 0u, core::acq_rel, core::relaxed,
                                   "crew.wake")) {
       return false;
