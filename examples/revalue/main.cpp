@@ -128,18 +128,19 @@ int main(int count, char** words) {
   how.processor = workers.processor();
   how.workers = workers.workers();
 
-  auto const found = [&] {
+  run job(in.prices, on, workers);
+  {
     progress bar(in.prices.events.size(), !asked.quiet);
-    return run(in.prices, on, workers).all([&](std::size_t done) { bar.show(done); });
-  }();
-  if (!found) { return fail("the run stopped: " + core::describe(found.error())); }
+    auto const done = job.all([&](std::size_t count_done) { bar.show(count_done); });
+    if (!done) { return fail("the run stopped: " + core::describe(done.error())); }
+  }
   if (auto const ended = workers.finish(); !ended) {
     return fail("the workers did not end: " + core::describe(ended.error()));
   }
 
-  summary const report(in.prices, in.book, on, *found, how);
+  summary const report(in.prices, in.book, on, job.found(), how);
   if (out) {
-    out->write(in.prices, in.book, on, *found);
+    out->write(in.prices, in.book, on, job.found());
     if (out->problem()) { return fail(out->problem()->text); }
   }
   if (!asked.quiet) { report.print(asked.format, stdout); }

@@ -50,18 +50,20 @@ class run {
   /// Does every event. `each(done)` is called after each.
   /// @error what the engine says
   template <class Each>
-  [[nodiscard]] millrace::result<findings> all(Each each) {
+  [[nodiscard]] millrace::result<void> all(Each each) {
     std::size_t const count = from_.events.size();
     std::uint64_t const start = clock::now_ns();
     while (done_ < count) {
-      if (auto const sent = send(); !sent) { return cuda::std::unexpected(sent.error()); }
-      if (auto const got = finish_one(); !got) { return cuda::std::unexpected(got.error()); }
+      if (auto const sent = send(); !sent) { return sent; }
+      if (auto const got = finish_one(); !got) { return got; }
       each(done_);
     }
     found_.seconds = 1e-9 * static_cast<double>(clock::now_ns() - start);
     found_.desks.assign(nodes_.begin(), nodes_.begin() + firm_.leaves);
-    return std::move(found_);
+    return {};
   }
+  /// What the events done so far gave.
+  [[nodiscard]] findings const& found() const noexcept { return found_; }
 
  private:
   using clock = millrace::core::steady_clock;

@@ -42,14 +42,14 @@ TEST_CASE("market data: every quote of the tick file is processed exactly once b
   desks on(of);
   auto opened = open_host_engine(on, 1);
   REQUIRE(opened);
-  auto const found = run(in, on, **opened).all([](std::size_t) {});
-  REQUIRE(found);
+  run job(in, on, **opened);
+  REQUIRE(job.all([](std::size_t) {}));
   REQUIRE((*opened)->finish());
   for (desk_state const& desk : on.states()) {
     CHECK(desk.applied == lines);
     CHECK(desk.out_of_order == 0);
   }
-  CHECK(summary(in, of, on, *found, {}).whole());
+  CHECK(summary(in, of, on, job.found(), {}).whole());
 }
 
 TEST_CASE("market data: every mid of the chain inside its bounds gets a volatility that reprices") {
@@ -61,8 +61,9 @@ TEST_CASE("market data: every mid of the chain inside its bounds gets a volatili
     book const& of = quotes.options();
     desks on(of);
     loop_engine through(on);
-    auto const found = run(in, on, through).all([](std::size_t) {});
-    REQUIRE(found);
+    run job(in, on, through);
+    REQUIRE(job.all([](std::size_t) {}));
+    findings const& found = job.found();
 
     double spot = 0;
     std::size_t inside = 0;
@@ -80,7 +81,7 @@ TEST_CASE("market data: every mid of the chain inside its bounds gets a volatili
       // a rounding's width from a bound either verdict is right
       double const width = 1e-12 * spot;
       bool const clearly = e.price > least + width && e.price < greatest - width;
-      bool const applied = found->outcomes[i] == outcome::applied;
+      bool const applied = found.outcomes[i] == outcome::applied;
       inside += clearly ? 1 : 0;
       solved += clearly && applied ? 1 : 0;
       if (!applied) { continue; }
@@ -95,7 +96,7 @@ TEST_CASE("market data: every mid of the chain inside its bounds gets a volatili
     CHECK(solved == inside);
     CHECK(worst < 1e-6);
     std::size_t tally = in.rejected.size();
-    for (std::size_t const n : found->tally) { tally += n; }
+    for (std::size_t const n : found.tally) { tally += n; }
     CHECK(tally == lines_after_header(folder + "goog-20151224-option-quotes.csv"));
   }
 }

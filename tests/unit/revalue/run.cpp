@@ -63,15 +63,15 @@ outcome_of_run run_with(feed const& in, book const& of, std::uint32_t workers) {
     REQUIRE(opened);
     through = std::move(*opened);
   }
-  auto found = run(in, on, *through).all([](std::size_t) {});
-  REQUIRE(found);
+  run job(in, on, *through);
+  REQUIRE(job.all([](std::size_t) {}));
   REQUIRE(through->finish());
   temporary_file const file("");
   results out(file.path(), format::csv);
-  out.write(in, of, on, *found);
+  out.write(in, of, on, job.found());
   CHECK_FALSE(out.problem());
-  bool const whole = summary(in, of, on, *found, {}).whole();
-  return {std::move(*found), file.text(), whole};
+  bool const whole = summary(in, of, on, job.found(), {}).whole();
+  return {job.found(), file.text(), whole};
 }
 
 }  // namespace
