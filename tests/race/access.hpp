@@ -14,6 +14,7 @@
 namespace race {
 
 using millrace::core::memory_order;
+using millrace::core::relaxed;
 
 /// The access policy under which the explorer runs protocol code: every atomic operation is a
 /// point where another thread may run, and every load a choice of what it reads. Outside of the

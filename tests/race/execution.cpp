@@ -70,11 +70,17 @@ constexpr std::uint64_t wake_tag = 0x77616b65ULL;
 
 }  // namespace
 
-void execution::start(std::size_t threads, std::size_t history, std::uint32_t polls) {
+void execution::start(std::size_t threads, options const& how) {
   threads_.resize(threads);
   for (thread_state& t : threads_) {
     t.at = stage::ready;
     t.fruitless = false;
+    t.acted = t.saw_new = t.learned = t.changed = false;
+    t.waiting = false;
+    t.idle_rounds = 0;
+    t.number = 0;
+    t.round_chain = 0;
+    t.round_number = 0;
     t.known = {};
     t.chain = 0;
     t.polls.clear();
@@ -85,9 +91,9 @@ void execution::start(std::size_t threads, std::size_t history, std::uint32_t po
   payload_.clear();
   trace_.clear();
   names_.clear();
-  history_ = history;
-  polls_ = polls;
+  how_ = how;
   steps_ = 0;
+  history_cut_ = false;
 }
 
 std::uint32_t execution::find_word(operation const& op) {
@@ -102,8 +108,8 @@ std::uint32_t execution::find_word(operation const& op) {
   w.history.emplace_back();
   w.history.back().value = peek(op.address, op.bytes);
   w.order_hash = 0;
-  w.first_site = op.site;
-  w.name.clear();
+  w.touched = 0;
+  w.sites.clear();
   sleep_hash_.push_back(0);
   return static_cast<std::uint32_t>(word_count_++);
 }
@@ -120,7 +126,7 @@ execution::poll const* execution::polled(thread_state const& me) const {
 bool execution::newer_in_round(thread_state const& me, poll const& here,
                                bool other_places_only) const {
   return std::any_of(me.polls.begin(), me.polls.end(), [&](poll const& p) {
-    return p.count >= here.count && newer(p) && !(other_places_only && &p == &here);
+    return p.count != 0 && p.count >= here.count && newer(p) && !(other_places_only && &p == &here);
   });
 }
 
@@ -131,12 +137,70 @@ void execution::announce(std::size_t t, operation const& op) {
   poll const* const p =
       op.kind == operation_kind::load || op.kind == operation_kind::compare_exchange ? polled(me)
                                                                                      : nullptr;
-  me.fruitless = p != nullptr && p->count > polls_ && newer_in_round(me, *p, false);
+  me.fruitless =
+      me.fruitless || (p != nullptr && p->count > how_.polls && newer_in_round(me, *p, false));
+}
+
+bool execution::anything_newer(thread_state const& me) const {
+  return std::any_of(me.polls.begin(), me.polls.end(),
+                     [&](poll const& p) { return p.awaited != 0 && newer(p); });
+}
+
+// Whether the rest of the round can see something new if the read at `here` does not.
+bool execution::new_later(thread_state const& me, poll const& here) const {
+  return std::any_of(me.polls.begin(), me.polls.end(), [&](poll const& p) {
+    std::uint32_t const done = p.count + (&p == &here ? 1 : 0);
+    return done < p.awaited && newer(p);
+  });
+}
+
+// The thread did more than read: what it read before does not make a round.
+void execution::get_on(thread_state& me) {
+  me.acted = true;
+  for (poll& p : me.polls) { p.count = p.awaited = 0; }
+}
+
+void execution::pause(std::size_t t) {
+  thread_state& me = threads_[t];
+  bool const nothing = !me.acted && !(me.saw_new && me.learned);
+  me.idle_rounds = me.acted ? 0 : me.idle_rounds + 1;
+  for (poll& p : me.polls) { p.awaited = me.acted ? 0 : p.count; }
+  me.waiting = me.idle_rounds >= how_.rounds && !me.changed;
+  if (nothing && me.waiting) {
+    // With something new to see, the round was in vain: the thread could as well have waited.
+    me.fruitless = anything_newer(me);
+    // Without, the thread is where it was.
+    me.chain = me.round_chain;
+    me.number = me.round_number;
+  }
+  begin_round(t);
+}
+
+void execution::begin_round(std::size_t t) {
+  thread_state& me = threads_[t];
+  for (poll& p : me.polls) { p.count = 0; }
+  me.round_chain = me.chain;
+  me.round_number = me.number;
+  me.acted = me.saw_new = me.learned = me.changed = false;
 }
 
 bool execution::unannounced(std::size_t t) const {
   word const& w = words_[threads_[t].word];
   return w.bytes != threads_[t].next.bytes || peek(w.address, w.bytes) != w.history.back().value;
+}
+
+bool execution::touched_by_others(std::size_t t) const {
+  return (words_[threads_[t].word].touched & ~(1U << t)) != 0;
+}
+
+std::vector<char const*> execution::shared_sites() const {
+  std::vector<char const*> sites;
+  for (std::size_t i = 0; i < word_count_; ++i) {
+    word const& w = words_[i];
+    bool const shared = (w.touched & (w.touched - 1)) != 0;
+    if (shared) { sites.insert(sites.end(), w.sites.begin(), w.sites.end()); }
+  }
+  return sites;
 }
 
 bool execution::total_allows(std::size_t t, std::uint32_t w, std::size_t index, bool write) const {
@@ -145,7 +209,7 @@ bool execution::total_allows(std::size_t t, std::uint32_t w, std::size_t index, 
 
 void execution::choices(std::size_t t, std::vector<std::uint32_t>& out) {
   thread_state const& me = threads_[t];
-  if (me.at != stage::ready) { return; }
+  if (me.at != stage::ready || (me.waiting && !anything_newer(me))) { return; }
   operation const& op = me.next;
   if (op.kind == operation_kind::wait || op.kind == operation_kind::wake ||
       op.kind == operation_kind::woken) {
@@ -155,8 +219,8 @@ void execution::choices(std::size_t t, std::vector<std::uint32_t>& out) {
   std::vector<store_record> const& history = words_[me.word].history;
   std::size_t const n = history.size();
   std::size_t oldest = words_[me.word].oldest_readable(me.known);
-  if (n - oldest > history_) {
-    oldest = n - history_;
+  if (n - oldest > how_.history) {
+    oldest = n - how_.history;
     history_cut_ = true;
   }
   if (op.kind == operation_kind::store) {
@@ -168,16 +232,22 @@ void execution::choices(std::size_t t, std::vector<std::uint32_t>& out) {
     return;
   }
   // A loop that went round without reading anything new goes on only when it can.
-  poll const* here = op.kind == operation_kind::fetch_add ? nullptr : polled(me);
-  if (here != nullptr && here->count < polls_) { here = nullptr; }
-  if (here != nullptr && !newer_in_round(me, *here, false)) { return; }
-  bool const may_repeat = here == nullptr || newer_in_round(me, *here, true);
+  poll const* const here = op.kind == operation_kind::fetch_add ? nullptr : polled(me);
+  bool may_repeat = true;
+  if (here != nullptr && here->count >= how_.polls) {
+    if (!newer_in_round(me, *here, false)) { return; }
+    may_repeat = newer_in_round(me, *here, true);
+  }
+  if (here != nullptr && here->awaited != 0 && !me.acted && !me.saw_new && newer(*here)) {
+    may_repeat = may_repeat && new_later(me, *here);
+  }
   for (std::size_t i = n; i-- > oldest;) {
     store_record const& seen = history[i];
     bool const updates = succeeds(op, seen);
     ordering const order = order_of(op, updates);
     if (updates && i + 1 < n && history[i + 1].update) { continue; }
-    if (!updates && !may_repeat && seen.id() == here->store) { continue; }
+    bool const again = !updates && here != nullptr && seen.id() == here->store;
+    if (again && (!may_repeat || (i + 1 < n && here->stale >= how_.stale))) { continue; }
     if (order.total && !total_allows(t, me.word, updates ? i + 1 : i, updates)) { continue; }
     out.push_back(static_cast<std::uint32_t>(i));
   }
@@ -191,7 +261,7 @@ std::uint64_t execution::hash_after(std::size_t t, std::uint32_t choice) const {
   std::uint64_t order = w.order_hash;
   std::uint64_t sleep = sleep_hash_[me.word];
   std::uint64_t const id =
-      (static_cast<std::uint64_t>(t + 1) << 32) | (me.known.at[t] + 1);  // of this event
+      (static_cast<std::uint64_t>(t + 1) << 32) | (me.number + 1);  // of this event
   auto const insert_at = [&](std::size_t at) {
     if (at == w.history.size()) {
       order = mix(order, id);
@@ -236,11 +306,14 @@ void execution::read(std::size_t t, std::size_t index, ordering order, trace_lin
   thread_state& me = threads_[t];
   word& w = words_[me.word];
   store_record& seen = w.history[index];
+  clock const before = me.known;
+  me.learned = me.learned || order.total || !seen.noticed(before);
   if (seen.first_read[t] == 0) { seen.first_read[t] = me.known.at[t]; }
   line.seen = seen.value;
   line.from = seen.step;
   line.stale = index + 1 < w.history.size();
   if (order.acquire) { me.known.join(seen.released); }
+  me.learned = me.learned || before.at != me.known.at;
   me.chain = mix(me.chain, seen.id());
 }
 
@@ -251,6 +324,7 @@ void execution::insert(std::size_t t, std::size_t at, std::uint64_t value, bool 
   store_record added;
   added.value = value;
   added.time = me.known.at[t];
+  added.number = me.number;
   added.thread = static_cast<std::int32_t>(t);
   added.step = static_cast<std::uint32_t>(trace_.size() + 1);
   added.update = update;
@@ -270,7 +344,7 @@ void execution::insert(std::size_t t, std::size_t at, std::uint64_t value, bool 
       w.order_hash = mix(w.order_hash, w.history[i].id());
     }
   }
-  me.polls.clear();
+  get_on(me);
 }
 
 outcome execution::perform(std::size_t t, std::uint32_t choice) {
@@ -279,8 +353,14 @@ outcome execution::perform(std::size_t t, std::uint32_t choice) {
   word& w = words_[me.word];
   clock const before = me.known;
   std::uint32_t const time = ++me.known.at[t];
-  std::uint64_t const id = (static_cast<std::uint64_t>(t + 1) << 32) | time;
+  me.waiting = false;
+  std::uint64_t const id = (static_cast<std::uint64_t>(t + 1) << 32) | ++me.number;
   ++steps_;
+  std::uint32_t const touched = w.touched | 1U << t;
+  bool const new_place = std::find(w.sites.begin(), w.sites.end(), op.site) == w.sites.end();
+  if (new_place) { w.sites.push_back(op.site); }
+  sharing_changed_ = (touched & (touched - 1)) != 0 && (new_place || touched != w.touched);
+  w.touched = touched;
   trace_line line;
   line.thread = static_cast<std::uint32_t>(t);
   line.choice = choice;
@@ -296,11 +376,12 @@ outcome execution::perform(std::size_t t, std::uint32_t choice) {
       break;
     }
     case operation_kind::wait: {
-      store_record const& latest = w.history.back();
+      store_record& latest = w.history.back();
+      if (latest.first_read[t] == 0) { latest.first_read[t] = time; }
       line.seen = latest.value;
       line.from = latest.step;
       me.chain = mix(me.chain, latest.id());
-      me.polls.clear();
+      get_on(me);
       if (latest.value == op.operand) {
         sleep_hash_[me.word] = mix(sleep_hash_[me.word], id);
         me.at = stage::asleep;
@@ -310,7 +391,7 @@ outcome execution::perform(std::size_t t, std::uint32_t choice) {
     case operation_kind::wake: {
       me.chain = mix(me.chain, wake_tag);
       sleep_hash_[me.word] = mix(sleep_hash_[me.word], id);
-      me.polls.clear();
+      get_on(me);
       for (thread_state& other : threads_) {
         if (other.at == stage::asleep && other.word == me.word) {
           other.at = stage::ready;
@@ -343,9 +424,16 @@ outcome execution::perform(std::size_t t, std::uint32_t choice) {
       });
       if (p != me.polls.end() && p->store == seen_id && p->expected == op.expected) {
         ++p->count;
+        p->stale += line.stale ? 1 : 0;
       } else {
-        if (p != me.polls.end()) { me.polls.clear(); }
-        me.polls.push_back({op.site, me.word, seen_id, op.expected, 1});
+        me.saw_new = true;
+        poll const fresh{op.site, me.word, seen_id, op.expected, 1, 0, line.stale ? 1U : 0U};
+        if (p != me.polls.end()) {
+          me.changed = me.changed || p->count != 0;
+          *p = fresh;
+        } else {
+          me.polls.push_back(fresh);
+        }
       }
       break;
     }
@@ -366,7 +454,7 @@ std::optional<std::string> execution::payload(std::size_t t, void const* p, std:
                                               bool write, char const* site) {
   if (bytes == 0) { return std::nullopt; }
   thread_state& me = threads_[t];
-  me.polls.clear();
+  get_on(me);
   trace_line line;
   line.thread = static_cast<std::uint32_t>(t);
   line.kind = write ? operation_kind::write_bytes : operation_kind::read_bytes;

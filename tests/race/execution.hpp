@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "explorer.hpp"
 #include "memory_model.hpp"
 
 #include <cstddef>
@@ -68,10 +69,14 @@ struct trace_line {
 /// scheduler announces what each thread wants to do, asks for the choices, and performs one.
 class execution {
  public:
-  void start(std::size_t threads, std::size_t history, std::uint32_t polls);
+  void start(std::size_t threads, options const& how);
 
   /// Thread `t` wants to do `op` next.
   void announce(std::size_t t, operation const& op);
+  /// Thread `t` has come to the end of a round of a polling loop that found nothing.
+  void pause(std::size_t t);
+  /// Thread `t` begins a polling loop, or goes round again because it found something.
+  void begin_round(std::size_t t);
   /// Thread `t` has ended.
   void finish(std::size_t t) { threads_[t].at = stage::done; }
 
@@ -83,6 +88,12 @@ class execution {
   [[nodiscard]] bool fruitless(std::size_t t) const { return threads_[t].fruitless; }
   /// A hash of the state that performing `choice` leads to.
   [[nodiscard]] std::uint64_t hash_after(std::size_t t, std::uint32_t choice) const;
+  /// Whether other threads than `t` have touched the word that it is about to access.
+  [[nodiscard]] bool touched_by_others(std::size_t t) const;
+  /// Whether the last step made a word shared, or touched a shared word at another place.
+  [[nodiscard]] bool sharing_changed() const { return sharing_changed_; }
+  /// Every place that has accessed a word which several threads have touched.
+  [[nodiscard]] std::vector<char const*> shared_sites() const;
   /// Performs thread `t`'s next operation.
   outcome perform(std::size_t t, std::uint32_t choice);
   /// Notes an access to payload bytes; the words of the data race, when there is one.
@@ -114,20 +125,31 @@ class execution {
  private:
   enum class stage : std::uint8_t { ready, asleep, done };
 
-  // What a thread read since it last got on: the store, and how many times in a row.
+  // What a thread last saw at one place.
   struct poll {
     char const* site;
     std::uint32_t word;
     std::uint64_t store;
     std::uint64_t expected;  // by a compare-exchange
-    std::uint32_t count;
+    std::uint32_t count;     // reads in this round, since the thread last got on
+    std::uint32_t awaited;   // reads in the round whose repetition waits for something new; or 0
+    std::uint32_t stale;     // reads of this store although there was a newer one
   };
 
   struct thread_state {
     stage at = stage::ready;
-    bool fruitless = false;
+    bool fruitless = false;         // goes round again although it need not
+    bool acted = true;              // in this round: did more than read
+    bool saw_new = true;            // in this round: read something for the first time
+    bool learned = true;            // in this round: read something that limits what it may see
+    bool changed = false;           // in this round: two reads at one place saw different stores
+    bool waiting = false;           // for something new
+    std::uint32_t idle_rounds = 0;  // in a row
+    std::uint64_t round_chain = 0;  // chain and number when the round began
+    std::uint32_t round_number = 0;
     clock known;
-    std::uint64_t chain = 0;  // hash of all its events
+    std::uint64_t chain = 0;   // hash of all its events
+    std::uint32_t number = 0;  // of its last event; rounds in vain are not counted
     operation next;
     std::uint32_t word = 0;
     std::vector<poll> polls;
@@ -141,6 +163,9 @@ class execution {
   }
   [[nodiscard]] bool newer_in_round(thread_state const& me, poll const& here,
                                     bool other_places_only) const;
+  [[nodiscard]] bool anything_newer(thread_state const& me) const;
+  [[nodiscard]] bool new_later(thread_state const& me, poll const& here) const;
+  static void get_on(thread_state& me);
   [[nodiscard]] bool total_allows(std::size_t t, std::uint32_t w, std::size_t index,
                                   bool write) const;
   [[nodiscard]] bool succeeds(operation const& op, store_record const& seen) const {
@@ -162,10 +187,10 @@ class execution {
   payload_map payload_;
   std::vector<trace_line> trace_;
   std::vector<std::pair<void const*, std::string>> names_;
-  std::size_t history_ = 8;
-  std::uint32_t polls_ = 1;
+  options how_;
   std::uint32_t steps_ = 0;
   bool history_cut_ = false;
+  bool sharing_changed_ = false;
 };
 
 }  // namespace race

@@ -15,21 +15,25 @@
 /// run in both orders. That is sound together with a preemption bound: a state counts as known only
 /// if it was entered by the same running thread with no more preemptions spent.
 ///
-/// **Bounds.** `preemptions` bounds the switches away from a thread that could go on; `unbounded`
-/// sets no bound. `history` bounds how many stores back a load may read. `report::complete` says
-/// that everything within these bounds was seen. Past what can be enumerated, `random` runs that
-/// many executions with random thread priorities and `depth` priority changes (Burckhardt, Kothari,
-/// Musuvathi, Nagarakatte, "A randomized scheduler with probabilistic guarantees of finding bugs",
-/// ASPLOS 2010), and random choices of stores.
+/// **Bounds.** `preemptions` bounds the switches away from a thread that could go on; by default
+/// nothing bounds them. `history` bounds how many stores back a load may read, and `stale`
+/// how often one place may read the same store although there is a newer one: stores become visible
+/// in the end. `report::complete`
+/// says that everything within these bounds was seen. Past what can be enumerated, `random` runs
+/// that many executions with random thread priorities and `depth` priority changes (Burckhardt,
+/// Kothari, Musuvathi, Nagarakatte, "A randomized scheduler with probabilistic guarantees of
+/// finding bugs", ASPLOS 2010), and random choices of stores.
 ///
-/// **Polling.** A thread that reads again, at the same place in the code, the same store as `polls`
-/// times before, and has done nothing else since, is going round in a loop. It waits until one of
-/// the words it has read since then has a newer store; a further round that nevertheless reads
-/// nothing new is cut off, because it equals an execution without that round. So a loop that polls
-/// is finite, stores reach their readers in the end, and when all threads wait that is a deadlock.
-/// `polls` must be at least the number of fruitless rounds after which the code does something
-/// else: 1 for a loop that only ends with success, n + 1 for one that gives up or goes to sleep
-/// after n rounds.
+/// **Polling.** A loop that polls calls `race::pause()` at the end of each round (a backoff policy
+/// of a test does). A thread that has gone `rounds` times round without seeing anything new, and
+/// without doing anything but read, waits until one of the words that it read in the last round has
+/// a newer store. A round that is in vain although there was something new to see is cut off: it
+/// equals an execution without that round. So a loop that polls is finite, stores reach
+/// their readers in the end, and when all threads wait that is a deadlock. A loop without
+/// `pause` is caught, later, by reading the same store at the same place more than `polls` times.
+/// `rounds` must be at least the number of rounds after which the code does something else: 1 for
+/// a loop that only ends with success, n + 1 for one that gives up or goes to sleep after n rounds;
+/// and `polls` at least how often straight code may read one word at one place.
 ///
 /// **Rules for the body.** It may be run millions of times and must do the same each time: no real
 /// time, no real randomness, no real threads. Before the first thread runs, the body's accesses are
@@ -53,15 +57,17 @@ namespace race {
 inline constexpr std::uint32_t unbounded = ~std::uint32_t{0};
 
 struct options {
-  std::uint32_t preemptions = 3;             ///< per execution; `unbounded` for all interleavings
+  std::uint32_t preemptions = unbounded;     ///< per execution; or all interleavings
   std::uint64_t max_executions = 5'000'000;  ///< exploration stops, incomplete, after so many
   std::uint32_t history = 8;                 ///< a load reads one of the newest so many stores
-  std::uint32_t polls = 1;                   ///< fruitless rounds of a polling loop
-  std::uint32_t max_steps = 5'000;           ///< a longer execution is a failure: it may never end
-  std::uint64_t random = 0;                  ///< executions with random priorities, not exhaustive
-  std::uint32_t depth = 3;                   ///< priority changes of each of those
-  std::uint64_t seed = 1;                    ///< of those
-  std::string replay = {};                   ///< `failure::schedule`: run only that execution
+  std::uint32_t rounds = 1;                  ///< of a polling loop, before it waits
+  std::uint32_t polls = 4;                   ///< equal reads at one place, before the thread waits
+  std::uint32_t stale = 2;          ///< reads at one place of a store that is not the newest
+  std::uint32_t max_steps = 1'000;  ///< a longer execution is a failure: it may never end
+  std::uint64_t random = 0;         ///< executions with random priorities, not exhaustive
+  std::uint32_t depth = 3;          ///< priority changes of each of those
+  std::uint64_t seed = 1;           ///< of those
+  std::string replay = {};          ///< `failure::schedule`: run only that execution
 };
 
 enum class failure_kind {
@@ -150,6 +156,15 @@ class run {
 
 /// Explores `body` until its executions, or the bounds, are exhausted, or one of them fails.
 [[nodiscard]] report explore(options const& how, std::function<void(run&)> const& body);
+
+/// The running thread has come to the end of a round of a polling loop that found nothing.
+void pause();
+/// The running thread begins a polling loop, or begins a round because the last found something.
+/// Optional: it lets the explorer see that a first round that found nothing changed nothing.
+void begin_round();
+
+/// The number of the running thread; only in threads.
+[[nodiscard]] std::size_t this_thread();
 
 /// Ends the execution as failed unless `condition`; in threads and in `after`.
 void check(bool condition, std::string_view words);

@@ -56,13 +56,14 @@ struct store_record {
   clock released;                                       ///< what an acquire load of it learns
   std::array<std::uint32_t, max_threads> first_read{};  ///< reader's time; 0: never read
   std::uint32_t time = 0;                               ///< of the storing thread
-  std::uint32_t step = 0;                               ///< line of the trace; 0: initial value
-  std::int32_t thread = -1;                             ///< -1: the initial value
-  bool update = false;                                  ///< a read-modify-write
+  std::uint32_t number = 0;  ///< of the event in its thread, rounds in vain not counted
+  std::uint32_t step = 0;    ///< line of the trace; 0: initial value
+  std::int32_t thread = -1;  ///< -1: the initial value
+  bool update = false;       ///< a read-modify-write
 
   /// The same event has the same id in every execution; 0 is the initial value.
   [[nodiscard]] std::uint64_t id() const noexcept {
-    return thread < 0 ? 0 : (static_cast<std::uint64_t>(thread + 1) << 32) | time;
+    return thread < 0 ? 0 : (static_cast<std::uint64_t>(thread + 1) << 32) | number;
   }
   /// Whether a thread with clock `known` must have noticed this store.
   [[nodiscard]] bool noticed(clock const& known) const noexcept {
@@ -79,9 +80,9 @@ struct word {
   void const* address = nullptr;
   std::size_t bytes = 0;
   std::vector<store_record> history;
-  std::uint64_t order_hash = 0;  ///< of the ids in modification order
-  char const* first_site = "";
-  std::string name;
+  std::uint64_t order_hash = 0;    ///< of the ids in modification order
+  std::uint32_t touched = 0;       ///< a bit for each thread that accessed it
+  std::vector<char const*> sites;  ///< where
 
   /// The oldest store that a thread with clock `known` may still read.
   [[nodiscard]] std::size_t oldest_readable(clock const& known) const noexcept {

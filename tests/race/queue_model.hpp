@@ -10,7 +10,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <new>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -41,6 +44,12 @@ struct model_parking {
 /// A clock by which every age has been reached; with publish_age_ns 0.
 struct still_clock {
   [[nodiscard]] static std::uint64_t now_ns() noexcept { return 0; }
+};
+
+/// A worker under exploration, without the rounds in which it watches its next slot and nothing
+/// else: they are bounded, only read, and end in a round that reads everything.
+struct plain_group : queue::host_group {
+  static constexpr bool may_park = false;
 };
 
 inline constexpr std::size_t most_messages = 8;
@@ -87,6 +96,12 @@ struct explored : queue::default_consumer<std::uint64_t, tenfold<Access>> {
   static constexpr std::uint64_t publish_age_ns = 0;
 };
 
+/// Whether the tests may take their time.
+[[nodiscard]] inline bool long_tier() {
+  char const* const tier = std::getenv("MILLRACE_TIER");
+  return tier != nullptr && std::string_view(tier) == "long";
+}
+
 /// A consumer's parts without its threads: lanes, their owners, the crew, and what workers run.
 template <queue::consumer_policy P>
 class parts {
@@ -128,7 +143,8 @@ class parts {
 
   /// One worker, from its start to its end.
   void work(std::uint32_t worker) {
-    queue::drain(args_, worker, queue::host_group{});
+    using group = std::conditional_t<P::backoff::blocks, queue::host_group, plain_group>;
+    queue::drain(args_, worker, group{});
     P::access::fetch_add(control_.crew.exited, 1U, millrace::core::acq_rel, "crew.exited");
   }
 
@@ -154,7 +170,9 @@ class parts {
   }
   void wait_for_room(std::uint32_t count, std::size_t lane = 0) {
     race::begin_round();
-    while (owner(lane).admit(count) != millrace::errc::ok) { take_all(lane) == 0 ? race::pause() : race::begin_round(); }
+    while (owner(lane).admit(count) != millrace::errc::ok) {
+      take_all(lane) == 0 ? race::pause() : race::begin_round();
+    }
   }
 
   /// Takes what there is and checks it against what was sent.

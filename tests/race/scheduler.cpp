@@ -46,27 +46,66 @@ void state_table::grow() {
 }
 
 scheduler::scheduler(options const& how, std::function<void(run&)> const& body)
-    : how_(how), body_(body) {
+    : how_(how), body_(body), random_state_(how.seed) {
   current_ = this;
-  report_.preemptions = how.preemptions;
-  report_.random = how.random != 0;
+  report_ = empty_report();
   std::istringstream replay(how.replay);
   decision d;
   for (char colon = 0; replay >> d.thread >> colon >> d.choice;) { forced_.push_back(d); }
 }
 
+report scheduler::empty_report() const {
+  report r;
+  r.preemptions = how_.preemptions;
+  r.random = how_.random != 0;
+  return r;
+}
+
 scheduler::~scheduler() { current_ = nullptr; }
+
+// Random executions, to see which places touch words of several threads.
+void scheduler::warm_up() {
+  for (std::uint32_t i = 0; i < 64; ++i) {
+    report_.random = true;
+    depth_ = 0;
+    begin_random();
+    run_once();
+    learn();
+    report_ = empty_report();
+  }
+  quiet_ = true;
+}
+
+void scheduler::learn() {
+  for (char const* const site : execution_.shared_sites()) {
+    if (!shared(site)) { shared_.push_back(site); }
+  }
+}
+
+bool scheduler::shared(char const* site) const {
+  return std::find(shared_.begin(), shared_.end(), site) != shared_.end();
+}
 
 report scheduler::explore() {
   auto const begin = std::chrono::steady_clock::now();
   bool const replay = !forced_.empty();
+  if (!report_.random && !replay) { warm_up(); }
   for (std::uint64_t i = 0;; ++i) {
     if (report_.random && i == how_.random) { break; }
     if (!report_.random && report_.executions + report_.cut >= how_.max_executions) { break; }
     depth_ = 0;
     if (report_.random) { begin_random(); }
     run_once();
+    if (restart_) {
+      report_ = empty_report();
+      states_ = {};
+      pool_.clear();
+      trail_.clear();
+      restart_ = false;
+      continue;
+    }
     report_.steps += execution_.steps();
+    report_.history_cut = report_.history_cut || execution_.history_cut();
     report_.longest = std::max<std::size_t>(report_.longest, execution_.steps());
     if (report_.first.has_value() || replay) { break; }
     if (!report_.random && !backtrack()) {
@@ -75,7 +114,6 @@ report scheduler::explore() {
     }
   }
   report_.states = states_.size();
-  report_.history_cut = execution_.history_cut();
   report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return report_;
 }
@@ -88,7 +126,7 @@ void scheduler::run_once() {
     body_(one);
     std::size_t const threads = one.threads_.size();
     if (threads > max_threads) { throw std::length_error("race: too many threads"); }
-    execution_.start(threads, how_.history, how_.polls);
+    execution_.start(threads, how_);
     for (auto const& [word, name] : one.names_) { execution_.name_word(word, name); }
     while (workers_.size() < threads) {
       workers_.push_back(std::make_unique<worker>());
@@ -146,10 +184,31 @@ void scheduler::pass_on() {
   if (running_ != me) { workers_[running_]->stack.resume(); }
 }
 
+// Whether the operation needs no scheduling point, since nobody else touches its word.
+bool scheduler::unwatched(std::size_t t, operation const& op) {
+  if (!quiet_ || execution_.steps() >= how_.max_steps || shared(op.site) ||
+      execution_.touched_by_others(t)) {
+    return false;
+  }
+  scratch_.clear();
+  execution_.choices(t, scratch_);
+  return !scratch_.empty();
+}
+
+void scheduler::check_sharing() {
+  std::size_t const known = shared_.size();
+  learn();
+  if (shared_.size() == known) { return; }
+  restart_ = ended_ = true;
+  fiber::resume_thread();
+}
+
 outcome scheduler::perform(operation const& op) {
   std::size_t const me = running_;
   execution_.announce(me, op);
-  if (starting_) {
+  if (unwatched(me, op)) {
+    next_.choice = scratch_.front();
+  } else if (starting_) {
     fiber::resume_thread();
   } else {
     pass_on();
@@ -161,6 +220,7 @@ outcome scheduler::perform(operation const& op) {
   }
   if (auto race = execution_.mixed(me)) { fail(failure_kind::data_race, std::move(*race)); }
   outcome const o = execution_.perform(me, next_.choice);
+  if (quiet_ && execution_.sharing_changed()) { check_sharing(); }
   if (execution_.asleep(me)) {
     pass_on();
     (void)execution_.perform(me, next_.choice);
@@ -280,7 +340,6 @@ std::uint64_t scheduler::random() {
 }
 
 void scheduler::begin_random() {
-  if (report_.executions + report_.cut == 0) { random_state_ = how_.seed; }
   priorities_.clear();
   for (std::size_t t = 0; t < max_threads; ++t) { priorities_.push_back(random() | (1ULL << 32)); }
   changes_.clear();
@@ -361,6 +420,16 @@ report explore(options const& how, std::function<void(run&)> const& body) {
   scheduler s(how, body);
   return s.explore();
 }
+
+void pause() {
+  if (scheduler::exploring()) { scheduler::current().pause(); }
+}
+
+void begin_round() {
+  if (scheduler::exploring()) { scheduler::current().begin_round(); }
+}
+
+std::size_t this_thread() { return scheduler::current().running(); }
 
 void check(bool condition, std::string_view words) {
   if (!condition) { scheduler::current().fail(failure_kind::check, std::string(words)); }

@@ -43,6 +43,11 @@ class scheduler {
   [[nodiscard]] static scheduler& current() noexcept { return *current_; }
   /// Performs an operation of the running thread, when its turn has come.
   outcome perform(operation const& op);
+  [[nodiscard]] std::size_t running() const noexcept { return running_; }
+  /// The running thread ends a round of polling.
+  void pause() { execution_.pause(running_); }
+  /// The running thread begins a round of polling.
+  void begin_round() { execution_.begin_round(running_); }
   /// Notes that the running thread touches payload bytes.
   void payload(void const* p, std::size_t bytes, bool write, char const* site);
   /// Ends the execution as failed. Does not return when called from a thread.
@@ -76,6 +81,12 @@ class scheduler {
   [[nodiscard]] bool admit(decision const& d);
   void deadlocked();
   void begin_random();
+  void warm_up();
+  void learn();
+  [[nodiscard]] bool shared(char const* site) const;
+  [[nodiscard]] bool unwatched(std::size_t t, operation const& op);
+  void check_sharing();
+  [[nodiscard]] report empty_report() const;
   [[nodiscard]] std::uint64_t random();
 
   static inline scheduler* current_ = nullptr;
@@ -91,6 +102,12 @@ class scheduler {
   std::size_t running_ = 0;
   decision next_;
 
+  // Places whose words one thread alone touches, as far as is known, are no scheduling points. When
+  // that proves wrong the exploration begins again.
+  std::vector<char const*> shared_;
+  bool quiet_ = false;  // such places are taken to be known
+  bool restart_ = false;
+
   state_table states_;
   std::vector<decision> pool_;
   std::vector<branch> trail_;
@@ -98,7 +115,7 @@ class scheduler {
   std::vector<std::uint32_t> scratch_;
   std::vector<decision> forced_;
 
-  std::uint64_t random_state_ = 0;
+  std::uint64_t random_state_;
   std::vector<std::uint64_t> priorities_;
   std::vector<std::uint32_t> changes_;
   std::uint64_t lowest_ = 0;

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "access.hpp"
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace race {
+
+/// Access policies with a mistake in them that a protocol must not survive unnoticed.
+
+/// The compare-exchange at `Site` is a load and a store: two threads may both win.
+template <site_name Site>
+struct torn_exchange : access {
+  template <class T>
+  [[nodiscard]] static bool compare_exchange(T& word, T& expected, std::type_identity_t<T> desired,
+                                             memory_order success, memory_order failure,
+                                             char const* site) noexcept {
+    if (!(Site == site)) {
+      return access::compare_exchange(word, expected, desired, success, failure, site);
+    }
+    T const seen = access::load(word, success, site);
+    bool const same = seen == expected;
+    expected = seen;
+    if (same) { access::store(word, desired, success, site); }
+    return same;
+  }
+};
+
+/// The store at `Site` writes a value that is off by `By`.
+template <site_name Site, std::int64_t By>
+struct shifted : access {
+  template <class T>
+  static void store(T& word, std::type_identity_t<T> value, memory_order order,
+                    char const* site) noexcept {
+    access::store(word, Site == site ? static_cast<T>(value + static_cast<T>(By)) : value, order,
+                  site);
+  }
+};
+
+/// The store at `Site` does not happen.
+template <site_name Site>
+struct dropped : access {
+  template <class T>
+  static void store(T& word, std::type_identity_t<T> value, memory_order order,
+                    char const* site) noexcept {
+    if (!(Site == site)) { access::store(word, value, order, site); }
+  }
+};
+
+/// What a worker saw when it looked at its slot too early.
+struct phase_look {
+  void const* slot = nullptr;
+  std::uint32_t seen = 0;
+  bool fresh = false;
+};
+
+/// The worker looks at the phase after its look at the slot, not before: each look at the phase
+/// first looks at the slot that the worker looked at last, and the next look at that slot returns
+/// what was seen then.
+struct late_phase : access {
+  static inline std::array<phase_look, max_threads> looks{};
+
+  static std::uint32_t load(std::uint32_t const& word, memory_order order,
+                            char const* site) noexcept {
+    if (!scheduler::exploring()) { return word; }
+    phase_look& mine = looks[this_thread()];
+    std::string_view const place = site;
+    if (place == "crew.phase" && mine.slot != nullptr) {
+      auto const* const slot = static_cast<std::uint32_t const*>(mine.slot);
+      mine.seen = access::load(*slot, millrace::core::acquire, "slot.take");
+      mine.fresh = true;
+    }
+    if (place == "slot.take") {
+      bool const known = mine.fresh && mine.slot == &word;
+      mine.slot = &word;
+      mine.fresh = false;
+      if (known) { return mine.seen; }
+    }
+    return access::load(word, order, site);
+  }
+  static std::uint64_t load(std::uint64_t const& word, memory_order order,
+                            char const* site) noexcept {
+    return access::load(word, order, site);
+  }
+};
+static_assert(millrace::core::access_policy<late_phase>);
+
+}  // namespace race
