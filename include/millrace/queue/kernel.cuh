@@ -81,6 +81,8 @@ __device__ void work_one(kernel_args<P> const& args, std::uint32_t worker) {
 
 }  // namespace detail
 
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1407  // a policy of an unnamed namespace makes its kernel internal anyway
 /// The persistent kernel: one grid, roles by warp. A block's number is never a task's.
 template <consumer_policy P>
 MILLRACE_KERNEL void __launch_bounds__(P::threads_per_block)
@@ -97,5 +99,7 @@ MILLRACE_KERNEL void __launch_bounds__(P::threads_per_block)
       P::processing == width::block ? block : block * groups_per_block<P> + warp;
   if (worker < args.drain.crew.workers()) { detail::work_one<P>(args, worker); }
 }
+
+#pragma nv_diagnostic pop
 
 }  // namespace millrace::inline v0::queue
