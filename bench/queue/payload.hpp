@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "bench/harness/stats.hpp"
+#include "bench/harness/threads.hpp"
+
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -58,11 +62,34 @@ template <std::size_t Bytes>
   return sum;
 }
 
-/// What one worker has taken. Only that worker writes it; `sum` may be read once `count` says so.
+/// Equal parts of a trial that are timed one by one. Their median leaves out the parts during which
+/// the machine gave a processor to somebody else.
+inline constexpr std::uint64_t parts = 20;
+
+/// What one worker has taken. Only that worker writes it; `sum` may be read once `count` says so,
+/// `times` once the worker has ended.
 struct alignas(128) sink {
   std::atomic<std::uint64_t> count{0};
   std::uint64_t sum = 0;
+  std::uint64_t next = 0;  ///< the count at which the next time is noted
+  std::uint64_t step = 0;
+  std::uint64_t noted = 0;
+  std::array<std::int64_t, parts + 1> times{};  ///< at the end of the warm-up and of each part
+
+  [[gnu::noinline]] void note() noexcept {
+    if (noted <= parts) { times[noted++] = now_ns(); }
+    next += step;
+  }
 };
+
+/// The median of the differences between neighbours.
+[[nodiscard]] inline double median_step(std::array<std::int64_t, parts + 1> const& times) {
+  std::array<double, parts> steps{};
+  for (std::size_t i = 0; i < parts; ++i) {
+    steps[i] = static_cast<double>(times[i + 1] - times[i]);
+  }
+  return median(steps);
+}
 
 /// The functor of every contender: sums the message's bytes into the calling worker's sink.
 template <unsigned Workers>
@@ -75,7 +102,9 @@ struct tally {
     std::uint64_t const sum = sum_bytes(m);
     sink& own = mine();
     own.sum += sum;
-    own.count.store(own.count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    std::uint64_t const count = own.count.load(std::memory_order_relaxed) + 1;
+    own.count.store(count, std::memory_order_release);
+    if (count == own.next) { own.note(); }
     return sum;
   }
 
@@ -96,6 +125,13 @@ template <unsigned Workers>
 class sinks {
  public:
   [[nodiscard]] tally<Workers> functor() noexcept { return {sinks_, &next_}; }
+
+  /// Notes the time after `warm_up` messages and after each part of `messages` more; one worker.
+  void time_parts(std::uint64_t warm_up, std::uint64_t messages) noexcept {
+    sinks_[0].next = warm_up;
+    sinks_[0].step = messages / parts;
+  }
+  [[nodiscard]] auto const& times() const noexcept { return sinks_[0].times; }
 
   /// Messages taken by all workers. Polled only when nothing is left to send, so that the polling
   /// does not disturb the workers.

@@ -16,7 +16,9 @@
 namespace millrace::bench {
 
 /// The single-operation stream peers that this machine has. Peers that are several times slower
-/// than the others move `less`, so that no trial takes much longer than another.
+/// than the others move `less`, so that no trial takes much longer than another. Queues without a
+/// bound are not among them: what their worker takes from a backlog is not what passes between two
+/// processors.
 template <std::size_t Bytes>
 [[nodiscard]] std::vector<contender> single_peers(load const& work, load const& less) {
   using T = message<Bytes>;
@@ -40,7 +42,6 @@ template <std::size_t Bytes>
 #endif
 #if defined(MILLRACE_BENCH_TBB)
   add_slow(std::in_place_type<tbb_bounded<T>>);
-  add_slow(std::in_place_type<tbb_queue<T>>);
 #endif
   add_slow(std::in_place_type<mutex_deque<T>>);
   return peers;

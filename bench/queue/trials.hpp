@@ -5,6 +5,7 @@
 #include "bench/harness/threads.hpp"
 #include "bench/queue/payload.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <string>
@@ -49,8 +50,9 @@ template <std::size_t Bytes>
 ///   finish()                                      ends the workers after the last message
 /// with `bytes`, `workers` and the waiting loop `wait`.
 ///
-/// One trial: messages a second from the first send to the last message taken. Producers run on one
-/// processor, workers on the other.
+/// One trial: messages a second. With one worker that is what the worker took in the median part of
+/// the trial; with several, all messages over the time from the first send to the last one taken.
+/// Producers run on one processor, workers on the other.
 template <class Transport, unsigned Producers = 1>
 [[nodiscard]] measured stream_trial(load const& work) {
   using wait = typename Transport::wait;
@@ -58,6 +60,7 @@ template <class Transport, unsigned Producers = 1>
   std::uint64_t const warm = work.warm_up * Producers;
   std::uint64_t const total = warm + work.messages * Producers;
   sinks<Transport::workers> taken;
+  if constexpr (Transport::workers == 1) { taken.time_parts(warm, total - warm); }
   pin_to(cpus.worker);
   Transport transport(taken.functor(), Producers, total);
   pin_to(cpus.producer);
@@ -92,12 +95,18 @@ template <class Transport, unsigned Producers = 1>
     seconds = static_cast<double>(now_ns() - start) * 1e-9;
   }
   transport.finish();
-  return {static_cast<double>(work.messages * Producers) / seconds,
-          check_sum(taken.sum(), work.sum)};
+  std::string const problem = check_sum(taken.sum(), work.sum);
+  if constexpr (Transport::workers == 1) {
+    auto const part = static_cast<double>((total - warm) / parts);
+    return {part / (median_step(taken.times()) * 1e-9), problem};
+  } else {
+    return {static_cast<double>(total - warm) / seconds, problem};
+  }
 }
 
 /// One trial: nanoseconds from handing over a message to having the reply that the functor computed
-/// from it, one message in flight. A calls transport has a caller instead of senders:
+/// from it, one message in flight, in the median part of the trial. A calls transport has a caller
+/// instead of senders:
 ///   Calls(tally<workers>, total); open() -> caller; caller.call(sequence) -> sum; finish()
 template <class Calls>
 [[nodiscard]] measured roundtrip_trial(load const& work) {
@@ -107,16 +116,22 @@ template <class Calls>
   Calls calls(taken.functor(), work.warm_up + work.messages);
   pin_to(cpus.producer);
   std::uint64_t replies = 0;
-  double nanoseconds = 0;
+  std::array<std::int64_t, parts + 1> times{};
   {
     auto caller = calls.open();
-    for (std::uint64_t i = 0; i < work.warm_up; ++i) { replies += caller.call(i); }
-    std::int64_t const start = now_ns();
-    for (std::uint64_t i = 0; i < work.messages; ++i) { replies += caller.call(work.warm_up + i); }
-    nanoseconds = static_cast<double>(now_ns() - start);
+    std::uint64_t at = 0;
+    for (; at < work.warm_up; ++at) { replies += caller.call(at); }
+    times[0] = now_ns();
+    for (std::size_t part = 1; part <= parts; ++part) {
+      for (std::uint64_t i = 0; i < work.messages / parts; ++i, ++at) {
+        replies += caller.call(at);
+      }
+      times[part] = now_ns();
+    }
   }
   calls.finish();
-  return {nanoseconds / static_cast<double>(work.messages), check_sum(replies, work.sum)};
+  return {median_step(times) / static_cast<double>(work.messages / parts),
+          check_sum(replies, work.sum)};
 }
 
 /// The contender that runs a stream trial of a transport.
