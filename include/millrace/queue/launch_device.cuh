@@ -152,11 +152,13 @@ class device_state final : public state<P> {
             this->lanes[l].template staged<ring_access>(lane_control_at, slots));
       place(image + at.host_lanes_at + l * sizeof(lane_ref<P>), this->lanes[l]);
     }
-    if (auto const ok =
-            core::cuda_check(cudaMemcpy(device, image, at.bytes, cudaMemcpyHostToDevice));
-        !ok) {
-      return ok;
-    }
+    // on a stream of its own: the default one would wait for the caller's other streams
+    auto const made = core::cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    if (!made) { return made; }
+    auto const sent =
+        core::cuda_check(cudaMemcpyAsync(device, image, at.bytes, cudaMemcpyHostToDevice, stream_));
+    if (!sent) { return sent; }
+    if (auto const ok = core::cuda_check(cudaStreamSynchronize(stream_)); !ok) { return ok; }
     auto* const crew_there = reinterpret_cast<crew_control*>(device);
     args_.drain.lanes = reinterpret_cast<lane_ref<P, ring_access>*>(device + at.lanes_at);
     args_.drain.cursors = reinterpret_cast<lane_cursor*>(device + at.cursors_at);
@@ -167,7 +169,7 @@ class device_state final : public state<P> {
     constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
     args_.puller_blocks = (with.lanes + warps - 1) / warps;
     args_.pullers_done = reinterpret_cast<std::uint32_t*>(device + at.done_at);
-    return core::cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    return {};
   }
 
   [[nodiscard]] result<void> start(std::shared_ptr<device_state> const& self,
