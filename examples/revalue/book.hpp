@@ -91,7 +91,7 @@ template <millrace::core::rng Rng>
     c.desk = static_cast<std::uint16_t>(desk);
     double const raw = reference * uniform(rng, style.lowest, style.highest);
     c.strike = std::max(step, std::floor(raw / step + 0.5) * step);
-    c.years = std::floor(uniform(rng, style.shortest, style.longest) * 365 + 1) / 365;
+    c.years = std::floor(fused(uniform(rng, style.shortest, style.longest), 365, 1)) / 365;
     c.call = uniform(rng, 0, 1) < style.call_share;
     double const lots = 1 + std::floor(uniform(rng, 0, 50));
     c.quantity = (uniform(rng, 0, 1) < style.bought_share ? 100 : -100) * lots;

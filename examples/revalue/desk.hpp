@@ -100,7 +100,7 @@ MILLRACE_HD inline void apply_quote(desk_ref const& desk, update const& u, reply
   if (u.kind == update_kind::mid) {
     option_block const& o = desk.options[u.option / block_width];
     std::uint32_t const lane = u.option % block_width;
-    vol = implied_volatility(u.price, o.sign[lane], m.spot * o.dividend_discount[lane],
+    vol = implied_volatility(u.price, o.sign[lane], product(m.spot, o.dividend_discount[lane]),
                              o.strike_value[lane], o.root_years[lane]);
   }
   out.outcome = vol.outcome;

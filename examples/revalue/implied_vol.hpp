@@ -42,7 +42,7 @@ struct implied {
   double const log_target = logarithm(upper ? ceiling - target : target);
 
   // value <= e^(-h²/2) and value <= s / sqrt(2 pi) bound s from below; M is known up to 37.5.
-  double low = root_two_pi * target;
+  double low = product(root_two_pi, target);
   double const tail = -2 * logarithm(target);
   double const from_tail = tail > 0 ? y / std::sqrt(tail) : 0;
   double const from_range = y / 37.0;
@@ -64,10 +64,10 @@ struct implied {
     (miss < 0) == upper ? high = s : low = s;
 
     // slope and curvature of the logarithm: f' = ±1 / ratio, f'' / f' = h²/s - s/4 - f'.
-    double const newton = upper ? -miss * ratio : miss * ratio;
+    double const newton = product(upper ? -miss : miss, ratio);
     if (std::fabs(newton) <= 1e-15 * s) { break; }
     double const slope = upper ? -1.0 / ratio : 1.0 / ratio;
-    double const bend = 1.0 - 0.5 * newton * (fused(h, h / s, -0.25 * s) - slope);
+    double const bend = fused(-0.5 * newton, fused(h, h / s, -0.25 * s) - slope, 1.0);
     double next = s - (bend > 0.5 ? newton / bend : newton);
     if (!(next > low && next < high)) { next = 0.5 * (low + high); }
     if (next == s) { break; }

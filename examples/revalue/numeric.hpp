@@ -4,9 +4,10 @@
 /// \file
 /// Elementary functions built from + - * / sqrt, fused multiply-add and bit casts alone. Each of
 /// these is rounded the same way by SSE2, AVX2, AVX-512 and CUDA units, so every function here
-/// gives the same bits wherever it runs, provided that the compiler fuses nothing by itself
-/// (g++ -ffp-contract=off, nvcc -fmad=false). All are free of branches: a loop over them is
-/// vectorised by the compiler.
+/// gives the same bits wherever it runs. For that no product may stand where a compiler could fuse
+/// it with a following sum: either the source fuses, or it says `product`; then g++'s -ffp-contract
+/// and nvcc's -fmad change nothing. All are free of branches: a loop over them is vectorised by the
+/// compiler.
 /// Coefficients: Chebyshev fits computed with 40 digits, then rounded to double.
 
 #include <millrace/core/config.hpp>
@@ -21,6 +22,12 @@ namespace revalue {
 /// x * y + z with one rounding.
 [[nodiscard]] MILLRACE_HD inline double fused(double x, double y, double z) noexcept {
   return std::fma(x, y, z);
+}
+
+/// x * y rounded, which no compiler fuses with what follows: adding 0.0 may not be left out, since
+/// it turns -0.0 into 0.0.
+[[nodiscard]] MILLRACE_HD inline double product(double x, double y) noexcept {
+  return std::fma(x, y, 0.0);
 }
 
 /// min(|x|, most), for positive `most`; `most` when x is not a number. Doubles above zero are
@@ -105,7 +112,7 @@ struct polynomial {
        -8.64229140736271e-07,  1.04161886204616e-06,    1.1560330019961742e-07,
        -1.282881757757179e-07, -1.9312271182667944e-08, 5.604419283820492e-09}};
   double const v = 1.0 / (x + 5.0);
-  return p(fused(v, -10.0, 1.0)) * v;
+  return product(p(fused(v, -10.0, 1.0)), v);
 }
 
 }  // namespace revalue
