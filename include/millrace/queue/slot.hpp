@@ -33,11 +33,6 @@ static_assert(sizeof(slot_header) == 16 && std::is_trivially_copyable_v<slot_hea
 /// The most payload bytes a slot or a reply may carry.
 inline constexpr std::size_t max_payload_bytes = 65'504;
 
-/// Copied byte by byte between memories that may belong to different processors.
-template <class T>
-concept message_type =
-    std::is_trivially_copyable_v<T> && std::is_object_v<T> && (sizeof(T) <= max_payload_bytes);
-
 /// Up to N bytes of a message or a reply whose length varies.
 template <std::size_t N>
   requires(0 < N && N <= max_payload_bytes)
@@ -96,6 +91,11 @@ T& place(void* at, T const& value) noexcept {
 }
 
 }  // namespace detail
+
+/// Copied byte by byte between memories that may belong to different processors.
+template <class T>
+concept message_type = std::is_trivially_copyable_v<T> && std::is_object_v<T> &&
+                       (detail::payload_bytes<T>() <= max_payload_bytes);
 
 /// How messages lie in a lane: a header, then the payload, packed at the least stride that keeps
 /// both aligned. Packed slots move fewer cache lines than padded ones.
