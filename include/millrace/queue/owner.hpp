@@ -120,7 +120,7 @@ class lane_owner {
   [[nodiscard]] errc take(message_id id, completion<reply>& out) noexcept
     requires(P::completions == completion_mode::records)
   {
-    if (id - retired_ >= next_ - retired_) { return errc::unknown_id; }
+    if (id - retired_ >= next_ - retired_ || is_abandoned(id)) { return errc::unknown_id; }
     std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
     if (ahead_ != 0 && taken_[index] != 0) { return errc::unknown_id; }
     if (answered(index, id)) {
@@ -146,7 +146,8 @@ class lane_owner {
     // nothing has been claimed.
     std::uint32_t patience = P::claims == claim_mode::pinned ? 1u : at_once();
     std::uint32_t count = 0;
-    for (message_id id = retired_; id != next_ && patience != 0; ++id) {
+    message_id const first = is_abandoned(retired_) ? abandoned_ : retired_;
+    for (message_id id = first; id != next_ && patience != 0; ++id) {
       completion<reply> got;
       errc const outcome = take(id, got);
       if (outcome == errc::ok) {
@@ -178,6 +179,12 @@ class lane_owner {
   }
 
  private:
+  /// Whether message `id`, which is in flight, is of a producer before this one.
+  [[nodiscard]] bool is_abandoned(message_id id) const noexcept {
+    message_id const left = abandoned_ - retired_;  // far more than is in flight once none is left
+    return left <= next_ - retired_ && id - retired_ < left;
+  }
+
   /// Later slots lie in the cache of the worker that read them last: asked for early, their lines
   /// cross while this slot is written.
   void fetch_ahead(std::uint32_t index) const noexcept {
@@ -239,12 +246,22 @@ class lane_owner {
       --ahead_;
       ++retired_;
     }
+    catch_up();
+  }
+
+  /// A worker may be done with messages by their age before they are published: they are published
+  /// before their slots are used again, so that what is pending always fits the lane.
+  void catch_up() noexcept {
+    if constexpr (detail::defers<P>) {
+      if (retired_ != published_ && retired_ - published_ <= next_ - published_) { publish(); }
+    }
   }
 
   /// Frees the slots whose results nobody will take.
   void reclaim() noexcept {
     if constexpr (detail::counts_credit<P>) {
       retired_ = access::load(lane_.credit(), core::acquire, "lane.take_credit");
+      catch_up();
     } else {
       message_id const until = P::completions == completion_mode::none ? next_ : abandoned_;
       while (until - retired_ <= next_ - retired_ && retired_ != until) {
