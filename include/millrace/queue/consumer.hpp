@@ -3,6 +3,7 @@
 
 #include <millrace/queue/producer.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -93,10 +94,11 @@ class consumer {
       out.failed += access::load(worker.failed, core::relaxed, "worker.failed");
     }
     for (auto const& lane : shared_->lanes) {
-      out.accepted +=
-          access::load(lane.control().producer.published, core::acquire, "lane.published") -
-          lane.control().first;
+      out.accepted += access::load(accepted(lane.control()), core::acquire, "lane.published") -
+                      lane.control().first;
     }
+    // a message may be done before its producer has stored that it is published
+    out.accepted = std::max(out.accepted, out.processed);
     out.workers = access::load(crew.control().crew.alive, core::relaxed, "crew.alive");
     out.exited = access::load(crew.control().crew.exited, core::relaxed, "crew.exited");
     return out;
@@ -116,6 +118,10 @@ class consumer {
       : shared_(std::move(shared)) {}
 
  private:
+  /// Workers may take what is held back too.
+  [[nodiscard]] static message_id const& accepted(lane_control const& lane) noexcept {
+    return detail::defers<P> ? lane.producer.reserved : lane.producer.published;
+  }
   [[nodiscard]] bool all_left() const noexcept { return shared_->all_left(); }
 
   void go(phase to) noexcept {

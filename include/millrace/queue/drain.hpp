@@ -55,6 +55,7 @@ class worker_loop {
       phase const now = static_cast<phase>(
           lead([&]() noexcept { return static_cast<std::uint64_t>(args_.crew.phase()); }));
       if (now >= phase::stopping) { break; }
+      closing_ = now == phase::closing;
       std::uint32_t taken = 0;
       for_each_lane([&](std::uint32_t lane) noexcept { taken += take_run(lane); });
       if (taken != 0) {
@@ -195,7 +196,8 @@ class worker_loop {
         cursor.dry = true;
         cursor.dry_since_ns = now_ns;
       }
-      if (now_ns - cursor.dry_since_ns < P::publish_age_ns) { return cursor.position; }
+      bool const young = now_ns - cursor.dry_since_ns < P::publish_age_ns;
+      if (young && !closing_) { return cursor.position; }  // after a close no company comes
       return A::load(lane.control().producer.reserved, core::acquire, "lane.look_behind");
     });
     return cursor.limit != cursor.position;
@@ -313,6 +315,7 @@ class worker_loop {
   Group group_;
   std::uint32_t worker_;
   bool exclusive_;
+  bool closing_ = false;
   std::uint64_t processed_ = 0;
   std::uint64_t failed_ = 0;
   std::uint64_t reported_ = 0;

@@ -38,6 +38,7 @@ class puller {
             lead([&]() noexcept { return static_cast<std::uint64_t>(crew_.phase()); }));
       }
       if (now >= phase::stopping) { return now; }
+      closing_ = now == phase::closing;
       std::uint32_t const count = available();
       if (count != 0) {
         carry(count);
@@ -81,7 +82,8 @@ class puller {
       dry_ = true;
       dry_since_ns_ = now_ns;
     }
-    if (now_ns - dry_since_ns_ < P::publish_age_ns) { return position_; }
+    bool const young = now_ns - dry_since_ns_ < P::publish_age_ns;
+    if (young && !closing_) { return position_; }  // after a close no company comes
     return access::load(from_.control().producer.reserved, core::acquire, "lane.look_behind");
   }
 
@@ -164,6 +166,7 @@ class puller {
   message_id position_;
   std::uint32_t index_ = 0;
   bool dry_ = false;
+  bool closing_ = false;
   std::uint64_t dry_since_ns_ = 0;
 };
 

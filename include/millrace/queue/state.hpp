@@ -35,7 +35,7 @@ struct options {
 
 /// A consumer's counters; each only grows. `processed` counts failed ones too.
 struct statistics {
-  std::uint64_t accepted = 0;   ///< messages published by producers
+  std::uint64_t accepted = 0;   ///< messages that producers submitted
   std::uint64_t processed = 0;  ///< messages that a functor has returned from
   std::uint64_t failed = 0;     ///< messages whose status was not ok
   std::uint32_t workers = 0;    ///< workers that came alive
