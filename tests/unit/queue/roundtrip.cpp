@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace queue_test;
@@ -201,11 +202,13 @@ TEST_CASE("roundtrip: many producers on their own threads never see each other's
   constexpr std::uint32_t count = 200;
   tally seen(4 * count);
   auto consumer = launch<P>({.lanes = 4, .capacity = 9, .workers = 2}, {&seen});
+  std::vector<queue::producer<P>> lanes;
+  for (int l = 0; l < 4; ++l) { lanes.push_back(open(consumer)); }
   std::vector<std::thread> threads;
   std::atomic<int> right{0};
   for (std::uint32_t t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
-      auto lane = open(consumer);
+      auto lane = std::move(lanes[t]);
       right += send_all(lane, t * count, count, 0, static_cast<std::uint8_t>(t)) ? 1 : 0;
     });
   }

@@ -21,7 +21,7 @@ using std::uint64_t;
 
 /// A deadline that only a test that hangs reaches.
 inline millrace::recover::deadline soon() noexcept {
-  return queue::within(std::chrono::seconds(60));
+  return queue::within(std::chrono::seconds(30));
 }
 /// A deadline that has passed.
 inline millrace::recover::deadline now() noexcept {
