@@ -73,6 +73,15 @@ using result = cuda::std::expected<T, error>;
   return cuda::std::unexpected<error>(error{code, from, native});
 }
 
+/// An error of millrace's own, made out of line. For functions on a message's path: an error that
+/// is built inline makes compilers assemble the whole result in memory, and the wide load that
+/// takes it from there waits until every earlier store has left the processor.
+template <class T>
+[[nodiscard, gnu::cold, gnu::noinline]] result<T> refuse(errc code,
+                                                         std::int32_t native = 0) noexcept {
+  return fail(code, native);
+}
+
 /// The words for a code; never null.
 [[nodiscard]] constexpr char const* describe(errc code) noexcept {
   switch (code) {

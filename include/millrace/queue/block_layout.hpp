@@ -43,19 +43,23 @@ struct block_layout {
     control.workers = with.workers;
     auto* const workers = reinterpret_cast<worker_control*>(block + workers_at);
     for (std::uint32_t w = 0; w < with.workers; ++w) { place(workers + w, worker_control{}); }
-    auto taken = memory::buffer<std::uint8_t>::make_zeroed(std::size_t{with.lanes} * with.capacity);
+    std::size_t const taken_stride = round_up(with.capacity, core::destructive_bytes);
+    auto taken = memory::buffer<std::uint8_t>::make_zeroed(with.lanes * taken_stride, {},
+                                                           core::destructive_bytes);
+    auto lanes = memory::buffer<lane_ref<P>>::make(with.lanes, {}, core::destructive_bytes);
     if (!taken) { return cuda::std::unexpected(taken.error()); }
+    if (!lanes) { return cuda::std::unexpected(lanes.error()); }
     shared.taken = std::move(*taken);
+    shared.lanes = std::move(*lanes);
     shared.built = with;
     shared.crew = crew_ref<P>(control, workers);
-    shared.lanes.reserve(with.lanes);
     shared.entries.reserve(with.lanes);
     for (std::uint32_t l = 0; l < with.lanes; ++l) {
       auto const lane =
           lane_ref<P>::create(block + lanes_at + l * lane_bytes, with.capacity, with.first_message);
-      memory::buffer_ref<std::uint8_t> const mine(
-          shared.taken.data() + std::size_t{l} * with.capacity, with.capacity);
-      shared.lanes.push_back(lane);
+      memory::buffer_ref<std::uint8_t> const mine(shared.taken.data() + l * taken_stride,
+                                                  with.capacity);
+      place(&shared.lanes[l], lane);
       shared.entries.push_back({lane_owner<P>(lane, shared.crew, l, mine), false});
     }
     return {};

@@ -93,7 +93,7 @@ class consumer {
       out.processed += access::load(worker.processed, core::acquire, "worker.processed");
       out.failed += access::load(worker.failed, core::relaxed, "worker.failed");
     }
-    for (auto const& lane : shared_->lanes) {
+    for (auto const& lane : shared_->lanes.ref()) {
       out.accepted += access::load(accepted(lane.control()), core::acquire, "lane.published") -
                       lane.control().first;
     }

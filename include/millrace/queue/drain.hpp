@@ -5,6 +5,7 @@
 #include <millrace/queue/lane.hpp>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace millrace::inline v0::queue {
 
@@ -38,6 +39,8 @@ class worker_loop {
   static constexpr std::uint32_t burst = 256;
   /// Messages done between two reports of a worker that never runs dry.
   static constexpr std::uint32_t report_every = 4096;
+  /// Looks at the next slot between two looks around.
+  static constexpr std::uint32_t rounds_watched = 16;
 
  public:
   MILLRACE_HD worker_loop(drain_args<P, A> const& args, std::uint32_t worker, Group group) noexcept
@@ -97,8 +100,9 @@ class worker_loop {
 
   /// Takes messages of one lane until it is dry or a burst is done.
   MILLRACE_HD std::uint32_t take_run(std::uint32_t number) noexcept {
-    lane_ref<P, A> const lane = args_.lanes[number];
-    lane_cursor cursor = cursor_of(number);
+    lane_ref<P, A> const& lane = args_.lanes[number];
+    // alone, a worker steps its cursor in place; the members of a group each step a copy
+    std::conditional_t<Group::alone, lane_cursor&, lane_cursor> cursor = cursor_of(number);
     std::uint32_t taken = 0;
     while (taken < burst) {
       std::uint32_t const run = claim(lane, cursor);
@@ -115,8 +119,12 @@ class worker_loop {
     if constexpr (detail::counts_credit<P>) {
       if (taken < burst && cursor.fresh != 0) { give_credit(lane, cursor); }
     }
-    if (taken != 0 || detail::defers<P>) {
-      cursor.dry = cursor.dry && taken == 0;
+    if (exclusive_ && args_.lane_count == 1) {
+      watched_ = &lane.header(cursor.index);
+      awaited_ = sequence_of(cursor.position);
+    }
+    if (taken != 0) { cursor.dry = false; }
+    if constexpr (!Group::alone) {
       group_.sync();
       if (group_.rank() == 0) { cursor_of(number) = cursor; }
       group_.sync();
@@ -289,13 +297,24 @@ class worker_loop {
       }
     }
     wait.pause();
+    if constexpr (Group::alone) { watch(wait); }
+  }
+
+  /// A host worker with one lane of its own looks at nothing but the next slot for a while: the
+  /// shorter the round, the sooner it sees the message.
+  MILLRACE_HD void watch(typename P::backoff& wait) noexcept {
+    if (watched_ == nullptr) { return; }
+    for (std::uint32_t round = 0; round < rounds_watched; ++round) {
+      if (A::load(watched_->seq, core::relaxed, "slot.watch") == awaited_) { return; }
+      wait.pause();
+    }
   }
 
   /// The last look before sleep.
   [[nodiscard]] MILLRACE_HD bool something_to_do() noexcept {
     bool found = args_.crew.phase(core::seq_cst) != phase::running;
     for_each_lane([&](std::uint32_t number) noexcept {
-      lane_ref<P, A> const lane = args_.lanes[number];
+      lane_ref<P, A> const& lane = args_.lanes[number];
       lane_cursor& cursor = cursor_of(number);
       if (!exclusive_) { follow(lane, cursor); }
       // anything but the last lap's number: the next message, or a sign that the cursor is stale
@@ -319,6 +338,8 @@ class worker_loop {
   std::uint64_t processed_ = 0;
   std::uint64_t failed_ = 0;
   std::uint64_t reported_ = 0;
+  slot_header const* watched_ = nullptr;
+  std::uint32_t awaited_ = 0;
 };
 
 /// Runs one worker until the consumer stops. The one body of every host thread and of every

@@ -12,6 +12,7 @@ namespace millrace::inline v0::queue {
 /// A whole warp. See host_group for what the members mean.
 struct warp_group {
   static constexpr bool may_park = false;
+  static constexpr bool alone = false;
 
   [[nodiscard]] static __device__ std::uint32_t rank() noexcept { return core::warp_lane(); }
   [[nodiscard]] static constexpr __device__ std::uint32_t size() noexcept { return 32; }
@@ -36,6 +37,7 @@ struct warp_group {
 /// A whole one-dimensional block. See host_group for what the members mean.
 struct block_group {
   static constexpr bool may_park = false;
+  static constexpr bool alone = false;
 
   [[nodiscard]] static __device__ std::uint32_t rank() noexcept { return core::block_lane(); }
   [[nodiscard]] static __device__ std::uint32_t size() noexcept { return core::block_width(); }

@@ -14,6 +14,8 @@ namespace millrace::inline v0::queue {
 struct host_group {
   /// Whether a member may sleep until another thread wakes it.
   static constexpr bool may_park = true;
+  /// Whether there is but one member.
+  static constexpr bool alone = true;
 
   [[nodiscard]] static MILLRACE_HD constexpr std::uint32_t rank() noexcept { return 0; }
   [[nodiscard]] static MILLRACE_HD constexpr std::uint32_t size() noexcept { return 1; }

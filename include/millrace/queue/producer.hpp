@@ -67,7 +67,7 @@ class producer {
                                                 std::uint8_t kind = 0) noexcept
     requires(!detail::is_inline_bytes<message>)
   {
-    if (what.size() > lane_capacity()) { return core::fail(errc::bad_argument, 1); }
+    if (what.size() > lane_capacity()) { return core::refuse<message_id>(errc::bad_argument, 1); }
     auto const fill = [&](std::uint32_t i, message& slot) noexcept { slot = what[i]; };
     auto const first = submit_batch(static_cast<std::uint32_t>(what.size()), fill, kind);
     if (first) { owner().publish(); }
@@ -82,7 +82,9 @@ class producer {
                                                 std::uint8_t kind = 0) noexcept
     requires(!detail::is_inline_bytes<message>)
   {
-    if (errc const refused = admit(count); refused != errc::ok) { return core::fail(refused); }
+    if (errc const refused = admit(count); refused != errc::ok) {
+      return core::refuse<message_id>(refused);
+    }
     lane_owner<P>& lane = owner();
     message_id const first = lane.next();
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -98,7 +100,9 @@ class producer {
   [[nodiscard]] result<message*> reserve() noexcept
     requires(!detail::is_inline_bytes<message>)
   {
-    if (errc const refused = admit(1); refused != errc::ok) { return core::fail(refused); }
+    if (errc const refused = admit(1); refused != errc::ok) {
+      return core::refuse<message*>(refused);
+    }
     reserved_ = true;
     reserved_bytes_ = P::slot::payload_bytes;
     return reinterpret_cast<message*>(owner().payload());
@@ -109,8 +113,12 @@ class producer {
   [[nodiscard]] result<cuda::std::span<std::byte>> reserve(std::size_t bytes) noexcept
     requires(detail::is_inline_bytes<message>)
   {
-    if (bytes > P::slot::payload_bytes) { return core::fail(errc::payload_too_large, 1); }
-    if (errc const refused = admit(1); refused != errc::ok) { return core::fail(refused); }
+    if (bytes > P::slot::payload_bytes) {
+      return core::refuse<cuda::std::span<std::byte>>(errc::payload_too_large, 1);
+    }
+    if (errc const refused = admit(1); refused != errc::ok) {
+      return core::refuse<cuda::std::span<std::byte>>(refused);
+    }
     reserved_ = true;
     reserved_bytes_ = bytes;
     return cuda::std::span<std::byte>(owner().payload(), bytes);
@@ -119,9 +127,9 @@ class producer {
   /// Submits the reserved message.
   /// @error errc::bad_argument when nothing is reserved; errc::closed
   [[nodiscard]] result<message_id> commit(std::uint8_t kind = 0) noexcept {
-    if (!reserved_) { return core::fail(errc::bad_argument); }
+    if (!reserved_) { return core::refuse<message_id>(errc::bad_argument); }
     reserved_ = false;
-    if (entry_ == nullptr) { return core::fail(errc::closed); }
+    if (entry_ == nullptr) { return core::refuse<message_id>(errc::closed); }
     message_id const id = owner().commit(reserved_bytes_, kind);
     owner().offer();
     return id;
@@ -134,10 +142,10 @@ class producer {
   [[nodiscard]] result<completion> try_result(message_id id) noexcept
     requires(P::completions == completion_mode::records)
   {
-    if (entry_ == nullptr) { return core::fail(errc::closed); }
-    result<completion> got;
-    errc const outcome = owner().take(id, *got);
-    if (outcome != errc::ok) { got = core::fail(outcome); }
+    if (entry_ == nullptr) { return core::refuse<completion>(errc::closed); }
+    completion got;
+    errc const outcome = owner().take(id, got);
+    if (outcome != errc::ok) { return core::refuse<completion>(outcome); }
     return got;
   }
 

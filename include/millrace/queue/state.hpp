@@ -64,7 +64,8 @@ class state {
            P::access::load(crew.control().crew.alive, core::acquire, "crew.alive");
   }
 
-  struct lane_entry {
+  /// On lines of its own: its producer writes it with every message.
+  struct alignas(core::destructive_bytes) lane_entry {
     lane_owner<P> owner;
     bool open = false;
   };
@@ -73,9 +74,9 @@ class state {
   std::string why;
   options built;
   crew_ref<P> crew;
-  std::vector<lane_ref<P>> lanes;
+  memory::buffer<lane_ref<P>> lanes;  ///< what workers read stands apart from what producers write
   std::vector<lane_entry> entries;
-  memory::buffer<std::uint8_t> taken;  ///< [lanes][capacity], the owners' own
+  memory::buffer<std::uint8_t> taken;  ///< the owners' own, a line or more for each
   std::mutex opening;                  ///< guards lane_entry::open, never the message path
 };
 
