@@ -4,6 +4,7 @@
 #include <millrace/memory/buffer.hpp>
 #include <millrace/queue/state.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -36,6 +37,12 @@ struct block_layout {
     return out;
   }
 
+  /// Of one lane's stage: no more than the lane itself could hold.
+  [[nodiscard]] static std::size_t stage_bytes(std::uint32_t capacity) noexcept {
+    std::size_t const all = std::size_t{capacity} * P::slot::stride;
+    return round_up(std::min(all, lane_owner<P>::stage_bytes), alignment);
+  }
+
   /// Builds crew and lanes in `block`, and what `shared` needs to find them.
   /// @error errc::out_of_memory
   [[nodiscard]] result<void> build(std::byte* block, options const& with, state<P>& shared) const {
@@ -47,6 +54,10 @@ struct block_layout {
     auto taken = memory::buffer<std::uint8_t>::make_zeroed(with.lanes * taken_stride, {},
                                                            core::destructive_bytes);
     auto lanes = memory::buffer<lane_ref<P>>::make(with.lanes, {}, core::destructive_bytes);
+    std::size_t const stage_stride = stage_bytes(with.capacity);
+    auto stages = memory::buffer<std::byte>::make(with.lanes * stage_stride, {}, alignment);
+    if (!stages) { return cuda::std::unexpected(stages.error()); }
+    shared.stages = std::move(*stages);
     if (!taken) { return cuda::std::unexpected(taken.error()); }
     if (!lanes) { return cuda::std::unexpected(lanes.error()); }
     shared.taken = std::move(*taken);
@@ -59,8 +70,10 @@ struct block_layout {
           lane_ref<P>::create(block + lanes_at + l * lane_bytes, with.capacity, with.first_message);
       memory::buffer_ref<std::uint8_t> const mine(shared.taken.data() + l * taken_stride,
                                                   with.capacity);
+      memory::buffer_ref<std::byte> const stage(shared.stages.data() + l * stage_stride,
+                                                stage_stride);
       place(&shared.lanes[l], lane);
-      shared.entries.push_back({lane_owner<P>(lane, shared.crew, l, mine), false});
+      shared.entries.push_back({lane_owner<P>(lane, shared.crew, l, mine, stage), false});
     }
     return {};
   }

@@ -26,8 +26,10 @@ class lane_owner {
   using reply = typename P::reply;
 
   /// @param taken  [capacity] zeros that outlive the owner: which results were taken out of order
+  /// @param stage  raw memory that outlives the owner, where batches are built; may be empty
   lane_owner(lane_ref<P> lane, crew_ref<P> crew, std::uint32_t number,
-             memory::buffer_ref<std::uint8_t> taken) noexcept
+             memory::buffer_ref<std::uint8_t> taken,
+             memory::buffer_ref<std::byte> stage = {}) noexcept
       : lane_(lane),
         crew_(crew),
         number_(number),
@@ -35,7 +37,11 @@ class lane_owner {
         published_(next_),
         retired_(next_),
         abandoned_(next_),
-        taken_(taken) {}
+        taken_(taken),
+        stage_(stage) {}
+
+  /// Bytes of a stage: it stays in the first cache beside what else a producer touches.
+  static constexpr std::size_t stage_bytes = std::size_t{36} << 10;
 
   /// Slots free for further messages.
   [[nodiscard]] std::uint32_t room() noexcept {
@@ -70,20 +76,39 @@ class lane_owner {
 
   /// Commits the next message, whose payload is written. It stays invisible until `publish`.
   message_id commit(std::size_t length, std::uint8_t kind) noexcept {
-    message_id const id = next_;
-    slot_header& header = lane_.header(next_index_);
-    header.length = static_cast<std::uint16_t>(length);
-    header.kind = kind;
-    header.flags = 0;
-    header.id = id;
-    // the batch's first slot is published last, and no worker gets past it before
-    if (id != published_) {
-      access::store(header.seq, sequence_of(id), core::release, "slot.publish_rest");
+    write_header(lane_.header(next_index_), next_, length, kind);
+    return step();
+  }
+
+  /// Commits `count` admitted messages of full length, each built by `build(i, payload)`.
+  ///
+  /// Large batches are built in the stage and copied in one piece: such a copy overwrites whole
+  /// lines without fetching them from the worker that read them last.
+  template <class Build>
+  message_id commit_batch(std::uint32_t count, std::uint8_t kind, Build build) noexcept {
+    constexpr std::size_t length = P::slot::payload_bytes;
+    message_id const first = next_;
+    std::uint32_t const room = stage_room(count);
+    for (std::uint32_t done = 0; done < count;) {
+      if (room < 2) {
+        build(done++, payload());
+        commit(length, kind);
+        continue;
+      }
+      std::uint32_t const run = std::min({count - done, room, lane_.capacity() - next_index_});
+      for (std::uint32_t i = 0; i < run; ++i) {
+        std::byte* const at = stage_.data() + std::size_t{i} * P::slot::stride;
+        // the sequence number that lies there now: the copy must not publish
+        slot_header& header = detail::place(at, slot_header{});
+        header.seq = sequence_of(next_ + i - lane_.capacity());
+        write_header(header, next_ + i, length, kind);
+        build(done + i, at + P::slot::payload_offset);
+      }
+      copy_stage(run);
+      for (std::uint32_t i = 0; i < run; ++i) { step(); }
+      done += run;
     }
-    ++next_;
-    next_index_ = lane_.after(next_index_, 1);
-    probe_.record(core::probe_event::reserved, id);
-    return id;
+    return first;
   }
 
   /// Publishes, or holds the messages back for company if the policy says so.
@@ -196,6 +221,48 @@ class lane_owner {
     for (std::size_t at = 0; at < P::slot::stride; at += line) { core::prefetch_write(later + at); }
   }
 
+  static void write_header(slot_header& header, message_id id, std::size_t length,
+                           std::uint8_t kind) noexcept {
+    header.length = static_cast<std::uint16_t>(length);
+    header.kind = kind;
+    header.flags = 0;
+    header.id = id;
+  }
+
+  /// Counts the next message, written whole, as committed.
+  message_id step() noexcept {
+    message_id const id = next_;
+    // the batch's first slot is published last, and no worker gets past it before
+    if (id != published_) {
+      access::store(lane_.header(next_index_).seq, sequence_of(id), core::release,
+                    "slot.publish_rest");
+    }
+    ++next_;
+    next_index_ = lane_.after(next_index_, 1);
+    probe_.record(core::probe_event::reserved, id);
+    return id;
+  }
+
+  /// Slots of the stage that a batch of `count` messages should use; 0 when building in place is
+  /// better, or needed: of several workers one may still look at an old number of a slot.
+  [[nodiscard]] std::uint32_t stage_room(std::uint32_t count) const noexcept {
+    constexpr std::size_t worth_it = 4096;
+    bool const one_worker = P::claims == claim_mode::pinned || crew_.workers() == 1;
+    if (!one_worker || count * P::slot::stride < worth_it) { return 0; }
+    return static_cast<std::uint32_t>(stage_.size() / P::slot::stride);
+  }
+
+  /// Copies the stage's first `run` slots over the next ones, but for the first sequence number,
+  /// which the worker is looking at.
+  void copy_stage(std::uint32_t run) noexcept {
+    constexpr std::size_t skip = offsetof(slot_header, length);
+    for (std::uint32_t i = 0; i < run; ++i) {
+      access::write(&lane_.header(next_index_ + i).length, P::slot::stride - skip, "slot.write");
+    }
+    auto* const slots = reinterpret_cast<std::byte*>(&lane_.header(next_index_));
+    std::memcpy(slots + skip, stage_.data() + skip, std::size_t{run} * P::slot::stride - skip);
+  }
+
   /// Messages that all workers together can hold unanswered.
   [[nodiscard]] std::uint32_t at_once() const noexcept {
     std::uint64_t const held = std::uint64_t{crew_.workers()} * crew_.control().hold;
@@ -282,6 +349,7 @@ class lane_owner {
   message_id abandoned_;  ///< nobody asks for messages before it
   std::uint32_t ahead_ = 0;
   memory::buffer_ref<std::uint8_t> taken_;
+  memory::buffer_ref<std::byte> stage_;
   [[no_unique_address]] typename P::probe probe_;
 };
 

@@ -65,7 +65,8 @@ concept consumer_policy = requires {
   requires P::completions == completion_mode::records || std::is_empty_v<typename P::reply>;
   requires P::publish_batch > 0;
   requires P::publish_age_ns >= 0;
-  requires P::threads_per_block > 0 && P::threads_per_block % 32 == 0;
+  requires 0 < P::threads_per_block && P::threads_per_block <= 1024;
+  requires P::threads_per_block % 32 == 0;
 };
 
 /// The values that fit most: every message answered, any worker, sleep when idle.

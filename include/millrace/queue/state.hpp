@@ -76,6 +76,7 @@ class state {
   crew_ref<P> crew;
   memory::buffer<lane_ref<P>> lanes;  ///< what workers read stands apart from what producers write
   std::vector<lane_entry> entries;
+  memory::buffer<std::byte> stages;    ///< where producers build large batches
   memory::buffer<std::uint8_t> taken;  ///< the owners' own, a line or more for each
   std::mutex opening;                  ///< guards lane_entry::open, never the message path
 };
@@ -95,7 +96,7 @@ class patience {
     ++turns_;
   }
   /// True now and then: when a dearer look is worth its cost.
-  [[nodiscard]] bool look_up() const noexcept { return (turns_ & 63u) == 0; }
+  [[nodiscard]] bool look_up() const noexcept { return (turns_ & 63u) == 63u; }
 
  private:
   std::uint64_t turns_ = 0;
