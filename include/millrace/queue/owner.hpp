@@ -98,14 +98,13 @@ class lane_owner {
       std::uint32_t const run = std::min({count - done, room, lane_.capacity() - next_index_});
       for (std::uint32_t i = 0; i < run; ++i) {
         std::byte* const at = stage_.data() + std::size_t{i} * P::slot::stride;
-        // the sequence number that lies there now: the copy must not publish
         slot_header& header = detail::place(at, slot_header{});
-        header.seq = sequence_of(next_ + i - lane_.capacity());
+        header.seq = sequence_of(next_ + i);
         write_header(header, next_ + i, length, kind);
         build(done + i, at + P::slot::payload_offset);
       }
       copy_stage(run);
-      for (std::uint32_t i = 0; i < run; ++i) { step(); }
+      step(run);
       done += run;
     }
     return first;
@@ -229,17 +228,18 @@ class lane_owner {
     header.id = id;
   }
 
-  /// Counts the next message, written whole, as committed.
-  message_id step() noexcept {
+  /// Counts the next `run` messages as committed; all but the first have their sequence numbers.
+  /// @return the first one's number
+  message_id step(std::uint32_t run = 1) noexcept {
     message_id const id = next_;
     // the batch's first slot is published last, and no worker gets past it before
     if (id != published_) {
       access::store(lane_.header(next_index_).seq, sequence_of(id), core::release,
                     "slot.publish_rest");
     }
-    ++next_;
-    next_index_ = lane_.after(next_index_, 1);
-    probe_.record(core::probe_event::reserved, id);
+    next_ += run;
+    next_index_ = lane_.after(next_index_, run);
+    for (std::uint32_t i = 0; i < run; ++i) { probe_.record(core::probe_event::reserved, id + i); }
     return id;
   }
 
@@ -253,7 +253,7 @@ class lane_owner {
   }
 
   /// Copies the stage's first `run` slots over the next ones, but for the first sequence number,
-  /// which the worker is looking at.
+  /// which the worker is looking at. It looks at the others after it has seen the first.
   void copy_stage(std::uint32_t run) noexcept {
     constexpr std::size_t skip = offsetof(slot_header, length);
     for (std::uint32_t i = 0; i < run; ++i) {
