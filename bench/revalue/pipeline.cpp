@@ -63,7 +63,7 @@ stream book_stream() {
 stream single_stream() {
   stream out = opening();
   out.updates = 1 << 17;
-  out.batch = 32;
+  out.batch = 128;
   core::splitmix_rng rng(7);
   std::array<std::uint64_t, desk_count> sequence{};
   for (std::size_t i = 0; i < out.updates; ++i) {
@@ -92,6 +92,11 @@ measured raw_loop(stream const& of, revalue::book const& book, totals& last) {
   return {ns_each(of, ns), {}};
 }
 
+/// How long the caller leaves the worker alone after it found fewer replies than a batch: looking
+/// at a record while it is being written takes its cache line away from the worker. The lane holds
+/// messages for much longer than that.
+constexpr std::uint32_t patience_ns = 8'000;
+
 /// Submits `what` in batches and takes every reply.
 void stream_through(queue::producer<revalue_policy>& lane, std::span<update const> what,
                     std::uint32_t batch, totals& last) {
@@ -105,14 +110,14 @@ void stream_through(queue::producer<revalue_policy>& lane, std::span<update cons
       auto const some = std::min<std::size_t>(batch, what.size() - sent);
       if (lane.submit_batch({what.data() + sent, some})) { sent += some; }
     }
-    static_cast<void>(lane.poll(use));
+    if (lane.poll(use) < batch) { core::relax_for(patience_ns); }
   }
 }
 
 measured pipeline(stream const& of, revalue::book const& book, totals const& expected) {
   revalue::desks on(book);
   queue::options with;
-  with.capacity = 512;
+  with.capacity = 1024;
   with.first_cpu = trial_cpus().worker;
   auto workers = queue::launch_host<revalue_policy>(
       with, {on.refs().data(), revalue::best_instruction_set().apply});
