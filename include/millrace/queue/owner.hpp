@@ -246,7 +246,7 @@ class lane_owner {
   /// Slots of the stage that a batch of `count` messages should use; 0 when building in place is
   /// better, or needed: of several workers one may still look at an old number of a slot.
   [[nodiscard]] std::uint32_t stage_room(std::uint32_t count) const noexcept {
-    constexpr std::size_t worth_it = 4096;
+    constexpr std::size_t worth_it = 2048;
     bool const one_worker = P::claims == claim_mode::pinned || crew_.workers() == 1;
     if (!one_worker || count * P::slot::stride < worth_it) { return 0; }
     return static_cast<std::uint32_t>(stage_.size() / P::slot::stride);
