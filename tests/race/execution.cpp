@@ -76,7 +76,7 @@ void execution::start(std::size_t threads, options const& how) {
     t.at = stage::ready;
     t.fruitless = false;
     t.acted = t.saw_new = t.learned = t.changed = false;
-    t.waiting = false;
+    t.waiting = t.leaving = t.cannot_leave = false;
     t.idle_rounds = 0;
     t.number = 0;
     t.round_chain = 0;
@@ -134,16 +134,23 @@ void execution::announce(std::size_t t, operation const& op) {
   thread_state& me = threads_[t];
   me.next = op;
   me.word = find_word(op);
-  poll const* const p =
-      op.kind == operation_kind::load || op.kind == operation_kind::compare_exchange ? polled(me)
-                                                                                     : nullptr;
-  me.fruitless =
-      me.fruitless || (p != nullptr && p->count > how_.polls && newer_in_round(me, *p, false));
+  poll const* const here = polled(me);
+  me.leaving = me.leaving && here != nullptr && here->awaited != 0;
+  me.fruitless = me.fruitless ||
+                 (here != nullptr && here->count > how_.polls && newer_in_round(me, *here, false));
 }
 
 bool execution::anything_newer(thread_state const& me) const {
   return std::any_of(me.polls.begin(), me.polls.end(),
                      [&](poll const& p) { return p.awaited != 0 && newer(p); });
+}
+
+// Whether a bounded inner loop may have come to its end, so that the thread sees what only the loop
+// around it reads: perhaps something that it has read before.
+bool execution::may_leave(thread_state const& me) const {
+  return how_.inner_rounds != 0 && !me.cannot_leave &&
+         std::any_of(me.polls.begin(), me.polls.end(),
+                     [&](poll const& p) { return p.awaited == 0 && newer(p); });
 }
 
 // Whether the rest of the round can see something new if the read at `here` does not.
@@ -157,12 +164,23 @@ bool execution::new_later(thread_state const& me, poll const& here) const {
 // The thread did more than read: what it read before does not make a round.
 void execution::get_on(thread_state& me) {
   me.acted = true;
+  me.leaving = me.cannot_leave = false;
   for (poll& p : me.polls) { p.count = p.awaited = 0; }
 }
 
 void execution::pause(std::size_t t) {
   thread_state& me = threads_[t];
   bool const nothing = !me.acted && !(me.saw_new && me.learned);
+  if (me.leaving && !me.saw_new) {
+    me.cannot_leave = ++me.inner_rounds > how_.inner_rounds;
+    me.leaving = !me.cannot_leave;
+    if (me.leaving) {
+      me.chain = me.round_chain;
+      me.number = me.round_number;
+      begin_round(t);
+      return;
+    }
+  }
   me.idle_rounds = me.acted ? 0 : me.idle_rounds + 1;
   for (poll& p : me.polls) { p.awaited = me.acted ? 0 : p.count; }
   me.waiting = me.idle_rounds >= how_.rounds && !me.changed;
@@ -209,7 +227,8 @@ bool execution::total_allows(std::size_t t, std::uint32_t w, std::size_t index, 
 
 void execution::choices(std::size_t t, std::vector<std::uint32_t>& out) {
   thread_state const& me = threads_[t];
-  if (me.at != stage::ready || (me.waiting && !anything_newer(me))) { return; }
+  if (me.at != stage::ready) { return; }
+  if (me.waiting && !anything_newer(me) && !may_leave(me)) { return; }
   operation const& op = me.next;
   if (op.kind == operation_kind::wait || op.kind == operation_kind::wake ||
       op.kind == operation_kind::woken) {
@@ -353,6 +372,10 @@ outcome execution::perform(std::size_t t, std::uint32_t choice) {
   word& w = words_[me.word];
   clock const before = me.known;
   std::uint32_t const time = ++me.known.at[t];
+  if (me.waiting && !anything_newer(me)) {
+    me.leaving = true;
+    me.inner_rounds = 0;
+  }
   me.waiting = false;
   std::uint64_t const id = (static_cast<std::uint64_t>(t + 1) << 32) | ++me.number;
   ++steps_;
@@ -427,6 +450,7 @@ outcome execution::perform(std::size_t t, std::uint32_t choice) {
         p->stale += line.stale ? 1 : 0;
       } else {
         me.saw_new = true;
+        me.cannot_leave = false;
         poll const fresh{op.site, me.word, seen_id, op.expected, 1, 0, line.stale ? 1U : 0U};
         if (p != me.polls.end()) {
           me.changed = me.changed || p->count != 0;

@@ -86,6 +86,8 @@ class execution {
   /// Whether thread `t` begins another round of a loop although its last one, with something new to
   /// read, read nothing new.
   [[nodiscard]] bool fruitless(std::size_t t) const { return threads_[t].fruitless; }
+  /// Whether thread `t` goes round an inner loop of which it is about to leave.
+  [[nodiscard]] bool leaving(std::size_t t) const { return threads_[t].leaving; }
   /// A hash of the state that performing `choice` leads to.
   [[nodiscard]] std::uint64_t hash_after(std::size_t t, std::uint32_t choice) const;
   /// Whether other threads than `t` have touched the word that it is about to access.
@@ -138,12 +140,15 @@ class execution {
 
   struct thread_state {
     stage at = stage::ready;
-    bool fruitless = false;         // goes round again although it need not
-    bool acted = true;              // in this round: did more than read
-    bool saw_new = true;            // in this round: read something for the first time
-    bool learned = true;            // in this round: read something that limits what it may see
-    bool changed = false;           // in this round: two reads at one place saw different stores
-    bool waiting = false;           // for something new
+    bool fruitless = false;     // goes round again although it need not
+    bool acted = true;          // in this round: did more than read
+    bool saw_new = true;        // in this round: read something for the first time
+    bool learned = true;        // in this round: read something that limits what it may see
+    bool changed = false;       // in this round: two reads at one place saw different stores
+    bool waiting = false;       // for something new
+    bool leaving = false;       // an inner loop, of whose rounds this is one more
+    bool cannot_leave = false;  // it went round `inner_rounds` times and was still there
+    std::uint32_t inner_rounds = 0;
     std::uint32_t idle_rounds = 0;  // in a row
     std::uint64_t round_chain = 0;  // chain and number when the round began
     std::uint32_t round_number = 0;
@@ -164,6 +169,7 @@ class execution {
   [[nodiscard]] bool newer_in_round(thread_state const& me, poll const& here,
                                     bool other_places_only) const;
   [[nodiscard]] bool anything_newer(thread_state const& me) const;
+  [[nodiscard]] bool may_leave(thread_state const& me) const;
   [[nodiscard]] bool new_later(thread_state const& me, poll const& here) const;
   static void get_on(thread_state& me);
   [[nodiscard]] bool total_allows(std::size_t t, std::uint32_t w, std::size_t index,

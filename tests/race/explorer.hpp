@@ -33,6 +33,8 @@
 /// `pause` is caught, later, by reading the same store at the same place more than `polls` times.
 /// `rounds` must be at least the number of rounds after which the code does something else: 1 for
 /// a loop that only ends with success, n + 1 for one that gives up or goes to sleep after n rounds;
+/// `inner_rounds` at least the rounds of a bounded polling loop within a polling loop: then the
+/// thread also leaves the inner one when there is something new for the outer;
 /// and `polls` at least how often straight code may read one word at one place.
 ///
 /// **Rules for the body.** It may be run millions of times and must do the same each time: no real
@@ -61,6 +63,7 @@ struct options {
   std::uint64_t max_executions = 5'000'000;  ///< exploration stops, incomplete, after so many
   std::uint32_t history = 8;                 ///< a load reads one of the newest so many stores
   std::uint32_t rounds = 1;                  ///< of a polling loop, before it waits
+  std::uint32_t inner_rounds = 0;            ///< of a polling loop inside another; 0: there is none
   std::uint32_t polls = 4;                   ///< equal reads at one place, before the thread waits
   std::uint32_t stale = 2;          ///< reads at one place of a store that is not the newest
   std::uint32_t max_steps = 1'000;  ///< a longer execution is a failure: it may never end

@@ -69,6 +69,7 @@ struct fiber::context {
   std::size_t size = 0;
   void* fake_stack = nullptr;
   void* tsan = nullptr;
+  unsigned restarts = 0;
 };
 
 namespace {
@@ -147,9 +148,13 @@ void fiber::restart(void (*entry)(void*), void* argument) {
   __asan_unpoison_memory_region(bottom, stack_bytes);
 #endif
 #if defined(__SANITIZE_THREAD__)
-  // An abandoned fiber leaves a call stack behind in the sanitizer too: begin with a new one.
-  if (c.tsan != nullptr) { __tsan_destroy_fiber(c.tsan); }
-  c.tsan = __tsan_create_fiber(0);
+  // An abandoned fiber leaves a call stack behind in the sanitizer too, which has room for 65,536
+  // frames: begin with a new one now and then. That is dear, so not each time.
+  if (c.tsan != nullptr && ++c.restarts % 512 == 0) {
+    __tsan_destroy_fiber(c.tsan);
+    c.tsan = nullptr;
+  }
+  if (c.tsan == nullptr) { c.tsan = __tsan_create_fiber(0); }
 #endif
 #if defined(__x86_64__)
   // As if first_call had been called: its return address slot lies 8 below a multiple of 16.

@@ -39,6 +39,13 @@ struct deferred_credit : credit<Access> {
   static constexpr std::uint32_t publish_batch = 3;
 };
 
+// A worker alone with one lane watches its next slot for a while when it found nothing.
+template <class Shape>
+race::options watching(Shape const& shape, race::options how = {}) {
+  how.inner_rounds = shape.lanes == 1 && shape.workers == 1 ? race::rounds_watched : 0;
+  return how;
+}
+
 // The order of the threads' numbers in what the tests below report.
 template <class P>
 void add_workers(race::run& run, parts<P>& q, std::uint32_t workers) {
@@ -60,7 +67,7 @@ void require_found(race::report const& r, race::failure_kind kind, std::string c
 // One producer submits `messages` one by one, takes the answers, and closes.
 template <class P>
 race::report submit_each(typename parts<P>::shape shape, std::uint32_t messages) {
-  return race::explore({}, [=](race::run& run) {
+  return race::explore(watching(shape), [=](race::run& run) {
     auto& q = run.make<parts<P>>(shape);
     run.thread("producer", [&q, messages] {
       for (std::uint32_t m = 0; m < messages; ++m) { (void)q.submit(m); }
@@ -76,7 +83,7 @@ race::report submit_each(typename parts<P>::shape shape, std::uint32_t messages)
 template <class P>
 race::report submit_batches(typename parts<P>::shape shape, std::uint32_t batches,
                             std::uint32_t size) {
-  return race::explore({}, [=](race::run& run) {
+  return race::explore(watching(shape), [=](race::run& run) {
     auto& q = run.make<parts<P>>(shape);
     run.thread("producer", [&q, batches, size] {
       for (std::uint32_t b = 0; b < batches; ++b) { q.submit_batch(b * size, size); }
@@ -93,7 +100,7 @@ template <class P>
 race::report two_producers(typename parts<P>::shape shape, std::uint32_t messages,
                            race::options const& how = {}) {
   shape.lanes = 2;
-  return race::explore(how, [=](race::run& run) {
+  return race::explore(watching(shape, how), [=](race::run& run) {
     auto& q = run.make<parts<P>>(shape);
     struct ends {
       std::uint32_t producers = 0;
@@ -116,7 +123,7 @@ race::report two_producers(typename parts<P>::shape shape, std::uint32_t message
 // The producer submits and closes at once: what is published must be done before the workers leave.
 template <class P>
 race::report close_behind(typename parts<P>::shape shape, std::uint32_t messages) {
-  return race::explore({}, [=](race::run& run) {
+  return race::explore(watching(shape), [=](race::run& run) {
     race::late_phase::looks = {};
     auto& q = run.make<parts<P>>(shape);
     run.thread("producer", [&q, messages] {
@@ -136,7 +143,7 @@ race::report close_behind(typename parts<P>::shape shape, std::uint32_t messages
 // is either processed or reported as unprocessed, never both, never neither.
 template <class P>
 race::report end_beside(typename parts<P>::shape shape, std::uint32_t messages, queue::phase how) {
-  return race::explore({}, [=](race::run& run) {
+  return race::explore(watching(shape), [=](race::run& run) {
     auto& q = run.make<parts<P>>(shape);
     run.thread("producer", [&q, messages] {
       for (std::uint32_t m = 0; m < messages; ++m) { (void)q.try_submit(m); }
@@ -156,7 +163,7 @@ race::report end_beside(typename parts<P>::shape shape, std::uint32_t messages, 
 template <class P>
 race::report fall_silent(typename parts<P>::shape shape, std::uint32_t messages,
                          race::options const& how = {}) {
-  return race::explore(how, [=](race::run& run) {
+  return race::explore(watching(shape, how), [=](race::run& run) {
     auto& q = run.make<parts<P>>(shape);
     run.thread("producer", [&q, messages] {
       queue::message_id last = 0;

@@ -13,7 +13,6 @@
 #include <cstdlib>
 #include <new>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -46,11 +45,8 @@ struct still_clock {
   [[nodiscard]] static std::uint64_t now_ns() noexcept { return 0; }
 };
 
-/// A worker under exploration, without the rounds in which it watches its next slot and nothing
-/// else: they are bounded, only read, and end in a round that reads everything.
-struct plain_group : queue::host_group {
-  static constexpr bool may_park = false;
-};
+/// Rounds for which a worker watches its next slot and nothing else, at most.
+inline constexpr std::uint32_t rounds_watched = 16;
 
 inline constexpr std::size_t most_messages = 8;
 
@@ -143,8 +139,7 @@ class parts {
 
   /// One worker, from its start to its end.
   void work(std::uint32_t worker) {
-    using group = std::conditional_t<P::backoff::blocks, queue::host_group, plain_group>;
-    queue::drain(args_, worker, group{});
+    queue::drain(args_, worker, queue::host_group{});
     P::access::fetch_add(control_.crew.exited, 1U, millrace::core::acq_rel, "crew.exited");
   }
 

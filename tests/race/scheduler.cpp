@@ -184,12 +184,12 @@ void scheduler::pass_on() {
   if (running_ != me) { workers_[running_]->stack.resume(); }
 }
 
-// Whether the operation needs no scheduling point, since nobody else touches its word.
+// Whether the operation needs no scheduling point: nobody else touches its word, or it is one more
+// round of a loop that the thread leaves.
 bool scheduler::unwatched(std::size_t t, operation const& op) {
-  if (!quiet_ || execution_.steps() >= how_.max_steps || shared(op.site) ||
-      execution_.touched_by_others(t)) {
-    return false;
-  }
+  bool const alone = quiet_ && !shared(op.site) && !execution_.touched_by_others(t);
+  bool const leaving = execution_.leaving(t) && forced_.empty();
+  if (execution_.steps() >= how_.max_steps || !(alone || leaving)) { return false; }
   scratch_.clear();
   execution_.choices(t, scratch_);
   return !scratch_.empty();
