@@ -67,10 +67,11 @@ struct options {
   std::uint32_t polls = 4;                   ///< equal reads at one place, before the thread waits
   std::uint32_t stale = 2;          ///< reads at one place of a store that is not the newest
   std::uint32_t max_steps = 1'000;  ///< a longer execution is a failure: it may never end
-  std::uint64_t random = 0;         ///< executions with random priorities, not exhaustive
-  std::uint32_t depth = 3;          ///< priority changes of each of those
-  std::uint64_t seed = 1;           ///< of those
-  std::string replay = {};          ///< `failure::schedule`: run only that execution
+  bool reduce = true;        ///< enter a state once; false only to check that against the whole
+  std::uint64_t random = 0;  ///< executions with random priorities, not exhaustive
+  std::uint32_t depth = 3;   ///< priority changes of each of those
+  std::uint64_t seed = 1;    ///< of those
+  std::string replay = {};   ///< `failure::schedule`: run only that execution
 };
 
 enum class failure_kind {

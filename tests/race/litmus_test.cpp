@@ -4,11 +4,14 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -451,6 +454,108 @@ TEST_CASE("race: random priorities find a lost update and say how to see it agai
   race::options again;
   again.replay = r.first->schedule;
   CHECK(race::explore(again, body).found(race::failure_kind::check));
+}
+
+TEST_CASE("race: a bounded inner loop is left when the outer one has something to see") {
+  auto const nested = [](bool stops) {
+    race::options how = everything;
+    how.inner_rounds = 4;
+    return race::explore(how, [stops](race::run& run) {
+      auto& w = run.make<words>();
+      run.thread("watcher", [&w] {
+        for (race::begin_round(); A::load(w.x, acquire, "outer") == 0; race::pause()) {
+          for (int i = 0; i < 4 && A::load(w.y, relaxed, "inner") == 0; ++i) { race::pause(); }
+        }
+      });
+      run.thread([&w, stops] { A::store(stops ? w.x : w.z, 1, release, "stop"); });
+    });
+  };
+  CHECK_MESSAGE(nested(true).proven(), nested(true).text());
+  CHECK(nested(false).found(race::failure_kind::deadlock));
+}
+
+TEST_CASE("race: entering each state once loses no outcome of random programs") {
+  std::uint64_t state = 42;
+  auto const roll = [&state](std::uint32_t n) {
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    return static_cast<std::uint32_t>(state >> 33) % n;
+  };
+  struct step {
+    std::uint32_t kind;
+    std::uint32_t word;
+    memory_order load;
+    memory_order store;
+  };
+  memory_order const loads[] = {relaxed, acquire, seq_cst};
+  memory_order const stores[] = {relaxed, release, seq_cst};
+  std::size_t outcomes_seen = 0;
+  for (int program = 0; program < 200; ++program) {
+    std::vector<std::vector<step>> threads(2 + roll(2));
+    for (auto& code : threads) {
+      code.resize(threads.size() == 2 ? 3 : 2);
+      for (step& s : code) { s = {roll(6), roll(2), loads[roll(3)], stores[roll(3)]}; }
+    }
+    auto const run_all = [&](bool reduce) {
+      std::set<std::string> seen;
+      race::options how = everything;
+      how.reduce = reduce;
+      how.rounds = reduce ? 1 : 4;
+      how.stale = 8;
+      race::report const r = race::explore(how, [&](race::run& run) {
+        auto& w = run.make<words>();
+        auto& log = run.make<std::array<std::string, 3>>();
+        for (std::size_t t = 0; t < threads.size(); ++t) {
+          run.thread([&, t] {
+            for (std::size_t i = 0; i < threads[t].size(); ++i) {
+              step const& s = threads[t][i];
+              std::uint32_t& word = s.word == 0 ? w.x : w.y;
+              auto const value = static_cast<std::uint32_t>(1 + 3 * t + i);
+              std::uint32_t expected = 0;
+              switch (s.kind) {
+                case 0:
+                case 1: A::store(word, value, s.store, "store"); break;
+                case 2: expected = A::fetch_add(word, 10, s.store, "add"); break;
+                case 3:
+                  (void)A::compare_exchange(word, expected, value, s.store, relaxed, "exchange");
+                  break;
+                case 4:
+                  // with reduction the loop waits; without, it gives up and the outcome is dropped
+                  if (t != 0) { break; }
+                  race::begin_round();
+                  for (int tries = 0; reduce || tries < 3; ++tries) {
+                    expected = A::load(word, s.load, "await");
+                    if (expected != 0) { break; }
+                    race::pause();
+                  }
+                  if (expected == 0) {
+                    log[0] += '!';
+                    return;
+                  }
+                  break;
+                default: expected = A::load(word, s.load, "load"); break;
+              }
+              log[t] += static_cast<char>('0' + expected);
+            }
+            if (t == 1) {
+              A::store(w.x, 7, release, "last.x");
+              A::store(w.y, 7, release, "last.y");
+            }
+          });
+        }
+        run.after([&] {
+          if (log[0].find('!') != std::string::npos) { return; }
+          seen.insert(log[0] + "," + log[1] + "," + log[2] + ":" + std::to_string(w.x) + "," +
+                      std::to_string(w.y));
+        });
+      });
+      CHECK_MESSAGE(r.proven(), r.summary("random program"));
+      return seen;
+    };
+    std::set<std::string> const whole = run_all(false);
+    CHECK(run_all(true) == whole);
+    outcomes_seen += whole.size();
+  }
+  CHECK(outcomes_seen > 1000);
 }
 
 TEST_CASE("race: planted policies weaken the named place only") {

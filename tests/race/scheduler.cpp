@@ -89,7 +89,7 @@ bool scheduler::shared(char const* site) const {
 report scheduler::explore() {
   auto const begin = std::chrono::steady_clock::now();
   bool const replay = !forced_.empty();
-  if (!report_.random && !replay) { warm_up(); }
+  if (!report_.random && !replay && how_.reduce) { warm_up(); }
   for (std::uint64_t i = 0;; ++i) {
     if (report_.random && i == how_.random) { break; }
     if (!report_.random && report_.executions + report_.cut >= how_.max_executions) { break; }
@@ -278,7 +278,9 @@ bool scheduler::decide() {
   return decide_new();
 }
 
-bool scheduler::admit(decision const& d) { return states_.enter(d.key, d.preemptions); }
+bool scheduler::admit(decision const& d) {
+  return !how_.reduce || states_.enter(d.key, d.preemptions);
+}
 
 bool scheduler::decide_new() {
   bool const bounded = how_.preemptions != unbounded;
