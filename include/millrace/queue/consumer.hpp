@@ -55,7 +55,7 @@ class consumer {
     std::uint64_t const goal = stats().accepted;
     bool over = false;
     auto const done = [&]() noexcept {
-      over = shared_->crew.phase() == phase::stopped;
+      over = all_left();  // read first: what they did is counted by then
       return stats().processed >= goal || over;
     };
     auto const ended = detail::wait_until(*shared_, until, done);
@@ -74,10 +74,12 @@ class consumer {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
     go(phase::stopping);
     auto const ended = detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
-    std::scoped_lock const lock(shared_->opening);
-    shared_->release_workers(ended.has_value());
+    {
+      std::scoped_lock const lock(shared_->leaving);
+      shared_->release_workers(ended.has_value());
+    }
     if (!ended) { return cuda::std::unexpected(ended.error()); }
-    shared_->crew.advance(phase::stopped);
+    go(phase::stopped);
     statistics const now = stats();
     return now.accepted - now.processed;
   }

@@ -117,7 +117,7 @@ class worker_loop {
       }
     }
     if constexpr (detail::counts_credit<P>) {
-      if (taken < burst && cursor.fresh != 0) { give_credit(lane, cursor); }
+      if (cursor.fresh != 0) { give_credit(lane, cursor); }
     }
     if (exclusive_ && args_.lane_count == 1) {
       watched_ = &lane.header(cursor.index);

@@ -45,6 +45,8 @@ class device_state final : public state<P> {
     core::device_guard const on(ordinal);
     if (!on.status()) { return cuda::std::unexpected(on.status().error()); }
     auto const made = std::make_shared<device_state>(ordinal);
+    made->where = core::backend::cuda(ordinal);
+    made->why = "a CUDA device was asked for";
     auto const blocks = grid_blocks(ordinal, with);
     if (!blocks) { return cuda::std::unexpected(blocks.error()); }
     auto const ready = made->allocate(*layout, with);
@@ -219,8 +221,6 @@ template <consumer_policy P>
   try {
     auto made = detail::device_state<P>::make(ordinal, with, std::move(process));
     if (!made) { return cuda::std::unexpected(made.error()); }
-    (*made)->where = core::backend::cuda(ordinal);
-    (*made)->why = "a CUDA device was asked for";
     return consumer<P>(std::move(*made));
   } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
 }

@@ -32,6 +32,7 @@ class host_state final : public state<P> {
     auto const layout = block_layout<P>::make(with);
     if (!layout) { return cuda::std::unexpected(layout.error()); }
     auto made = std::make_shared<host_state>();
+    made->why = "host threads were asked for";
     auto block = memory::buffer<std::byte>::make(layout->bytes, {}, layout->alignment);
     auto cursors = memory::buffer<lane_cursor>::make(cursor_count<P>(with));
     if (!block) { return cuda::std::unexpected(block.error()); }
@@ -83,7 +84,7 @@ class host_state final : public state<P> {
         threads_.emplace_back([keep = self, w] { keep->work(w); });
       } catch (std::system_error const& e) {
         return core::fail(errc::native_failure, core::origin::posix, e.code().value());
-      }
+      } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
       if (int const status = pin(threads_.back(), w); status != 0) {
         return core::fail(errc::native_failure, core::origin::posix, status);
       }
@@ -125,15 +126,13 @@ class host_state final : public state<P> {
 /// Starts host threads that do `process` on each message.
 /// @error errc::bad_argument, native naming the option: 1 capacity, 2 lanes, 3 workers;
 ///        errc::out_of_memory; errc::native_failure with errno when a thread cannot start or
-///        be pinned
+///        be pinned; errc::deadline_passed when the threads do not come alive
 template <consumer_policy P>
 [[nodiscard]] result<consumer<P>> launch_host(options const& with,
                                               typename P::processor process = {}) noexcept {
   try {
     auto made = detail::host_state<P>::make(with, std::move(process));
     if (!made) { return cuda::std::unexpected(made.error()); }
-    (*made)->where = core::backend::host();
-    (*made)->why = "host threads were asked for";
     return consumer<P>(std::move(*made));
   } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
 }

@@ -147,12 +147,12 @@ class lane_owner {
     if (id - retired_ >= next_ - retired_ || is_abandoned(id)) { return errc::unknown_id; }
     std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
     if (ahead_ != 0 && taken_[index] != 0) { return errc::unknown_id; }
+    if (!answered(index, id) && crew_.phase() != phase::stopped) { return errc::not_ready; }
+    // looked at again: the last answers may have come before the phase
     if (answered(index, id)) {
       read(index, out);
-    } else if (crew_.phase() == phase::stopped && !answered(index, id)) {
-      out.status = status::unprocessed;
     } else {
-      return errc::not_ready;
+      out.status = status::unprocessed;
     }
     out.id = id;
     retire(id, index);
@@ -168,7 +168,7 @@ class lane_owner {
   {
     // No more messages than this can be between claim and answer: behind so many unanswered ones
     // nothing has been claimed.
-    std::uint32_t patience = P::claims == claim_mode::pinned ? 1u : at_once();
+    std::uint32_t patience = at_once();
     std::uint32_t count = 0;
     message_id const first = is_abandoned(retired_) ? abandoned_ : retired_;
     for (message_id id = first; id != next_ && patience != 0; ++id) {
@@ -263,9 +263,10 @@ class lane_owner {
     std::memcpy(slots + skip, stage_.data() + skip, std::size_t{run} * P::slot::stride - skip);
   }
 
-  /// Messages that all workers together can hold unanswered.
+  /// Messages of this lane that all its workers together can hold unanswered.
   [[nodiscard]] std::uint32_t at_once() const noexcept {
-    std::uint64_t const held = std::uint64_t{crew_.workers()} * crew_.control().hold;
+    std::uint64_t const workers = P::claims == claim_mode::pinned ? 1 : crew_.workers();
+    std::uint64_t const held = workers * crew_.control().hold;
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(lane_.capacity(), held));
   }
 

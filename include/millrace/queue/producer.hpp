@@ -67,7 +67,10 @@ class producer {
                                                 std::uint8_t kind = 0) noexcept
     requires(!detail::is_inline_bytes<message>)
   {
-    if (what.size() > lane_capacity()) { return core::refuse<message_id>(errc::bad_argument, 1); }
+    if (entry_ == nullptr) { return core::refuse<message_id>(errc::closed); }
+    if (what.size() > shared_->built.capacity) {
+      return core::refuse<message_id>(errc::bad_argument, 1);
+    }
     auto const fill = [&](std::uint32_t i, message& slot) noexcept { slot = what[i]; };
     auto const first = submit_batch(static_cast<std::uint32_t>(what.size()), fill, kind);
     if (first) { owner().publish(); }
@@ -138,7 +141,8 @@ class producer {
   void cancel() noexcept { reserved_ = false; }
 
   /// The result of message `id`, if it is there. Taking a result frees its slot.
-  /// @error errc::not_ready; errc::unknown_id when it was taken already or never submitted here
+  /// @error errc::not_ready; errc::unknown_id when it was taken already or never submitted here;
+  ///        errc::closed after `close` or a move
   [[nodiscard]] result<completion> try_result(message_id id) noexcept
     requires(P::completions == completion_mode::records)
   {
@@ -162,10 +166,11 @@ class producer {
 
   /// Publishes what is held back, then waits for the result of message `id`.
   /// @error errc::deadline_passed, and the result may still come; errc::unknown_id;
-  ///        errc::device_lost
+  ///        errc::closed after `close` or a move; errc::device_lost
   [[nodiscard]] result<completion> wait(message_id id, recover::deadline until) noexcept
     requires(P::completions == completion_mode::records)
   {
+    if (entry_ == nullptr) { return core::refuse<completion>(errc::closed); }
     flush();
     result<completion> got = try_result(id);
     auto const over = [&]() noexcept {
@@ -193,7 +198,7 @@ class producer {
     message_id const end = owner().next();
     bool left_undone = false;
     auto const all_done = [&]() noexcept {
-      bool const over = shared_->crew.phase() == phase::stopped;
+      bool const over = shared_->all_left();  // read first: what they did is there by then
       while (id != end && owner().done(id)) { ++id; }
       left_undone = over && id != end;
       return id == end || over;
@@ -229,9 +234,6 @@ class producer {
       : shared_(std::move(shared)), entry_(&entry) {}
 
   [[nodiscard]] lane_owner<P>& owner() noexcept { return entry_->owner; }
-  [[nodiscard]] std::uint32_t lane_capacity() const noexcept {
-    return entry_ == nullptr ? 0 : shared_->built.capacity;
-  }
 
   [[nodiscard]] errc admit(std::uint32_t count) noexcept {
     if (entry_ == nullptr) { return errc::closed; }

@@ -79,6 +79,7 @@ class state {
   memory::buffer<std::byte> stages;    ///< where producers build large batches
   memory::buffer<std::uint8_t> taken;  ///< the owners' own, a line or more for each
   std::mutex opening;                  ///< guards lane_entry::open, never the message path
+  std::mutex leaving;  ///< guards release_workers: a leaving worker may close a producer of its own
 };
 
 /// Waits between looks: polls, then yields, then sleeps ever longer up to 50 us.
@@ -95,8 +96,8 @@ class patience {
     }
     ++turns_;
   }
-  /// True now and then: when a dearer look is worth its cost.
-  [[nodiscard]] bool look_up() const noexcept { return (turns_ & 63u) == 63u; }
+  /// True now and then, and at every nap: when a dearer look is worth its cost.
+  [[nodiscard]] bool look_up() const noexcept { return turns_ >= 4'000 || (turns_ & 63u) == 63u; }
 
  private:
   std::uint64_t turns_ = 0;
