@@ -47,25 +47,32 @@ class consumer {
     return core::fail(errc::busy);
   }
 
-  /// Waits until every message published before the call is processed.
+  /// Waits until every message published before the call is processed, whatever comes after it.
   /// @error errc::deadline_passed; errc::closed when the workers left before they did them all;
   ///        errc::device_lost
   [[nodiscard]] result<void> drain(recover::deadline until) noexcept {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
-    std::uint64_t const goal = stats().accepted;
-    bool over = false;
-    auto const done = [&]() noexcept {
-      over = all_left();  // read first: what they did is counted by then
-      return stats().processed >= goal || over;
-    };
-    auto const ended = detail::wait_until(*shared_, until, done);
-    return ended && stats().processed < goal ? core::fail(errc::closed) : ended;
+    for (lane_ref<P> const& lane : shared_->lanes.ref()) {
+      lane_control const& words = lane.control();
+      message_id const end =
+          access::load(words.producer.published, core::acquire, "lane.published");
+      message_id id = end - std::min<message_id>(end - words.first, lane.capacity());
+      bool over = false;
+      auto const done = [&]() noexcept {
+        over = all_left();  // read first: what they did is there by then
+        while (id != end && processed(lane, id)) { ++id; }
+        return id == end || over;
+      };
+      if (auto const ended = detail::wait_until(*shared_, until, done); !ended) { return ended; }
+      if (id != end) { return core::fail(errc::closed); }
+    }
+    return {};
   }
 
   /// Takes no more messages; workers do what is published, then leave. Returns at once.
   void close() noexcept { go(phase::closing); }
 
-  /// Workers leave after the messages they hold. What they did not do completes as
+  /// Workers leave within 16 messages. What they did not do completes as
   /// `status::unprocessed`. A worker that does not come back by the deadline is left behind with
   /// the memory it needs.
   /// @return messages published and not processed
@@ -86,7 +93,6 @@ class consumer {
 
   /// The counters now, each read once.
   [[nodiscard]] statistics stats() const noexcept {
-    using access = typename P::access;
     statistics out;
     if (shared_ == nullptr) { return out; }
     crew_ref<P> const& crew = shared_->crew;
@@ -120,6 +126,21 @@ class consumer {
       : shared_(std::move(shared)) {}
 
  private:
+  using access = typename P::access;
+
+  /// Whether a published message, no older than a lap, is done.
+  [[nodiscard]] static bool processed(lane_ref<P> const& lane, message_id id) noexcept {
+    if constexpr (detail::counts_credit<P>) {
+      message_id const consumed = access::load(lane.credit(), core::acquire, "lane.take_credit");
+      return consumed - id - 1 <= ~message_id{0} / 2;
+    } else {
+      message_id const index = (id - lane.control().first) % lane.capacity();
+      std::uint32_t const seq = access::load(lane.record_at(static_cast<std::uint32_t>(index)).seq,
+                                             core::acquire, "record.take");
+      return seq - sequence_of(id) <= ~std::uint32_t{0} / 2;
+    }
+  }
+
   /// Workers may take what is held back too.
   [[nodiscard]] static message_id const& accepted(lane_control const& lane) noexcept {
     return detail::defers<P> ? lane.producer.reserved : lane.producer.published;

@@ -11,7 +11,7 @@ namespace millrace::inline v0::queue {
 enum class phase : std::uint32_t {
   running = 0,
   closing = 1,   ///< workers leave when every lane is dry
-  stopping = 2,  ///< workers leave after the messages they have
+  stopping = 2,  ///< workers leave after a few more messages
   stopped = 3,   ///< no worker is left: what is not done by now will not be
 };
 
@@ -61,6 +61,14 @@ class crew_ref {
   [[nodiscard]] MILLRACE_HD queue::phase phase(
       core::memory_order order = core::acquire) const noexcept {
     return static_cast<queue::phase>(access::load(control_->owner.phase, order, "crew.phase"));
+  }
+
+  /// Whether no worker is left, so that what is not done by now will not be.
+  [[nodiscard]] MILLRACE_HD bool over() const noexcept {
+    queue::phase const now = phase();
+    if (now == queue::phase::running) { return false; }
+    return now == queue::phase::stopped ||
+           access::load(control_->crew.exited, core::acquire, "crew.exited") == count_;
   }
 
   /// Moves to a later phase and wakes everyone. @thread the consumer's handle

@@ -10,7 +10,7 @@
 namespace millrace::inline v0::queue {
 
 /// How far a worker has come in one lane.
-struct alignas(64) lane_cursor {
+struct alignas(core::destructive_bytes) lane_cursor {
   message_id position = 0;
   message_id limit = 0;  ///< messages before it may be taken although they are not published
   std::uint64_t dry_since_ns = 0;
@@ -37,6 +37,8 @@ class worker_loop {
   static constexpr bool thread_wide = P::processing == width::thread;
   /// Messages taken from one lane before the worker looks up.
   static constexpr std::uint32_t burst = 256;
+  /// Messages between two looks at a stop.
+  static constexpr std::uint32_t stop_every = 16;
   /// Messages done between two reports of a worker that never runs dry.
   static constexpr std::uint32_t report_every = 4096;
   /// Looks at the next slot between two looks around.
@@ -80,6 +82,12 @@ class worker_loop {
     return group_.broadcast(group_.rank() == 0 ? static_cast<std::uint64_t>(f()) : 0);
   }
 
+  [[nodiscard]] MILLRACE_HD bool stopping() noexcept {
+    return lead([&]() noexcept {
+             return args_.crew.phase(core::relaxed) >= phase::stopping ? 1u : 0u;
+           }) != 0;
+  }
+
   template <class F>
   MILLRACE_HD void for_each_lane(F f) const noexcept {
     if constexpr (P::claims == claim_mode::pinned) {
@@ -105,6 +113,7 @@ class worker_loop {
     std::conditional_t<Group::alone, lane_cursor&, lane_cursor> cursor = cursor_of(number);
     std::uint32_t taken = 0;
     while (taken < burst) {
+      if (taken != 0 && taken % stop_every == 0 && stopping()) { break; }
       std::uint32_t const run = claim(lane, cursor);
       if (run == 0) { break; }
       do_messages(lane, cursor, run);
@@ -166,6 +175,7 @@ class worker_loop {
                                        ? static_cast<std::uint32_t>(distance)
                                        : static_cast<std::uint32_t>(distance % lane.capacity()));
       cursor.position = claimed;
+      cursor.dry = false;
     }
   }
 
@@ -297,10 +307,10 @@ class worker_loop {
       }
     }
     wait.pause();
-    if constexpr (Group::alone) { watch(wait); }
+    if constexpr (Group::alone && !detail::defers<P>) { watch(wait); }
   }
 
-  /// A host worker with one lane of its own looks at nothing but the next slot for a while: the
+  /// A host worker of a consumer with one lane looks at nothing but the next slot for a while: the
   /// shorter the round, the sooner it sees the message.
   MILLRACE_HD void watch(typename P::backoff& wait) noexcept {
     if (watched_ == nullptr) { return; }

@@ -61,7 +61,11 @@ class device_state final : public state<P> {
   [[nodiscard]] result<void> health() noexcept override {
     core::device_guard const on(ordinal_);
     cudaError_t const now = cudaStreamQuery(stream_);
-    if (now == cudaSuccess || now == cudaErrorNotReady) { return {}; }
+    if (now == cudaSuccess) { return {}; }
+    if (now == cudaErrorNotReady) {
+      static_cast<void>(cudaGetLastError());  // not the caller's to find
+      return {};
+    }
     return core::cuda_check(now);
   }
 

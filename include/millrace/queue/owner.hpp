@@ -147,8 +147,8 @@ class lane_owner {
     if (id - retired_ >= next_ - retired_ || is_abandoned(id)) { return errc::unknown_id; }
     std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
     if (ahead_ != 0 && taken_[index] != 0) { return errc::unknown_id; }
-    if (!answered(index, id) && crew_.phase() != phase::stopped) { return errc::not_ready; }
-    // looked at again: the last answers may have come before the phase
+    if (!answered(index, id) && !crew_.over()) { return errc::not_ready; }
+    // looked at again: the last answers may have come between the two
     if (answered(index, id)) {
       read(index, out);
     } else {

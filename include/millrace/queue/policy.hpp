@@ -36,14 +36,16 @@ template <class F, class Message, class Reply>
 concept group_processor =
     std::is_nothrow_invocable_r_v<status, F&, host_group, message_view<Message>,
                                   reply_writer<Reply>&>;
-template <class F, class Message, class Reply>
-concept processor_for = thread_processor<F, Message, Reply> || group_processor<F, Message, Reply>;
+template <class F, class Message, class Reply, width Width>
+concept processor_for = (Width == width::thread && thread_processor<F, Message, Reply>) ||
+                        (Width != width::thread && group_processor<F, Message, Reply>);
 
 /// One struct is the program: it generates the producer's handle, the host threads and the
 /// persistent kernel. Derive from `default_consumer`, override what differs, name the result.
 ///
 /// Requires: `message` and `reply` are trivially copyable; `slot` lays out `message`; `processor`
-/// is trivially copyable and does (message, reply) without throwing; `backoff`, `probe`, `access`,
+/// is trivially copyable, starts from nothing, and does (message, reply) without throwing, alone or
+/// in a group as `processing` says; `backoff`, `probe`, `access`,
 /// `clock` and `parking` model their concepts; without completions `reply` is `no_reply`;
 /// `publish_batch` > 0.
 template <class P>
@@ -53,7 +55,10 @@ concept consumer_policy = requires {
   requires slot_layout<typename P::slot>;
   requires std::is_same_v<typename P::slot::message, typename P::message>;
   requires std::is_trivially_copyable_v<typename P::processor>;
-  requires processor_for<typename P::processor, typename P::message, typename P::reply>;
+  requires std::default_initializable<typename P::processor>;
+  requires std::default_initializable<typename P::reply>;
+  requires processor_for<typename P::processor, typename P::message, typename P::reply,
+                         P::processing>;
   requires backoff_policy<typename P::backoff>;
   requires core::probe<typename P::probe>;
   requires core::access_policy<typename P::access>;
@@ -65,7 +70,7 @@ concept consumer_policy = requires {
   requires P::completions == completion_mode::records || std::is_empty_v<typename P::reply>;
   requires P::publish_batch > 0;
   requires P::publish_age_ns >= 0;
-  requires 0 < P::threads_per_block && P::threads_per_block <= 1024;
+  requires 0 < P::threads_per_block&& P::threads_per_block <= 1024;
   requires P::threads_per_block % 32 == 0;
 };
 

@@ -39,6 +39,8 @@ class producer {
   ~producer() { close(); }
 
   /// Submits one message; with `publish_batch` 1 it is visible to the workers on return.
+  /// A message submitted while the consumer closes may come after its last worker: its result is
+  /// then `status::unprocessed`, and without completions only `drain` tells.
   /// @return its number, by which its result is known
   /// @error  errc::full when no slot is free: take results, or wait; errc::closed;
   ///         errc::busy while a reservation is open
@@ -79,7 +81,8 @@ class producer {
 
   /// Submits `count` messages or nothing, each built by `fill(i, message&)`: in its slot, or for
   /// batches of some size in a cached stage that one wide copy carries over, which is faster.
-  /// One message is held back for company as `submit` does; several are visible together.
+  /// One message is held back for company as `submit` does; several are visible together. `fill`
+  /// must not call this producer, and finds whatever bytes were there before.
   template <class Fill>
     requires std::is_nothrow_invocable_v<Fill&, std::uint32_t, message&>
   [[nodiscard]] result<message_id> submit_batch(std::uint32_t count, Fill fill,
