@@ -243,6 +243,7 @@ class worker_loop {
     if constexpr (lane_ref<P, A>::has_records) {
       using record = record_layout<typename P::reply>;
       record_header& answer = lane.record_at(index);
+      if constexpr (Group::alone) { lane.fetch_record_after(index); }
       access::write(&answer.status, record::stride - offsetof(record_header, status),
                     "record.write");
       std::uint16_t length = 0;

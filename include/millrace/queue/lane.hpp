@@ -133,6 +133,16 @@ class lane_ref {
     return index >= distance ? index - distance : index + (capacity_ - distance);
   }
 
+  /// Asks for a later slot's lines, to write them: they lie in the cache of the worker that read
+  /// them last, and cross while the producer writes the slot at `index`.
+  MILLRACE_HD void fetch_slot_after(std::uint32_t index) const noexcept {
+    fetch_after<slot::stride>(slots_, index);
+  }
+  /// The same for a later record, which lies with the producer that took it.
+  MILLRACE_HD void fetch_record_after(std::uint32_t index) const noexcept {
+    fetch_after<record::stride>(records_, index);
+  }
+
   /// The most slots: indices and their sums stay in 32 bits.
   static constexpr std::uint32_t max_capacity = 0x7fff'ffffu;
   /// Of a lane's memory.
@@ -152,6 +162,15 @@ class lane_ref {
   }
   [[nodiscard]] static constexpr std::size_t records_at(std::uint32_t capacity) noexcept {
     return slots_at() + detail::round_up(capacity * slot::stride, alignment);
+  }
+
+  template <std::size_t Stride>
+  MILLRACE_HD void fetch_after(std::byte const* all, std::uint32_t index) const noexcept {
+    constexpr std::size_t line = 64;
+    constexpr auto distance = static_cast<std::uint32_t>((2048 + Stride - 1) / Stride);
+    if (capacity_ <= 2 * distance) { return; }
+    std::byte const* const later = all + std::size_t{after(index, distance)} * Stride;
+    for (std::size_t at = 0; at < Stride; at += line) { core::prefetch_write(later + at); }
   }
 
   /// Every slot and record looks as if the lap before `first` had passed through it.

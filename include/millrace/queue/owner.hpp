@@ -70,7 +70,7 @@ class lane_owner {
     std::uint32_t const index = lane_.after(next_index_, ahead);
     access::write(&lane_.header(index).length, P::slot::stride - offsetof(slot_header, length),
                   "slot.write");
-    fetch_ahead(index);
+    lane_.fetch_slot_after(index);
     return lane_.payload(index);
   }
 
@@ -207,17 +207,6 @@ class lane_owner {
   [[nodiscard]] bool is_abandoned(message_id id) const noexcept {
     message_id const left = abandoned_ - retired_;  // far more than is in flight once none is left
     return left <= next_ - retired_ && id - retired_ < left;
-  }
-
-  /// Later slots lie in the cache of the worker that read them last: asked for early, their lines
-  /// cross while this slot is written.
-  void fetch_ahead(std::uint32_t index) const noexcept {
-    constexpr std::size_t line = 64;
-    constexpr std::uint32_t distance = (2048 + P::slot::stride - 1) / P::slot::stride;
-    if (lane_.capacity() <= 2 * distance) { return; }
-    auto const* const later =
-        reinterpret_cast<std::byte const*>(&lane_.header(lane_.after(index, distance)));
-    for (std::size_t at = 0; at < P::slot::stride; at += line) { core::prefetch_write(later + at); }
   }
 
   static void write_header(slot_header& header, message_id id, std::size_t length,
