@@ -52,7 +52,8 @@ struct twice_plus_one {
     return queue::status::ok;
   }
 };
-[[nodiscard]] inline uint64_t answer_to(uint64_t message, std::uint8_t kind = 0) noexcept {
+[[nodiscard]] MILLRACE_HD inline uint64_t answer_to(uint64_t message,
+                                                    std::uint8_t kind = 0) noexcept {
   return 2 * message + 1 + (uint64_t{kind} << 56);
 }
 
