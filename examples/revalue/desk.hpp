@@ -106,7 +106,6 @@ MILLRACE_HD inline void apply_quote(desk_ref const& desk, update const& u, reply
   out.outcome = vol.outcome;
   if (vol.outcome != outcome::applied) { return; }
   reprice_one(desk, u.option, vol.volatility, m);
-  out.volatility = vol.volatility;
   out.recomputed = 1;
 }
 

@@ -52,7 +52,8 @@ inline constexpr std::size_t outcome_count = 7;
   return "unknown";
 }
 
-/// What a desk answers: its risk after the update.
+/// What a desk answers: its risk after the update. With the record's header it fills one cache
+/// line.
 struct reply {
   double value = 0;
   double delta = 0;
@@ -60,10 +61,9 @@ struct reply {
   double vega = 0;
   double theta = 0;
   double rho = 0;
-  double volatility = 0;         ///< implied or set by an option's update
   std::uint32_t recomputed = 0;  ///< options priced anew
   revalue::outcome outcome = revalue::outcome::applied;
 };
-static_assert(sizeof(reply) == 64 && std::is_trivially_copyable_v<reply>);
+static_assert(sizeof(reply) == 56 && std::is_trivially_copyable_v<reply>);
 
 }  // namespace revalue

@@ -22,10 +22,12 @@ struct sum_together {
   }
 };
 
-template <std::size_t Bytes>
+template <std::size_t Bytes, queue::ingress_mode Ingress>
 struct call_policy : queue::default_consumer<message<Bytes>, sum_together<Bytes>> {
   using backoff = queue::spin_backoff;
   static constexpr auto claims = queue::claim_mode::pinned;
+  static constexpr auto ingress = Ingress;
+  static constexpr auto effects = queue::effect_mode::reply;
   static constexpr auto processing = queue::width::warp;
   static constexpr int threads_per_block = 32;
 };
@@ -53,9 +55,9 @@ double percentile_of(double percent, Call call) {
   return times[static_cast<std::size_t>(at)];
 }
 
-template <std::size_t Bytes>
+template <std::size_t Bytes, queue::ingress_mode Ingress>
 measured call_ours(int ordinal, double percent, std::uint64_t want) {
-  using policy = call_policy<Bytes>;
+  using policy = call_policy<Bytes, Ingress>;
   pin_to(trial_cpus().producer);
   auto consumer = core::value_or_throw(queue::launch_device<policy>(ordinal, {.capacity = 64}, {}));
   std::uint64_t replies = 0;
@@ -102,7 +104,12 @@ void roundtrip(session& out, int ordinal) {
         "queue.device.roundtrip." + std::to_string(Bytes) + "B." + (percent < 99 ? "p50" : "p99");
     bench.unit = "ns";
     bench.way = better::lower;
-    bench.ours = guarded("millrace", [=] { return call_ours<Bytes>(ordinal, percent, want); });
+    bench.ours = guarded("millrace.direct", [=] {
+      return call_ours<Bytes, queue::ingress_mode::direct>(ordinal, percent, want);
+    });
+    bench.peers.push_back(guarded("millrace.pull", [=] {
+      return call_ours<Bytes, queue::ingress_mode::pull>(ordinal, percent, want);
+    }));
     for (way const how : every_way) {
       bench.peers.push_back(
           guarded(name_of(how), [=] { return call_raw<Bytes>(ordinal, how, percent, want); }));

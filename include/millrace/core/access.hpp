@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/core/config.hpp>
+#include <millrace/core/platform.hpp>
 
 #include <cuda/atomic>
 #include <cuda/std/atomic>
@@ -57,6 +58,12 @@ struct direct_access {
   template <class T>
   static MILLRACE_HD T fetch_add(T& word, T n, memory_order order, char const*) noexcept {
     return cuda::atomic_ref<T, Scope>(word).fetch_add(n, order);
+  }
+  /// Stores two words as one, at once and in no order with other stores. For devices alone, and no
+  /// part of the concept: on a host a release of the first word does the same.
+  static MILLRACE_HD void store_whole(void* at, std::uint64_t const (&words)[2],
+                                      char const*) noexcept {
+    store_16_bytes(at, words[0], words[1]);
   }
   /// Payload bytes are about to be read in place; they must not change until the reader is done.
   static MILLRACE_HD void read(void const*, std::size_t, char const*) noexcept {}

@@ -34,4 +34,10 @@ class device_guard {
   bool changed_ = false;
 };
 
+/// Whether a device says yes to an attribute; one that cannot be asked does not.
+[[nodiscard]] inline bool has_attribute(cudaDeviceAttr attribute, int ordinal) noexcept {
+  int value = 0;
+  return cuda_check(cudaDeviceGetAttribute(&value, attribute, ordinal)).has_value() && value != 0;
+}
+
 }  // namespace millrace::inline v0::core

@@ -108,6 +108,21 @@ MILLRACE_HD inline void prefetch_write(void const* p) noexcept {
                     (asm volatile("prefetch.global.L2 [%0];" ::"l"(p));))
 }
 
+/// Stores 16 aligned bytes that the system sees at once, after every load of this thread. Device:
+/// one store, which a host that maps the memory sees whole too; host: the second word, then the
+/// first with release.
+MILLRACE_HD inline void store_16_bytes(void* at, std::uint64_t first,
+                                       std::uint64_t second) noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE,
+                    (asm volatile("fence.acq_rel.cta;\n\t"
+                                  "{\n\t.reg .b128 both;\n\tmov.b128 both, {%1, %2};\n\t"
+                                  "st.relaxed.sys.b128 [%0], both;\n\t}" ::"l"(at),
+                                  "l"(first), "l"(second) : "memory");),
+                    (auto* const words = static_cast<std::uint64_t*>(at);
+                     __atomic_store_n(words + 1, second, __ATOMIC_RELAXED);
+                     __atomic_store_n(words, first, __ATOMIC_RELEASE);))
+}
+
 /// Threads that run in step: 32 on the device, 1 on the host.
 [[nodiscard]] MILLRACE_HD inline std::uint32_t warp_width() noexcept {
   NV_IF_ELSE_TARGET(NV_IS_DEVICE, (return 32u;), (return 1u;))

@@ -12,8 +12,9 @@
 
 namespace millrace::inline v0::memory {
 
-/// Memory of one device, by cudaMalloc. Both calls may wait for the device, and must not be made
-/// while a persistent kernel has to make progress for the wait to end: allocate before the launch.
+/// Memory of one device, from its stream-ordered pool: unlike cudaMalloc and cudaFree neither call
+/// waits for kernels that run, so that one persistent kernel may come and go beside another. Memory
+/// that is given back must not be in use. Devices without pools get cudaMalloc.
 /// @thread any   @cost a driver call
 class device_resource {
  public:
@@ -34,7 +35,10 @@ class device_resource {
     core::device_guard const on(ordinal_);
     if (!on.status()) { return cuda::std::unexpected<error>(on.status().error()); }
     void* p = nullptr;
-    if (auto const ok = core::cuda_check(cudaMalloc(&p, bytes)); !ok) {
+    auto const got = core::has_attribute(cudaDevAttrMemoryPoolsSupported, ordinal_)
+                         ? allocate_in_order(&p, bytes)
+                         : cudaMalloc(&p, bytes);
+    if (auto const ok = core::cuda_check(got); !ok) {
       return cuda::std::unexpected<error>(ok.error());
     }
     return p;
@@ -42,7 +46,10 @@ class device_resource {
 
   void deallocate(void* p, std::size_t, std::size_t) const noexcept {
     core::device_guard const on(ordinal_);
-    static_cast<void>(core::cuda_check(cudaFree(p)));
+    static_cast<void>(
+        core::cuda_check(core::has_attribute(cudaDevAttrMemoryPoolsSupported, ordinal_)
+                             ? cudaFreeAsync(p, cudaStreamPerThread)
+                             : cudaFree(p)));
   }
 
   [[nodiscard]] friend constexpr bool operator==(device_resource a, device_resource b) noexcept {
@@ -50,6 +57,11 @@ class device_resource {
   }
 
  private:
+  [[nodiscard]] static cudaError_t allocate_in_order(void** p, std::size_t bytes) noexcept {
+    cudaError_t const got = cudaMallocAsync(p, bytes, cudaStreamPerThread);
+    return got == cudaSuccess ? cudaStreamSynchronize(cudaStreamPerThread) : got;
+  }
+
   int ordinal_;
 };
 static_assert(resource<device_resource> && !host_accessible_resource<device_resource>);

@@ -13,14 +13,15 @@
 
 namespace millrace::inline v0::memory {
 
-/// Page-locked host memory, mapped into every device under the same address, by cudaHostAlloc: what
-/// lanes and completion records lie in. The device named is the one whose context does the call.
-/// @thread any   @cost a driver call that may wait for the device
+/// Page-locked host memory, mapped into the device named under the same address: what lanes and
+/// completion records lie in. From the host's stream-ordered pool where the driver has one, which
+/// waits for no kernel; else from cudaHostAlloc, which may wait for every kernel that runs.
+/// @thread any   @cost a driver call
 class pinned_resource {
  public:
   static constexpr bool host_accessible = true;
   static constexpr bool device_accessible = true;
-  static constexpr std::size_t max_alignment = 4096;  // whole pages
+  static constexpr std::size_t max_alignment = 256;  // what pools give
 
   explicit constexpr pinned_resource(int ordinal) noexcept : ordinal_{ordinal} {}
 
@@ -36,11 +37,12 @@ class pinned_resource {
     if (!on.status()) { return cuda::std::unexpected<error>(on.status().error()); }
     void* p = nullptr;
     auto const flags = cudaHostAllocPortable | cudaHostAllocMapped;
-    if (auto const ok = core::cuda_check(cudaHostAlloc(&p, bytes, flags)); !ok) {
+    auto const got = pooled() ? from_pool(&p, bytes) : cudaHostAlloc(&p, bytes, flags);
+    if (auto const ok = core::cuda_check(got); !ok) {
       return cuda::std::unexpected<error>(ok.error());
     }
     if (reinterpret_cast<std::uintptr_t>(p) % alignment != 0) {  // the runtime states no alignment
-      static_cast<void>(core::cuda_check(cudaFreeHost(p)));
+      give_back(p);
       return core::fail(errc::bad_argument, 2);
     }
     return p;
@@ -48,7 +50,7 @@ class pinned_resource {
 
   void deallocate(void* p, std::size_t, std::size_t) const noexcept {
     core::device_guard const on(ordinal_);
-    static_cast<void>(core::cuda_check(cudaFreeHost(p)));
+    give_back(p);
   }
 
   /// Portable memory belongs to no device.
@@ -57,6 +59,29 @@ class pinned_resource {
   }
 
  private:
+  [[nodiscard]] bool pooled() const noexcept {
+    return core::has_attribute(cudaDevAttrHostMemoryPoolsSupported, ordinal_);
+  }
+  [[nodiscard]] cudaError_t from_pool(void** p, std::size_t bytes) const noexcept {
+    cudaMemLocation host{};
+    host.type = cudaMemLocationTypeHost;
+    cudaMemPool_t pool = nullptr;
+    cudaMemAccessDesc access{};
+    access.location.type = cudaMemLocationTypeDevice;
+    access.location.id = ordinal_;
+    access.flags = cudaMemAccessFlagsProtReadWrite;
+    cudaError_t status = cudaMemGetDefaultMemPool(&pool, &host, cudaMemAllocationTypePinned);
+    if (status == cudaSuccess) { status = cudaMemPoolSetAccess(pool, &access, 1); }
+    if (status == cudaSuccess) {
+      status = cudaMallocFromPoolAsync(p, bytes, pool, cudaStreamPerThread);
+    }
+    return status == cudaSuccess ? cudaStreamSynchronize(cudaStreamPerThread) : status;
+  }
+  void give_back(void* p) const noexcept {
+    static_cast<void>(
+        core::cuda_check(pooled() ? cudaFreeAsync(p, cudaStreamPerThread) : cudaFreeHost(p)));
+  }
+
   int ordinal_;
 };
 static_assert(host_accessible_resource<pinned_resource>);

@@ -23,27 +23,42 @@ concept backoff_policy = requires(B b, std::uint32_t taken) {
 namespace detail {
 
 /// When messages keep coming faster than a cache line crosses, polling takes the line away from the
-/// producer that is writing it, once for every message. Looking away for a moment instead lets a
-/// run of messages gather. A caller who waits for each answer never looks like that.
+/// producer that is writing it, once for every message. Looking away for a while instead lets a run
+/// of messages gather: longer and longer, as long as that brings more of them, until a run is worth
+/// the crossing. A caller who waits for each answer never looks like that.
 class lull {
  public:
   MILLRACE_HD void reset(std::uint32_t taken) noexcept {
     bool const quick = taken > 1 || polls_ <= 1;
-    streak_ = quick ? streak_ + (streak_ < settled ? 1u : 0u) : 0u;
+    if (quick && streak_ < settled) {
+      ++streak_;
+    } else if (quick) {
+      bool const pays = 2 * taken >= 3 * last_;
+      away_ = taken < worth_it && pays ? (away_ < longest / 2 ? 2 * away_ : longest)
+                                       : (away_ > 2 * shortest ? away_ / 2 : shortest);
+      last_ = taken;
+    } else {
+      streak_ = 0;
+      away_ = shortest;
+    }
     polls_ = 0;
   }
   MILLRACE_HD void pause() noexcept {
-    std::uint32_t const turns = polls_ == 0 && streak_ == settled ? look_away : 1u;
+    std::uint32_t const turns = polls_ == 0 && streak_ == settled ? away_ : 1u;
     polls_ += turns;
     for (std::uint32_t i = 0; i < turns; ++i) { core::relax(); }
   }
 
  private:
-  static constexpr std::uint32_t settled = 4;     ///< quick arrivals in a row that make a stream
-  static constexpr std::uint32_t look_away = 12;  ///< pauses: some 200 ns
+  static constexpr std::uint32_t settled = 4;    ///< quick arrivals in a row that make a stream
+  static constexpr std::uint32_t shortest = 12;  ///< pauses: some 200 ns
+  static constexpr std::uint32_t longest = 384;  ///< some 5 us
+  static constexpr std::uint32_t worth_it = 64;  ///< messages
 
   std::uint32_t polls_ = 0;
   std::uint32_t streak_ = 0;
+  std::uint32_t away_ = shortest;
+  std::uint32_t last_ = 0;
 };
 
 }  // namespace detail

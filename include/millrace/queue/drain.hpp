@@ -27,7 +27,7 @@ struct drain_args {
   std::uint32_t lane_count = 0;
   crew_ref<P> crew;
   typename P::processor process;
-  [[no_unique_address]] typename P::probe probe;
+  typename P::probe probe;
 };
 
 /// The loop of one worker, a host thread or a group of device threads.
@@ -35,6 +35,11 @@ template <consumer_policy P, core::access_policy A, class Group>
 class worker_loop {
   using access = typename P::access;
   static constexpr bool thread_wide = P::processing == width::thread;
+  /// Whether a cursor changes although its lane is dry: for its age, or to follow other workers.
+  static constexpr bool remembers_dry_rounds = detail::defers<P> || P::claims == claim_mode::shared;
+  /// Whether a completion is one word that is stored whole: nothing else must be visible with it.
+  static constexpr bool answers_whole = !Group::alone && P::effects == effect_mode::reply &&
+                                        record_layout<typename P::reply>::stride == 16;
   /// Messages taken from one lane before the worker looks up.
   static constexpr std::uint32_t burst = 256;
   /// Messages between two looks at a stop.
@@ -43,6 +48,9 @@ class worker_loop {
   static constexpr std::uint32_t report_every = 4096;
   /// Looks at the next slot between two looks around.
   static constexpr std::uint32_t rounds_watched = 16;
+  /// Rounds in a row without a message before a group of device threads reports: that costs it as
+  /// much as a look at a lane.
+  static constexpr std::uint32_t rounds_to_settle = 8;
 
  public:
   MILLRACE_HD worker_loop(drain_args<P, A> const& args, std::uint32_t worker, Group group) noexcept
@@ -55,23 +63,26 @@ class worker_loop {
 
   MILLRACE_HD void run() noexcept {
     typename P::backoff wait;
+    std::uint32_t dry = 0;  // rounds in a row
     for (;;) {
       // read before polling, or the last message before a close is lost
-      phase const now = static_cast<phase>(
-          lead([&]() noexcept { return static_cast<std::uint64_t>(args_.crew.phase()); }));
+      phase const now = look_at_phase();
       if (now >= phase::stopping) { break; }
       closing_ = now == phase::closing;
       std::uint32_t taken = 0;
       for_each_lane([&](std::uint32_t lane) noexcept { taken += take_run(lane); });
       if (taken != 0) {
         if (processed_ - reported_ >= report_every) { report(); }
+        dry = 0;
         wait.reset(taken);
         continue;
       }
-      if (processed_ != reported_) { report(); }
+      bool const settled = Group::alone || ++dry >= rounds_to_settle;
+      if (settled && processed_ != reported_) { report(); }
       if (now == phase::closing) { break; }
       rest(wait);
     }
+    if constexpr (!Group::alone) { let_go(); }
     report();
   }
 
@@ -82,10 +93,16 @@ class worker_loop {
     return group_.broadcast(group_.rank() == 0 ? static_cast<std::uint64_t>(f()) : 0);
   }
 
+  /// The phase, for what is polled after it. A group of device threads asks only when the hint that
+  /// came with an earlier poll says that it has changed: each question crosses the bus.
+  [[nodiscard]] MILLRACE_HD phase look_at_phase() noexcept {
+    if (!Group::alone && hint_ == phase::running) { return hint_; }
+    return static_cast<phase>(
+        lead([&]() noexcept { return static_cast<std::uint64_t>(args_.crew.phase()); }));
+  }
+
   [[nodiscard]] MILLRACE_HD bool stopping() noexcept {
-    return lead([&]() noexcept {
-             return args_.crew.phase(core::relaxed) >= phase::stopping ? 1u : 0u;
-           }) != 0;
+    return (Group::alone ? args_.crew.phase(core::relaxed) : hint_) >= phase::stopping;
   }
 
   template <class F>
@@ -108,15 +125,48 @@ class worker_loop {
 
   /// Takes messages of one lane until it is dry or a burst is done.
   MILLRACE_HD std::uint32_t take_run(std::uint32_t number) noexcept {
-    lane_ref<P, A> const& lane = args_.lanes[number];
-    // alone, a worker steps its cursor in place; the members of a group each step a copy
-    std::conditional_t<Group::alone, lane_cursor&, lane_cursor> cursor = cursor_of(number);
+    if constexpr (Group::alone) {
+      lane_ref<P, A> const lane = args_.lanes[number];
+      lane_cursor cursor = cursor_of(number);
+      std::uint32_t const taken = take_run(lane, cursor);
+      if (remembers_dry_rounds || taken != 0) { cursor_of(number) = cursor; }
+      if (exclusive_ && args_.lane_count == 1) {
+        watched_ = &lane.header(cursor.index);
+        awaited_ = sequence_of(cursor.position);
+      }
+      return taken;
+    } else {
+      hold(number);
+      return take_run(held_lane_, held_cursor_);
+    }
+  }
+
+  /// Keeps a lane and its cursor in registers for as long as it is the one that is looked at: with
+  /// every acquired word a device forgets what its first cache held.
+  MILLRACE_HD void hold(std::uint32_t number) noexcept {
+    if (number == held_) { return; }
+    let_go();
+    held_ = number;
+    held_lane_ = args_.lanes[number];
+    held_cursor_ = cursor_of(number);
+  }
+  MILLRACE_HD void let_go() noexcept {
+    if (held_ == nobody) { return; }
+    group_.sync();
+    if (group_.rank() == 0) { cursor_of(held_) = held_cursor_; }
+    group_.sync();
+    held_ = nobody;
+  }
+
+  MILLRACE_HD std::uint32_t take_run(lane_ref<P, A> const& lane, lane_cursor& cursor) noexcept {
+    bool const exclusive = exclusive_;
     std::uint32_t taken = 0;
+    std::uint32_t failed = 0;
     while (taken < burst) {
       if (taken != 0 && taken % stop_every == 0 && stopping()) { break; }
-      std::uint32_t const run = claim(lane, cursor);
+      std::uint32_t const run = claim(lane, cursor, exclusive);
       if (run == 0) { break; }
-      do_messages(lane, cursor, run);
+      failed += do_messages(lane, cursor, run);
       cursor.position += run;
       cursor.index = lane.after(cursor.index, run);
       taken += run;
@@ -128,29 +178,22 @@ class worker_loop {
     if constexpr (detail::counts_credit<P>) {
       if (cursor.fresh != 0) { give_credit(lane, cursor); }
     }
-    if (exclusive_ && args_.lane_count == 1) {
-      watched_ = &lane.header(cursor.index);
-      awaited_ = sequence_of(cursor.position);
-    }
     if (taken != 0) { cursor.dry = false; }
-    if constexpr (!Group::alone) {
-      group_.sync();
-      if (group_.rank() == 0) { cursor_of(number) = cursor; }
-      group_.sync();
-    }
+    processed_ += taken;
+    failed_ += failed;
     return taken;
   }
 
   /// How many messages from the cursor on are this group's now; 0 when the lane is dry.
-  [[nodiscard]] MILLRACE_HD std::uint32_t claim(lane_ref<P, A> const& lane,
-                                                lane_cursor& cursor) noexcept {
+  [[nodiscard]] MILLRACE_HD std::uint32_t claim(lane_ref<P, A> const& lane, lane_cursor& cursor,
+                                                bool exclusive) noexcept {
     for (;;) {
-      if (!exclusive_) { follow(lane, cursor); }
+      if (!exclusive) { follow(lane, cursor); }
       std::uint32_t run = ready_run(lane, cursor);
       if constexpr (detail::defers<P>) {
         if (run == 0 && look_behind(lane, cursor)) { run = ready_run(lane, cursor); }
       }
-      if (run == 0 || exclusive_) { return run; }
+      if (run == 0 || exclusive) { return run; }
       // relaxed is enough: the look at the slot was the acquire, and only one worker can win
       if (lead([&]() noexcept {
             message_id expected = cursor.position;
@@ -182,13 +225,27 @@ class worker_loop {
   /// Published messages from the cursor on, as many as the group can do at once.
   [[nodiscard]] MILLRACE_HD std::uint32_t ready_run(lane_ref<P, A> const& lane,
                                                     lane_cursor const& cursor) noexcept {
-    if constexpr (thread_wide) {
+    if constexpr (Group::alone) {
+      return ready(lane, cursor, 0) ? 1u : 0u;
+    } else if constexpr (thread_wide) {
       std::uint32_t const mine = group_.rank();
-      return group_.leading(mine < lane.capacity() && ready(lane, cursor, mine));
+      std::uint32_t const seen = glance_at_phase();
+      std::uint32_t const run = group_.leading(mine < lane.capacity() && ready(lane, cursor, mine));
+      hint_ = static_cast<phase>(group_.broadcast(seen));
+      return run;
     } else {
-      return static_cast<std::uint32_t>(
-          lead([&]() noexcept { return ready(lane, cursor, 0) ? 1u : 0u; }));
+      std::uint64_t const found = lead([&]() noexcept {
+        std::uint32_t const seen = glance_at_phase();
+        return std::uint64_t{seen} << 1 | (ready(lane, cursor, 0) ? 1u : 0u);
+      });
+      hint_ = static_cast<phase>(found >> 1);
+      return static_cast<std::uint32_t>(found & 1u);
     }
+  }
+
+  /// The leader's hint of a new phase: a load that crosses the bus beside the poll that follows it.
+  [[nodiscard]] MILLRACE_HD std::uint32_t glance_at_phase() const noexcept {
+    return group_.rank() == 0 ? static_cast<std::uint32_t>(args_.crew.phase(core::relaxed)) : 0;
   }
 
   [[nodiscard]] MILLRACE_HD bool ready(lane_ref<P, A> const& lane, lane_cursor const& cursor,
@@ -221,16 +278,17 @@ class worker_loop {
     return cursor.limit != cursor.position;
   }
 
-  MILLRACE_HD void do_messages(lane_ref<P, A> const& lane, lane_cursor const& cursor,
-                               std::uint32_t run) noexcept {
+  /// @return how many of them failed
+  [[nodiscard]] MILLRACE_HD std::uint32_t do_messages(lane_ref<P, A> const& lane,
+                                                      lane_cursor const& cursor,
+                                                      std::uint32_t run) noexcept {
     std::uint32_t const mine = thread_wide ? group_.rank() : 0;
     status outcome = status::ok;
     if (mine < run) {
       outcome = do_one(lane, cursor.position + mine, lane.after(cursor.index, mine));
     }
-    std::uint32_t const bad = outcome == status::ok ? 0u : 1u;
-    failed_ += thread_wide ? group_.count(bad != 0) : bad;
-    processed_ += run;
+    bool const bad = outcome != status::ok;
+    return thread_wide ? group_.count(bad) : static_cast<std::uint32_t>(bad);
   }
 
   MILLRACE_HD status do_one(lane_ref<P, A> const& lane, message_id id,
@@ -247,16 +305,30 @@ class worker_loop {
       access::write(&answer.status, record::stride - offsetof(record_header, status),
                     "record.write");
       std::uint16_t length = 0;
-      reply_writer<typename P::reply> out(lane.reply(index), length);
-      status const outcome = call(view, out);
-      probe_.record(core::probe_event::processed, id);
-      if (thread_wide || group_.rank() == 0) {
-        answer.status = static_cast<std::uint16_t>(outcome);
-        answer.length = length;
-        access::store(answer.seq, sequence_of(id), core::release, "record.publish");
-        probe_.record(core::probe_event::completed, id);
+      if constexpr (answers_whole) {
+        std::uint64_t words[2] = {};
+        reply_writer<typename P::reply> out(reinterpret_cast<std::byte*>(&words[1]), length);
+        status const outcome = call(view, out);
+        probe_.record(core::probe_event::processed, id);
+        if (thread_wide || group_.rank() == 0) {
+          words[0] = std::uint64_t{sequence_of(id)} | static_cast<std::uint64_t>(outcome) << 32 |
+                     std::uint64_t{length} << 48;
+          access::store_whole(&answer, words, "record.publish_whole");
+          probe_.record(core::probe_event::completed, id);
+        }
+        return outcome;
+      } else {
+        reply_writer<typename P::reply> out(lane.reply(index), length);
+        status const outcome = call(view, out);
+        probe_.record(core::probe_event::processed, id);
+        if (thread_wide || group_.rank() == 0) {
+          answer.status = static_cast<std::uint16_t>(outcome);
+          answer.length = length;
+          access::store(answer.seq, sequence_of(id), core::release, "record.publish");
+          probe_.record(core::probe_event::completed, id);
+        }
+        return outcome;
       }
-      return outcome;
     } else {
       std::uint16_t length = 0;
       reply_writer<typename P::reply> out(nullptr, length);
@@ -341,11 +413,16 @@ class worker_loop {
 
   drain_args<P, A> const& args_;
   typename P::processor process_;
-  [[no_unique_address]] typename P::probe probe_;
+  typename P::probe probe_;
   Group group_;
   std::uint32_t worker_;
+  static constexpr std::uint32_t nobody = ~std::uint32_t{0};
   bool exclusive_;
   bool closing_ = false;
+  phase hint_ = phase::running;
+  std::uint32_t held_ = nobody;  ///< the lane that a group of device threads looks at
+  lane_ref<P, A> held_lane_;
+  lane_cursor held_cursor_;
   std::uint64_t processed_ = 0;
   std::uint64_t failed_ = 0;
   std::uint64_t reported_ = 0;

@@ -13,12 +13,18 @@ namespace millrace::inline v0::queue {
 /// How the device's own threads see the ring and its control words.
 using ring_access = core::direct_access<cuda::thread_scope_device>;
 
+/// How workers see the slots that they take: their own ring's, or the producers'.
+template <consumer_policy P>
+using worker_access =
+    std::conditional_t<P::ingress == ingress_mode::pull, ring_access, typename P::access>;
+
 /// What the persistent kernel needs.
 template <consumer_policy P>
 struct kernel_args {
-  drain_args<P, ring_access> drain;       ///< rings and crew in device memory
-  lane_ref<P>* lanes = nullptr;           ///< [drain.lane_count], in the producers' memory
+  drain_args<P, worker_access<P>> drain;  ///< what the workers take from; its array is the device's
   crew_ref<P> producers;                  ///< the crew that the host sees
+  crew_control* here = nullptr;           ///< the device's own, for arrivals and what pullers say
+  lane_ref<P>* lanes = nullptr;           ///< [drain.lane_count] to pull from
   std::uint32_t puller_blocks = 0;        ///< the first blocks pull, the others work
   std::uint32_t* pullers_done = nullptr;  ///< in device memory
 };
@@ -53,14 +59,13 @@ __device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
       args.drain.lane_count;
   // workers may leave when nothing can come any more, or at once when nothing should
   auto const pass_on = [&](phase now) noexcept {
-    ring_access::store(args.drain.crew.control().owner.phase, static_cast<std::uint32_t>(now),
-                       core::release, "crew.pass_on");
+    ring_access::store(args.here->owner.phase, static_cast<std::uint32_t>(now), core::release,
+                       "crew.pass_on");
   };
   if (last || ended >= phase::stopping) { pass_on(ended); }
   if (!last || ended >= phase::stopping) { return; }
   // what the ring still holds may take long: a stop after the close must reach the workers too
-  auto const& crew = args.drain.crew.control().crew;
-  while (ring_access::load(crew.exited, core::acquire, "crew.check_in") !=
+  while (ring_access::load(args.here->crew.exited, core::acquire, "crew.check_in") !=
          args.drain.crew.workers()) {
     if (args.producers.phase() >= phase::stopping) { return pass_on(phase::stopping); }
     core::relax_for(1'000);
@@ -69,7 +74,7 @@ __device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
 
 template <consumer_policy P>
 __device__ void work_one(kernel_args<P> const& args, std::uint32_t worker) {
-  auto& mine = args.drain.crew.control().crew;
+  auto& mine = args.here->crew;
   auto& hosts = args.producers.control().crew;
   std::uint32_t const workers = args.drain.crew.workers();
   device_group<P> const group{};
@@ -89,10 +94,12 @@ MILLRACE_KERNEL void __launch_bounds__(P::threads_per_block)
     drain_kernel(__grid_constant__ kernel_args<P> const args) {
   constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
   std::uint32_t const warp = core::block_lane() / 32u;
-  if (core::grid_block() < args.puller_blocks) {
-    std::uint32_t const lane = core::grid_block() * warps + warp;
-    if (lane < args.drain.lane_count) { detail::pull_one<P>(args, lane); }
-    return;
+  if constexpr (P::ingress == ingress_mode::pull) {
+    if (core::grid_block() < args.puller_blocks) {
+      std::uint32_t const lane = core::grid_block() * warps + warp;
+      if (lane < args.drain.lane_count) { detail::pull_one<P>(args, lane); }
+      return;
+    }
   }
   std::uint32_t const block = core::grid_block() - args.puller_blocks;
   std::uint32_t const worker =

@@ -78,14 +78,18 @@ class device_state final : public state<P> {
   }
 
  private:
+  static constexpr bool pulls = P::ingress == ingress_mode::pull;
+  using worker_lane = lane_ref<P, worker_access<P>>;
+
   /// Where the parts of the ring lie in one block of device memory.
   struct ring_layout {
     std::size_t lanes_at, host_lanes_at, cursors_at, done_at, slots_at, lane_bytes, bytes;
 
+    /// @param slots_bytes  of one lane of the ring; 0 when there is none
     ring_layout(block_layout<P> const& block, options const& with, std::size_t slots_bytes) {
       auto const up = [](std::size_t n) { return round_up(n, block_layout<P>::alignment); };
       lanes_at = up(block.workers_at);  // behind a crew_control
-      host_lanes_at = up(lanes_at + with.lanes * sizeof(lane_ref<P, ring_access>));
+      host_lanes_at = up(lanes_at + with.lanes * sizeof(worker_lane));
       cursors_at = up(host_lanes_at + with.lanes * sizeof(lane_ref<P>));
       done_at = up(cursors_at + cursor_count<P>(with) * sizeof(lane_cursor));
       slots_at = up(done_at + sizeof(std::uint32_t));
@@ -94,11 +98,16 @@ class device_state final : public state<P> {
     }
   };
 
+  /// Blocks of the grid that pull.
+  [[nodiscard]] static std::uint32_t puller_blocks(options const& with) noexcept {
+    constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
+    return pulls ? (with.lanes + warps - 1) / warps : 0;
+  }
+
   /// Blocks of the grid.
   /// @error errc::not_co_resident with the number of worker groups that would fit
   [[nodiscard]] static result<std::uint32_t> grid_blocks(int ordinal, options const& with) {
-    constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
-    std::uint32_t const pullers = (with.lanes + warps - 1) / warps;
+    std::uint32_t const pullers = puller_blocks(with);
     std::uint32_t const workers = (with.workers + groups_per_block<P> - 1) / groups_per_block<P>;
     // Loads the kernel: a first launch under a running persistent kernel would wait for it.
     cudaFuncAttributes attributes{};
@@ -131,7 +140,7 @@ class device_state final : public state<P> {
     this->crew.control().hold = P::processing == width::thread ? 32u : 1u;
 
     // The image of the ring as it starts: a host lane's control block and slots, without records.
-    std::size_t const slots_bytes = this->lanes[0].control().records_offset;
+    std::size_t const slots_bytes = pulls ? this->lanes[0].control().records_offset : 0;
     ring_layout const at(layout, with, slots_bytes);
     auto ring = memory::buffer<std::byte, memory::device_resource>::make(
         at.bytes, memory::device_resource(ordinal_), layout.alignment);
@@ -150,12 +159,16 @@ class device_state final : public state<P> {
       cursor.position = cursor.limit = with.first_message;
     }
     for (std::uint32_t l = 0; l < with.lanes; ++l) {
-      std::size_t const lane_at = at.slots_at + l * at.lane_bytes;
-      std::memcpy(image + lane_at, &this->lanes[l].control(), slots_bytes);
-      auto* const lane_control_at = reinterpret_cast<lane_control*>(device + lane_at);
-      std::byte* const slots = device + lane_at + this->lanes[l].control().slots_offset;
-      place(image + at.lanes_at + l * sizeof(lane_ref<P, ring_access>),
-            this->lanes[l].template staged<ring_access>(lane_control_at, slots));
+      std::byte* const worker_lane_at = image + at.lanes_at + l * sizeof(worker_lane);
+      if constexpr (pulls) {
+        std::size_t const lane_at = at.slots_at + l * at.lane_bytes;
+        std::memcpy(image + lane_at, &this->lanes[l].control(), slots_bytes);
+        auto* const lane_control_at = reinterpret_cast<lane_control*>(device + lane_at);
+        std::byte* const slots = device + lane_at + this->lanes[l].control().slots_offset;
+        place(worker_lane_at, this->lanes[l].template staged<ring_access>(lane_control_at, slots));
+      } else {
+        place(worker_lane_at, this->lanes[l]);
+      }
       place(image + at.host_lanes_at + l * sizeof(lane_ref<P>), this->lanes[l]);
     }
     // on a stream of its own: the default one would wait for the caller's other streams
@@ -165,15 +178,15 @@ class device_state final : public state<P> {
         core::cuda_check(cudaMemcpyAsync(device, image, at.bytes, cudaMemcpyHostToDevice, stream_));
     if (!sent) { return sent; }
     if (auto const ok = core::cuda_check(cudaStreamSynchronize(stream_)); !ok) { return ok; }
-    auto* const crew_there = reinterpret_cast<crew_control*>(device);
-    args_.drain.lanes = reinterpret_cast<lane_ref<P, ring_access>*>(device + at.lanes_at);
+    args_.here = reinterpret_cast<crew_control*>(device);
+    args_.drain.lanes = reinterpret_cast<worker_lane*>(device + at.lanes_at);
     args_.drain.cursors = reinterpret_cast<lane_cursor*>(device + at.cursors_at);
     args_.drain.lane_count = with.lanes;
-    args_.drain.crew = crew_ref<P>(*crew_there, &this->crew.worker(0), with.workers);
+    args_.drain.crew =
+        pulls ? crew_ref<P>(*args_.here, &this->crew.worker(0), with.workers) : this->crew;
     args_.lanes = reinterpret_cast<lane_ref<P>*>(device + at.host_lanes_at);
     args_.producers = this->crew;
-    constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
-    args_.puller_blocks = (with.lanes + warps - 1) / warps;
+    args_.puller_blocks = puller_blocks(with);
     args_.pullers_done = reinterpret_cast<std::uint32_t*>(device + at.done_at);
     return {};
   }

@@ -340,7 +340,7 @@ class lane_owner {
   std::uint32_t ahead_ = 0;
   memory::buffer_ref<std::uint8_t> taken_;
   memory::buffer_ref<std::byte> stage_;
-  [[no_unique_address]] typename P::probe probe_;
+  typename P::probe probe_;
 };
 
 }  // namespace millrace::inline v0::queue

@@ -24,6 +24,16 @@ enum class completion_mode : std::uint8_t { records, none };
 /// order, and no worker executes a read-modify-write.
 enum class claim_mode : std::uint8_t { shared, pinned };
 
+/// How messages come to the workers of a device. `pull`: a warp a lane carries them in batches into
+/// the workers' memory, where any worker finds them; most messages a second. `direct`: the lane's
+/// worker reads them where the producer wrote them, across the bus; least time for one message.
+enum class ingress_mode : std::uint8_t { pull, direct };
+
+/// What whoever has a completion may look at. `anywhere`: all that the functor wrote. `reply`: the
+/// reply, and nothing that the functor wrote elsewhere; on a device a completion with a reply of up
+/// to 8 bytes is then one store, without a release that waits for the bus.
+enum class effect_mode : std::uint8_t { anywhere, reply };
+
 /// How many threads do one message on a device. Host threads are groups of one.
 enum class width : std::uint8_t { thread, warp, block };
 
@@ -46,8 +56,8 @@ concept processor_for = (Width == width::thread && thread_processor<F, Message, 
 /// Requires: `message` and `reply` are trivially copyable; `slot` lays out `message`; `processor`
 /// is trivially copyable, starts from nothing, and does (message, reply) without throwing, alone or
 /// in a group as `processing` says; `backoff`, `probe`, `access`,
-/// `clock` and `parking` model their concepts; without completions `reply` is `no_reply`;
-/// `publish_batch` > 0.
+/// `clock` and `parking` model their concepts; without completions `reply` is `no_reply`; direct
+/// ingress has pinned claims, since no read-modify-write crosses the bus; `publish_batch` > 0.
 template <class P>
 concept consumer_policy = requires {
   requires message_type<typename P::message>;
@@ -66,8 +76,11 @@ concept consumer_policy = requires {
   requires core::clock<typename P::clock>;
   requires std::is_same_v<decltype(P::completions), completion_mode const>;
   requires std::is_same_v<decltype(P::claims), claim_mode const>;
+  requires std::is_same_v<decltype(P::ingress), ingress_mode const>;
+  requires std::is_same_v<decltype(P::effects), effect_mode const>;
   requires std::is_same_v<decltype(P::processing), queue::width const>;
   requires P::completions == completion_mode::records || std::is_empty_v<typename P::reply>;
+  requires P::ingress == ingress_mode::pull || P::claims == claim_mode::pinned;
   requires P::publish_batch > 0;
   requires P::publish_age_ns >= 0;
   requires 0 < P::threads_per_block&& P::threads_per_block <= 1024;
@@ -94,13 +107,15 @@ struct default_consumer {
 
   static constexpr completion_mode completions = completion_mode::records;
   static constexpr claim_mode claims = claim_mode::shared;
+  static constexpr effect_mode effects = effect_mode::anywhere;
   static constexpr queue::width processing = queue::width::thread;
   /// Messages that a submit may hold back before it publishes; 1 publishes each at once. A lane
   /// whose messages are all answered publishes at once in any case.
   static constexpr std::uint32_t publish_batch = 1;
   /// How long a worker lets held-back messages of a silent producer lie.
   static constexpr std::uint64_t publish_age_ns = 1'500;
-  /// Device only.
+  /// Device only, both.
+  static constexpr ingress_mode ingress = ingress_mode::pull;
   static constexpr int threads_per_block = 128;
 };
 

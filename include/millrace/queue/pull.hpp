@@ -19,8 +19,6 @@ class puller {
   using slot = typename P::slot;
   /// Messages carried between two looks at the producer.
   static constexpr std::uint32_t batch = 64;
-  /// Looks without a message between two looks at the phase, which lies across the bus too.
-  static constexpr std::uint32_t looks_per_phase = 8;
 
  public:
   MILLRACE_HD puller(lane_ref<P> from, lane_ref<P, A> to, crew_ref<P> crew, Group group) noexcept
@@ -30,10 +28,10 @@ class puller {
   /// @return the phase that ended it
   MILLRACE_HD phase run() noexcept {
     std::conditional_t<P::backoff::blocks, exponential_backoff<20, 256>, typename P::backoff> wait;
-    for (std::uint32_t looks = 0;; ++looks) {
-      bool const ask = looks % looks_per_phase == 0;
+    for (;;) {
       phase now = phase::running;
-      if (ask) {  // read before polling, or the last message before a close is lost
+      if (hint_ !=
+          phase::running) {  // read before polling, or the last message before a close is lost
         now = static_cast<phase>(
             lead([&]() noexcept { return static_cast<std::uint64_t>(crew_.phase()); }));
       }
@@ -59,8 +57,11 @@ class puller {
   }
 
   [[nodiscard]] MILLRACE_HD std::uint32_t available() noexcept {
+    std::uint32_t seen = 0;
     message_id const end = lead([&]() noexcept {
       auto const& words = from_.control().producer;
+      // a hint alone: it crosses the bus beside the poll that follows it
+      seen = static_cast<std::uint32_t>(crew_.phase(core::relaxed));
       message_id const published = access::load(words.published, core::acquire, "lane.pull");
       if constexpr (detail::defers<P>) {
         if (published - position_ == 0 || published - position_ > from_.capacity()) {
@@ -69,6 +70,7 @@ class puller {
       }
       return published;
     });
+    hint_ = static_cast<phase>(group_.broadcast(seen));
     // after a look behind, `published` may trail what was carried already
     message_id const ahead = end - position_;
     if (ahead > from_.capacity()) { return 0; }
@@ -167,6 +169,7 @@ class puller {
   std::uint32_t index_ = 0;
   bool dry_ = false;
   bool closing_ = false;
+  phase hint_ = phase::running;
   std::uint64_t dry_since_ns_ = 0;
 };
 

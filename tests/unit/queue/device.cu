@@ -80,9 +80,17 @@ struct by_block : queue::default_consumer<packet<Bytes>, sum_by_group<Bytes>> {
 struct by_warp_pinned : by_warp<64> {
   static constexpr queue::claim_mode claims = queue::claim_mode::pinned;
 };
-struct by_thread_deferring : by_thread<64> {
+template <class Base>
+struct deferring : Base {
   static constexpr std::uint32_t publish_batch = 16;
   static constexpr uint64_t publish_age_ns = 2'000;
+};
+struct by_thread_deferring : deferring<by_thread<64>> {};
+/// Workers read the producers' memory themselves.
+template <class Base>
+struct direct : Base {
+  static constexpr queue::claim_mode claims = queue::claim_mode::pinned;
+  static constexpr queue::ingress_mode ingress = queue::ingress_mode::direct;
 };
 
 /// Adds up what it gets in managed counters.
@@ -183,19 +191,23 @@ template <class P, std::uint32_t Bytes>
     }
     return finished;
   });
-  return done && right && consumer.drain(soon()) &&
-         consumer.stats().processed == uint64_t{per_lane} * with.lanes;
+  return done && right && consumer.drain(soon()) && eventually([&]() noexcept {
+           return consumer.stats().processed == uint64_t{per_lane} * with.lanes;
+         });
 }
 
 /// Runs `body` on a thread of its own; when it does not come back, `rescue` lets it.
 template <class Body, class Rescue>
-[[nodiscard]] bool comes_back(Body body, Rescue rescue) {
+[[nodiscard]] bool comes_back(Body body, Rescue rescue,
+                              std::chrono::seconds patience = std::chrono::seconds(30)) {
   std::atomic<bool> back{false};
   std::thread other([&] {
     body();
     back = true;
   });
-  bool const in_time = eventually([&]() noexcept { return back.load(); });
+  auto const until = queue::within(patience);
+  while (!back && !until.expired(core::steady_clock{})) { core::yield_thread(); }
+  bool const in_time = back;
   if (!in_time) { rescue(); }
   other.join();
   return in_time;
@@ -225,6 +237,15 @@ TEST_CASE("device: blocks answer packets of every size") {
   CHECK((all_right<by_block<1024>, 1024>({.capacity = 7, .workers = 3}, 100)));
 }
 
+TEST_CASE("device: workers of every width read the producers' memory") {
+  CHECK((all_right<direct<by_thread<64>>, 64>({.capacity = 100}, 500)));
+  CHECK((all_right<direct<by_thread<1024>>, 1024>({.lanes = 3, .capacity = 7, .workers = 2}, 100)));
+  CHECK((all_right<direct<by_warp<64>>, 64>({.lanes = 37, .capacity = 33, .workers = 5}, 100)));
+  CHECK((all_right<direct<by_warp<256>>, 256>({.capacity = 33}, 300)));
+  CHECK((all_right<direct<by_block<64>>, 64>({.lanes = 2, .capacity = 100, .workers = 2}, 300)));
+  CHECK((all_right<direct<by_block<1024>>, 1024>({.capacity = 7}, 100)));
+}
+
 TEST_CASE("device: any capacity is exact and every counter may wrap") {
   for (std::uint32_t const capacity : {1u, 2u, 3u, 5u, 31u, 33u, 1000u}) {
     for (queue::message_id const first : {near_2_32, near_2_64}) {
@@ -232,6 +253,7 @@ TEST_CASE("device: any capacity is exact and every counter may wrap") {
       queue::options const with{.capacity = capacity, .workers = 2, .first_message = first};
       CHECK((all_right<by_thread<64>, 64>(with, 120)));
       CHECK((all_right<by_warp_pinned, 64>(with, 120)));
+      CHECK((all_right<direct<by_warp<64>>, 64>(with, 120)));
     }
   }
 }
@@ -242,19 +264,21 @@ TEST_CASE("device: many lanes and many workers") {
   CHECK((all_right<by_block<64>, 64>({.lanes = 5, .capacity = 20, .workers = 9}, 100)));
 }
 
-TEST_CASE("device: held-back messages of a silent producer are done by age") {
-  auto consumer = on_device<by_thread_deferring>({.capacity = 64});
+TEST_CASE_TEMPLATE("device: held-back messages of a silent producer are done by age", P,
+                   by_thread_deferring, direct<by_thread_deferring>) {
+  auto consumer = on_device<P>({.capacity = 64});
   auto lane = open(consumer);
   REQUIRE(lane.submit(packet_of<64>(0)));
   REQUIRE(lane.drain(soon()));
   for (uint64_t i = 1; i <= 3; ++i) { REQUIRE(lane.submit(packet_of<64>(i))); }
   CHECK(eventually([&]() noexcept { return lane.try_result(3).has_value(); }));
   CHECK(eventually([&]() noexcept { return consumer.stats().processed == 4; }));
-  CHECK((all_right<by_thread_deferring, 64>({.lanes = 2, .capacity = 50, .workers = 2}, 500)));
+  CHECK((all_right<P, 64>({.lanes = 2, .capacity = 50, .workers = 2}, 500)));
 }
 
 TEST_CASE_TEMPLATE("device: without completions everything is done once", P,
-                   unanswered<queue::claim_mode::shared>, unanswered<queue::claim_mode::pinned>) {
+                   unanswered<queue::claim_mode::shared>, unanswered<queue::claim_mode::pinned>,
+                   direct<unanswered<queue::claim_mode::pinned>>) {
   shared_object<tally> seen;
   auto consumer = on_device<P>({.lanes = 2, .capacity = 30, .workers = 2}, {seen.get()});
   auto a = open(consumer), b = open(consumer);
@@ -272,8 +296,9 @@ TEST_CASE_TEMPLATE("device: without completions everything is done once", P,
   CHECK(seen.get()->sum == expected);
 }
 
-TEST_CASE("device: a close does what was accepted; afterwards nothing goes in") {
-  auto consumer = on_device<by_thread<64>>({.capacity = 200});
+TEST_CASE_TEMPLATE("device: a close does what was accepted; afterwards nothing goes in", P,
+                   by_thread<64>, direct<by_thread<64>>) {
+  auto consumer = on_device<P>({.capacity = 200});
   auto lane = open(consumer);
   for (uint64_t i = 0; i < 200; ++i) { REQUIRE(lane.submit(packet_of<64>(i))); }
   consumer.close();
@@ -283,11 +308,13 @@ TEST_CASE("device: a close does what was accepted; afterwards nothing goes in") 
   CHECK(lane.poll([](auto const&) noexcept {}) == 200);
 }
 
-TEST_CASE("device: what a stop leaves undone is reported, and a stop after a close gets through") {
+TEST_CASE_TEMPLATE(
+    "device: what a stop leaves undone is reported, and a stop after a close gets through", P,
+    holding_policy, direct<holding_policy>) {
   shared_object<std::uint32_t> door;
   for (bool const close_first : {false, true}) {
     *door.get() = 0;
-    auto consumer = on_device<holding_policy>({.capacity = 500}, {door.get()});
+    auto consumer = on_device<P>({.capacity = 500}, {door.get()});
     auto lane = open(consumer);
     REQUIRE(lane.submit(0));
     for (uint64_t i = 1; i < 500; ++i) { REQUIRE(lane.submit(i)); }
@@ -307,8 +334,9 @@ TEST_CASE("device: what a stop leaves undone is reported, and a stop after a clo
   }
 }
 
-TEST_CASE("device: workers leave without a call of CUDA") {
-  auto consumer = on_device<by_thread<64>>({.workers = 3});
+TEST_CASE_TEMPLATE("device: workers leave without a call of CUDA", P, by_thread<64>,
+                   direct<by_thread<64>>) {
+  auto consumer = on_device<P>({.workers = 3});
   consumer.close();
   CHECK(eventually([&]() noexcept { return consumer.stats().exited == 3; }));
 }
@@ -413,7 +441,8 @@ TEST_CASE("device: cudaMalloc and cudaMemcpy come back while a consumer runs") {
       [&] { consumer.reset(); }));
   CHECK(again == here);
   // cudaFree may wait for every kernel of the device: said, not demanded
-  WARN(comes_back([&] { static_cast<void>(cudaFree(there)); }, [&] { consumer.reset(); }));
+  WARN(comes_back([&] { static_cast<void>(cudaFree(there)); }, [&] { consumer.reset(); },
+                  std::chrono::seconds(1)));
 }
 
 TEST_CASE("device: a second consumer of another policy starts beside the first") {
