@@ -37,6 +37,12 @@ class worker_loop {
   static constexpr bool thread_wide = P::processing == width::thread;
   /// Whether a cursor changes although its lane is dry: for its age, or to follow other workers.
   static constexpr bool remembers_dry_rounds = detail::defers<P> || P::claims == claim_mode::shared;
+  /// Whether the members are a warp, with registers to spare for what need not be asked again; the
+  /// threads of a block have none.
+  static constexpr bool roomy = !Group::alone && P::processing != width::block;
+  /// Whether workers look at the producer's cursor, as pullers do: looking at the slot would take
+  /// its line across the bus while the producer writes the message into it.
+  static constexpr bool follows_cursor = !Group::alone && P::ingress == ingress_mode::direct;
   /// Whether a completion is one word that is stored whole: nothing else must be visible with it.
   static constexpr bool answers_whole = !Group::alone && P::effects == effect_mode::reply &&
                                         record_layout<typename P::reply>::stride == 16;
@@ -59,7 +65,8 @@ class worker_loop {
         probe_(args.probe),
         group_(group),
         worker_(worker),
-        exclusive_(P::claims == claim_mode::pinned || args.crew.workers() == 1) {}
+        exclusive_(P::claims == claim_mode::pinned || args.crew.workers() == 1),
+        hint_(has_lanes() ? phase::running : phase::closing) {}
 
   MILLRACE_HD void run() noexcept {
     typename P::backoff wait;
@@ -82,7 +89,7 @@ class worker_loop {
       if (now == phase::closing) { break; }
       rest(wait);
     }
-    if constexpr (!Group::alone) { let_go(); }
+    if constexpr (roomy) { let_go(); }
     report();
   }
 
@@ -93,16 +100,16 @@ class worker_loop {
     return group_.broadcast(group_.rank() == 0 ? static_cast<std::uint64_t>(f()) : 0);
   }
 
-  /// The phase, for what is polled after it. A group of device threads asks only when the hint that
-  /// came with an earlier poll says that it has changed: each question crosses the bus.
+  /// The phase, for what is polled after it. A warp asks only when the hint that came with an
+  /// earlier poll says that it has changed: each question may cross the bus.
   [[nodiscard]] MILLRACE_HD phase look_at_phase() noexcept {
-    if (!Group::alone && hint_ == phase::running) { return hint_; }
+    if (roomy && hint_ == phase::running) { return hint_; }
     return static_cast<phase>(
         lead([&]() noexcept { return static_cast<std::uint64_t>(args_.crew.phase()); }));
   }
 
   [[nodiscard]] MILLRACE_HD bool stopping() noexcept {
-    return (Group::alone ? args_.crew.phase(core::relaxed) : hint_) >= phase::stopping;
+    return (roomy ? hint_ : look_at_phase()) >= phase::stopping;
   }
 
   template <class F>
@@ -117,6 +124,10 @@ class worker_loop {
     }
   }
 
+  /// A worker without lanes never polls, so that no hint would come: it asks every time.
+  [[nodiscard]] MILLRACE_HD bool has_lanes() const noexcept {
+    return P::claims == claim_mode::shared || worker_ < args_.lane_count;
+  }
   [[nodiscard]] MILLRACE_HD lane_cursor& cursor_of(std::uint32_t lane) const noexcept {
     return args_
         .cursors[P::claims == claim_mode::pinned ? std::size_t{lane}
@@ -135,14 +146,20 @@ class worker_loop {
         awaited_ = sequence_of(cursor.position);
       }
       return taken;
-    } else {
+    } else if constexpr (roomy) {
       hold(number);
       return take_run(held_lane_, held_cursor_);
+    } else {
+      lane_cursor cursor = cursor_of(number);
+      lane_ref<P, A> const lane = args_.lanes[number];
+      std::uint32_t const taken = take_run(lane, cursor);
+      if (remembers_dry_rounds || taken != 0) { put_back(number, cursor); }
+      return taken;
     }
   }
 
-  /// Keeps a lane and its cursor in registers for as long as it is the one that is looked at: with
-  /// every acquired word a device forgets what its first cache held.
+  /// Keeps a lane and its cursor in a warp's registers for as long as it is the one that is looked
+  /// at: with every acquired word a device forgets what its first cache held.
   MILLRACE_HD void hold(std::uint32_t number) noexcept {
     if (number == held_) { return; }
     let_go();
@@ -151,22 +168,23 @@ class worker_loop {
     held_cursor_ = cursor_of(number);
   }
   MILLRACE_HD void let_go() noexcept {
-    if (held_ == nobody) { return; }
-    group_.sync();
-    if (group_.rank() == 0) { cursor_of(held_) = held_cursor_; }
-    group_.sync();
+    if (held_ != nobody) { put_back(held_, held_cursor_); }
     held_ = nobody;
+  }
+  MILLRACE_HD void put_back(std::uint32_t number, lane_cursor const& cursor) noexcept {
+    group_.sync();
+    if (group_.rank() == 0) { cursor_of(number) = cursor; }
+    group_.sync();
   }
 
   MILLRACE_HD std::uint32_t take_run(lane_ref<P, A> const& lane, lane_cursor& cursor) noexcept {
     bool const exclusive = exclusive_;
     std::uint32_t taken = 0;
-    std::uint32_t failed = 0;
     while (taken < burst) {
       if (taken != 0 && taken % stop_every == 0 && stopping()) { break; }
       std::uint32_t const run = claim(lane, cursor, exclusive);
       if (run == 0) { break; }
-      failed += do_messages(lane, cursor, run);
+      if (std::uint32_t const bad = do_messages(lane, cursor, run); bad != 0) { failed_ += bad; }
       cursor.position += run;
       cursor.index = lane.after(cursor.index, run);
       taken += run;
@@ -180,7 +198,6 @@ class worker_loop {
     }
     if (taken != 0) { cursor.dry = false; }
     processed_ += taken;
-    failed_ += failed;
     return taken;
   }
 
@@ -227,7 +244,7 @@ class worker_loop {
                                                     lane_cursor const& cursor) noexcept {
     if constexpr (Group::alone) {
       return ready(lane, cursor, 0) ? 1u : 0u;
-    } else if constexpr (thread_wide) {
+    } else if constexpr (thread_wide && !follows_cursor) {
       std::uint32_t const mine = group_.rank();
       std::uint32_t const seen = glance_at_phase();
       std::uint32_t const run = group_.leading(mine < lane.capacity() && ready(lane, cursor, mine));
@@ -235,12 +252,34 @@ class worker_loop {
       return run;
     } else {
       std::uint64_t const found = lead([&]() noexcept {
-        std::uint32_t const seen = glance_at_phase();
-        return std::uint64_t{seen} << 1 | (ready(lane, cursor, 0) ? 1u : 0u);
+        std::uint32_t const seen = roomy ? glance_at_phase() : 0;
+        std::uint64_t ahead = 0;
+        if constexpr (follows_cursor) {
+          ahead = published_ahead(lane, cursor);
+        } else {
+          ahead = ready(lane, cursor, 0) ? 1u : 0u;
+        }
+        return ahead << 8 | seen;
       });
-      hint_ = static_cast<phase>(found >> 1);
-      return static_cast<std::uint32_t>(found & 1u);
+      if constexpr (roomy) { hint_ = static_cast<phase>(found & 0xffu); }
+      auto const ahead = static_cast<std::uint32_t>(found >> 8);
+      std::uint32_t const most = thread_wide ? group_.size() : 1;
+      return ahead < most ? ahead : most;
     }
+  }
+
+  /// How many messages from the cursor on are published, or old enough to be taken all the same.
+  [[nodiscard]] MILLRACE_HD message_id published_ahead(lane_ref<P, A> const& lane,
+                                                       lane_cursor const& cursor) const noexcept {
+    message_id const published =
+        A::load(lane.control().producer.published, core::acquire, "lane.pull");
+    message_id ahead = published - cursor.position;
+    if (ahead > lane.capacity()) { ahead = 0; }  // taken by their age, and not published yet
+    if constexpr (detail::defers<P>) {
+      message_id const aged = cursor.limit - cursor.position;
+      if (aged <= lane.capacity() && aged > ahead) { ahead = aged; }
+    }
+    return ahead;
   }
 
   /// The leader's hint of a new phase: a load that crosses the bus beside the poll that follows it.
@@ -419,7 +458,7 @@ class worker_loop {
   static constexpr std::uint32_t nobody = ~std::uint32_t{0};
   bool exclusive_;
   bool closing_ = false;
-  phase hint_ = phase::running;
+  phase hint_;                   ///< what a group of device threads believes of the phase
   std::uint32_t held_ = nobody;  ///< the lane that a group of device threads looks at
   lane_ref<P, A> held_lane_;
   lane_cursor held_cursor_;
