@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -37,7 +38,7 @@ class consumer {
   [[nodiscard]] result<producer<P>> open_lane() noexcept {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
     std::scoped_lock const lock(shared_->opening);
-    if (shared_->crew.phase() != phase::running) { return core::fail(errc::closed); }
+    if (!takes_messages(shared_->crew.phase())) { return core::fail(errc::closed); }
     for (auto& entry : shared_->entries) {
       if (!entry.open) {
         entry.open = true;
@@ -69,8 +70,52 @@ class consumer {
     return {};
   }
 
-  /// Takes no more messages; workers do what is published, then leave. Returns at once.
-  void close() noexcept { go(phase::closing); }
+  /// Takes no more messages; workers do what is published, then leave. Returns at once; workers
+  /// that are parked come back for it.
+  void close() noexcept {
+    if (shared_ == nullptr) { return; }
+    std::scoped_lock const lock(shared_->opening);
+    phase const now = shared_->crew.phase();
+    if (now == phase::running) { shared_->crew.advance(phase::closing); }
+    if (now == phase::parking && all_left()) { static_cast<void>(bring_back(phase::closing)); }
+  }
+
+  /// Lets the workers leave within 16 messages, to come back with `resume`; meanwhile producers go
+  /// on submitting until their lanes are full. Nothing is lost, and nothing done twice.
+  /// @error errc::deadline_passed when a worker did not come back yet: park again, or stop;
+  ///        errc::closed; errc::device_lost
+  [[nodiscard]] result<void> park(recover::deadline until) noexcept {
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
+    {
+      std::scoped_lock const lock(shared_->opening);
+      phase const now = shared_->crew.phase();
+      if (!takes_messages(now)) { return core::fail(errc::closed); }
+      if (now == phase::running) { shared_->crew.advance(phase::parking); }
+    }
+    auto const ended = detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
+    std::scoped_lock const lock(shared_->leaving);
+    if (ended) { shared_->release_workers(true); }
+    return ended;
+  }
+
+  /// Brings parked workers back; they go on where they stopped.
+  /// @error errc::busy while a worker has not left yet; errc::closed; as the launcher's, and then
+  /// the
+  ///        workers stay parked, or the consumer is stopped when some of them came
+  [[nodiscard]] result<void> resume() noexcept {
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
+    std::scoped_lock const lock(shared_->opening);
+    phase const now = shared_->crew.phase();
+    if (now == phase::running) { return {}; }
+    if (now != phase::parking) { return core::fail(errc::closed); }
+    if (!all_left()) { return core::fail(errc::busy); }
+    return bring_back(phase::running);
+  }
+
+  /// Whether the workers are parked: gone, to come back.
+  [[nodiscard]] bool parked() const noexcept {
+    return shared_ != nullptr && shared_->crew.phase() == phase::parking && all_left();
+  }
 
   /// Workers leave within 16 messages. What they did not do completes as
   /// `status::unprocessed`. A worker that does not come back by the deadline is left behind with
@@ -121,6 +166,8 @@ class consumer {
 
   /// @internal Who chose this place, and why.
   void explain(std::string why) noexcept { shared_->why = std::move(why); }
+  /// @internal What its launchers know of it.
+  [[nodiscard]] std::shared_ptr<detail::state<P>> const& shared() const noexcept { return shared_; }
   /// @internal What a launcher made.
   explicit consumer(std::shared_ptr<detail::state<P>> shared) noexcept
       : shared_(std::move(shared)) {}
@@ -146,6 +193,15 @@ class consumer {
     return detail::defers<P> ? lane.producer.reserved : lane.producer.published;
   }
   [[nodiscard]] bool all_left() const noexcept { return shared_->all_left(); }
+
+  /// Starts the workers anew. @thread under `opening`, while none is there
+  [[nodiscard]] result<void> bring_back(phase to) noexcept {
+    shared_->crew.reset();
+    shared_->crew.advance(to);
+    try {
+      return shared_->start_workers();
+    } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
+  }
 
   void go(phase to) noexcept {
     if (shared_ == nullptr) { return; }

@@ -7,13 +7,23 @@
 
 namespace millrace::inline v0::queue {
 
-/// Where a consumer stands. It only ever goes forward.
+/// Where a consumer stands. It goes forward, but from `parking` it may go back to `running`.
 enum class phase : std::uint32_t {
   running = 0,
   closing = 1,   ///< workers leave when every lane is dry
-  stopping = 2,  ///< workers leave after a few more messages
-  stopped = 3,   ///< no worker is left: what is not done by now will not be
+  parking = 2,   ///< workers leave after a few more messages, to come back
+  stopping = 3,  ///< workers leave after a few more messages
+  stopped = 4,   ///< no worker is left: what is not done by now will not be
 };
+
+/// Whether producers may submit: to workers that are there, or will be again.
+[[nodiscard]] MILLRACE_HD constexpr bool takes_messages(phase now) noexcept {
+  return now == phase::running || now == phase::parking;
+}
+/// Whether workers leave although there may be messages.
+[[nodiscard]] MILLRACE_HD constexpr bool leaves_work(phase now) noexcept {
+  return now >= phase::parking;
+}
 
 /// The words that a consumer's handle, its workers and its producers share.
 struct crew_control {
@@ -66,18 +76,29 @@ class crew_ref {
   /// Whether no worker is left, so that what is not done by now will not be.
   [[nodiscard]] MILLRACE_HD bool over() const noexcept {
     queue::phase const now = phase();
-    if (now == queue::phase::running) { return false; }
+    if (takes_messages(now)) { return false; }
     return now == queue::phase::stopped ||
            access::load(control_->crew.exited, core::acquire, "crew.exited") == count_;
   }
 
-  /// Moves to a later phase and wakes everyone. @thread the consumer's handle
+  /// Moves to another phase and wakes everyone. @thread the consumer's handle
   void advance(queue::phase to) const noexcept {
     access::store(control_->owner.phase, static_cast<std::uint32_t>(to), core::seq_cst,
                   "crew.advance");
     if constexpr (P::backoff::blocks) {
       for (std::uint32_t w = 0; w < count_; ++w) { wake_worker(w); }
     }
+  }
+
+  /// Before workers come, the first time or again: nobody has come, left, or sleeps.
+  /// @thread the consumer's handle, while no worker is there
+  void reset() const noexcept {
+    for (std::uint32_t w = 0; w < count_; ++w) {
+      access::store(workers_[w].sleeping, 0u, core::relaxed, "crew.reset");
+    }
+    access::store(control_->crew.alive, 0u, core::relaxed, "crew.reset");
+    access::store(control_->crew.asleep, 0u, core::relaxed, "crew.reset");
+    access::store(control_->crew.exited, 0u, core::release, "crew.reset");
   }
 
   /// Wakes sleepers for `messages` just published to lane `lane`; without sleepers it is one load.

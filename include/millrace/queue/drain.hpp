@@ -2,22 +2,13 @@
 #pragma once
 
 #include <millrace/queue/crew.hpp>
+#include <millrace/queue/cursor.hpp>
 #include <millrace/queue/lane.hpp>
 
 #include <cstdint>
 #include <type_traits>
 
 namespace millrace::inline v0::queue {
-
-/// How far a worker has come in one lane.
-struct alignas(core::destructive_bytes) lane_cursor {
-  message_id position = 0;
-  message_id limit = 0;  ///< messages before it may be taken although they are not published
-  std::uint64_t dry_since_ns = 0;
-  std::uint32_t index = 0;  ///< the slot of `position`
-  std::uint32_t fresh = 0;  ///< done since the producer was last told
-  bool dry = false;         ///< the last look found nothing, at dry_since_ns
-};
 
 /// What a worker needs: trivially copyable, so that a kernel takes it by value.
 template <consumer_policy P, core::access_policy A = typename P::access>
@@ -74,7 +65,7 @@ class worker_loop {
     for (;;) {
       // read before polling, or the last message before a close is lost
       phase const now = look_at_phase();
-      if (now >= phase::stopping) { break; }
+      if (leaves_work(now)) { break; }
       closing_ = now == phase::closing;
       std::uint32_t taken = 0;
       for_each_lane([&](std::uint32_t lane) noexcept { taken += take_run(lane); });
@@ -109,7 +100,7 @@ class worker_loop {
   }
 
   [[nodiscard]] MILLRACE_HD bool stopping() noexcept {
-    return (roomy ? hint_ : look_at_phase()) >= phase::stopping;
+    return leaves_work(roomy ? hint_ : look_at_phase());
   }
 
   template <class F>
@@ -397,15 +388,21 @@ class worker_loop {
     }
   }
 
-  /// Publishes the counters; what the functor wrote is visible to whoever reads them.
+  /// Adds to the counters, which go on from one epoch to the next; what the functor wrote is
+  /// visible to whoever reads them.
   MILLRACE_HD void report() noexcept {
-    reported_ = processed_;
     group_.sync();
     if (group_.rank() == 0) {
       worker_control& me = args_.crew.worker(worker_);
-      access::store(me.failed, failed_, core::relaxed, "worker.failed");
-      access::store(me.processed, processed_, core::release, "worker.processed");
+      auto const so_far = [](std::uint64_t const& count) noexcept {
+        return access::load(count, core::relaxed, "worker.so_far");
+      };
+      access::store(me.failed, so_far(me.failed) + failed_, core::relaxed, "worker.failed");
+      access::store(me.processed, so_far(me.processed) + processed_ - reported_, core::release,
+                    "worker.processed");
     }
+    failed_ = 0;
+    reported_ = processed_;
   }
 
   MILLRACE_HD void rest(typename P::backoff& wait) noexcept {

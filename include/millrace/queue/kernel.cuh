@@ -25,6 +25,7 @@ struct kernel_args {
   crew_ref<P> producers;                  ///< the crew that the host sees
   crew_control* here = nullptr;           ///< the device's own, for arrivals and what pullers say
   lane_ref<P>* lanes = nullptr;           ///< [drain.lane_count] to pull from
+  lane_cursor* pulled = nullptr;          ///< [drain.lane_count] how far that has come
   std::uint32_t puller_blocks = 0;        ///< the first blocks pull, the others work
   std::uint32_t* pullers_done = nullptr;  ///< in device memory
 };
@@ -51,8 +52,8 @@ __device__ void check_in(std::uint32_t& mine, std::uint32_t& hosts, std::uint32_
 
 template <consumer_policy P>
 __device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
-  phase const ended =
-      pull<P>(args.lanes[lane], args.drain.lanes[lane], args.producers, warp_group{});
+  phase const ended = pull<P>(args.lanes[lane], args.drain.lanes[lane], args.producers,
+                              args.pulled[lane], warp_group{});
   if (core::warp_lane() != 0) { return; }
   bool const last =
       ring_access::fetch_add(*args.pullers_done, 1u, core::acq_rel, "crew.puller_done") + 1 ==
@@ -62,12 +63,12 @@ __device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
     ring_access::store(args.here->owner.phase, static_cast<std::uint32_t>(now), core::release,
                        "crew.pass_on");
   };
-  if (last || ended >= phase::stopping) { pass_on(ended); }
-  if (!last || ended >= phase::stopping) { return; }
+  if (last || leaves_work(ended)) { pass_on(ended); }
+  if (!last || leaves_work(ended)) { return; }
   // what the ring still holds may take long: a stop after the close must reach the workers too
   while (ring_access::load(args.here->crew.exited, core::acquire, "crew.check_in") !=
          args.drain.crew.workers()) {
-    if (args.producers.phase() >= phase::stopping) { return pass_on(phase::stopping); }
+    if (phase const now = args.producers.phase(); leaves_work(now)) { return pass_on(now); }
     core::relax_for(1'000);
   }
 }

@@ -24,6 +24,55 @@ namespace millrace::inline v0::queue {
 
 namespace detail {
 
+/// A kernel and its argument.
+class device_program : public program {
+ public:
+  [[nodiscard]] virtual void const* kernel() const noexcept = 0;
+  [[nodiscard]] virtual void* argument() noexcept = 0;
+};
+
+/// The drain kernel of policy Q, or one that was loaded and takes the same argument.
+template <consumer_policy Q>
+class drain_program final : public device_program {
+ public:
+  explicit drain_program(kernel_args<Q> const& args, void const* kernel = nullptr) noexcept
+      : args_(args), kernel_(kernel) {}
+
+  /// The same work on the lanes of a policy of the same grid.
+  template <consumer_policy P>
+  [[nodiscard]] static std::unique_ptr<program> over(kernel_args<P> const& of,
+                                                     typename Q::processor process,
+                                                     void const* kernel = nullptr) {
+    kernel_args<Q> args;
+    args.drain.lanes = reinterpret_cast<lane_ref<Q, worker_access<Q>>*>(of.drain.lanes);
+    args.drain.cursors = of.drain.cursors;
+    args.drain.lane_count = of.drain.lane_count;
+    args.drain.crew = same_crew(of.drain.crew);
+    args.drain.process = std::move(process);
+    args.producers = same_crew(of.producers);
+    args.here = of.here;
+    args.lanes = reinterpret_cast<lane_ref<Q>*>(of.lanes);
+    args.pulled = of.pulled;
+    args.puller_blocks = of.puller_blocks;
+    args.pullers_done = of.pullers_done;
+    return std::make_unique<drain_program>(args, kernel);
+  }
+
+  [[nodiscard]] void const* kernel() const noexcept override {
+    return kernel_ != nullptr ? kernel_ : reinterpret_cast<void const*>(drain_kernel<Q>);
+  }
+  [[nodiscard]] void* argument() noexcept override { return &args_; }
+
+ private:
+  template <consumer_policy P>
+  [[nodiscard]] static crew_ref<Q> same_crew(crew_ref<P> const& of) noexcept {
+    return crew_ref<Q>(of.control(), &of.worker(0), of.workers());
+  }
+
+  kernel_args<Q> args_;
+  void const* kernel_;
+};
+
 /// Workers as the groups of one persistent kernel. Everything is allocated and loaded before the
 /// launch: while the kernel runs no call of this class can wait for it, and none is needed to stop
 /// it.
@@ -51,11 +100,49 @@ class device_state final : public state<P> {
     if (!blocks) { return cuda::std::unexpected(blocks.error()); }
     auto const ready = made->allocate(*layout, with);
     if (!ready) { return cuda::std::unexpected(ready.error()); }
+    made->blocks_ = *blocks;
     made->args_.drain.process = std::move(process);
-    if (auto const started = made->start(made, *blocks); !started) {
+    made->replace(std::make_unique<drain_program<P>>(made->args_));
+    if (auto const started = made->start_workers(); !started) {
       return cuda::std::unexpected(started.error());
     }
     return std::shared_ptr<state<P>>(made);
+  }
+
+  /// What every program of this state is made from.
+  [[nodiscard]] kernel_args<P> const& args() const noexcept { return args_; }
+  [[nodiscard]] int ordinal() const noexcept { return ordinal_; }
+
+  void replace(std::unique_ptr<program> with) noexcept override {
+    program_.reset(static_cast<device_program*>(with.release()));
+  }
+
+  [[nodiscard]] result<void> start_workers() override {
+    core::device_guard const on(ordinal_);
+    if (!on.status()) { return on.status(); }
+    if (auto const ready = reset_device(); !ready) { return ready; }
+    void* arguments[] = {program_->argument()};
+    auto const launched = core::cuda_check(cudaLaunchCooperativeKernel(
+        program_->kernel(), dim3(blocks_), dim3(P::threads_per_block), arguments, 0, stream_));
+    if (!launched) { return launched; }
+    self_ = this->shared_from_this();
+    crew_control& control = this->crew.control();
+    patience wait;
+    recover::deadline const until = within(this->built.patience);
+    // A host that spins without asking may wait for ever: repeated queries are what starts it.
+    while (P::access::load(control.crew.alive, core::acquire, "crew.alive") !=
+           this->built.workers) {
+      if (auto const well = health(); !well) {
+        self_.reset();  // no kernel runs any more
+        return well;
+      }
+      if (until.expired(core::steady_clock{})) {
+        this->crew.advance(phase::stopping);
+        return core::fail(errc::deadline_passed);
+      }
+      wait.pause();
+    }
+    return {};
   }
 
   [[nodiscard]] result<void> health() noexcept override {
@@ -78,12 +165,24 @@ class device_state final : public state<P> {
   }
 
  private:
+  /// In the order of the stream: the device's own words of who came and left, and its phase.
+  [[nodiscard]] result<void> reset_device() noexcept {
+    fresh_.workers = this->built.workers;
+    fresh_.hold = this->crew.control().hold;
+    auto const crew = core::cuda_check(
+        cudaMemcpyAsync(args_.here, &fresh_, sizeof fresh_, cudaMemcpyHostToDevice, stream_));
+    if (!crew) { return crew; }
+    return core::cuda_check(
+        cudaMemsetAsync(args_.pullers_done, 0, sizeof(*args_.pullers_done), stream_));
+  }
+
   static constexpr bool pulls = P::ingress == ingress_mode::pull;
   using worker_lane = lane_ref<P, worker_access<P>>;
 
   /// Where the parts of the ring lie in one block of device memory.
   struct ring_layout {
-    std::size_t lanes_at, host_lanes_at, cursors_at, done_at, slots_at, lane_bytes, bytes;
+    std::size_t lanes_at, host_lanes_at, cursors_at, pulled_at, done_at, slots_at, lane_bytes,
+        bytes;
 
     /// @param slots_bytes  of one lane of the ring; 0 when there is none
     ring_layout(block_layout<P> const& block, options const& with, std::size_t slots_bytes) {
@@ -91,7 +190,8 @@ class device_state final : public state<P> {
       lanes_at = up(block.workers_at);  // behind a crew_control
       host_lanes_at = up(lanes_at + with.lanes * sizeof(worker_lane));
       cursors_at = up(host_lanes_at + with.lanes * sizeof(lane_ref<P>));
-      done_at = up(cursors_at + cursor_count<P>(with) * sizeof(lane_cursor));
+      pulled_at = up(cursors_at + cursor_count<P>(with) * sizeof(lane_cursor));
+      done_at = up(pulled_at + with.lanes * sizeof(lane_cursor));
       slots_at = up(done_at + sizeof(std::uint32_t));
       lane_bytes = up(slots_bytes);
       bytes = slots_at + with.lanes * lane_bytes;
@@ -159,6 +259,8 @@ class device_state final : public state<P> {
       cursor.position = cursor.limit = with.first_message;
     }
     for (std::uint32_t l = 0; l < with.lanes; ++l) {
+      place(image + at.pulled_at + l * sizeof(lane_cursor), lane_cursor{}).position =
+          with.first_message;
       std::byte* const worker_lane_at = image + at.lanes_at + l * sizeof(worker_lane);
       if constexpr (pulls) {
         std::size_t const lane_at = at.slots_at + l * at.lane_bytes;
@@ -186,34 +288,9 @@ class device_state final : public state<P> {
         pulls ? crew_ref<P>(*args_.here, &this->crew.worker(0), with.workers) : this->crew;
     args_.lanes = reinterpret_cast<lane_ref<P>*>(device + at.host_lanes_at);
     args_.producers = this->crew;
+    args_.pulled = reinterpret_cast<lane_cursor*>(device + at.pulled_at);
     args_.puller_blocks = puller_blocks(with);
     args_.pullers_done = reinterpret_cast<std::uint32_t*>(device + at.done_at);
-    return {};
-  }
-
-  [[nodiscard]] result<void> start(std::shared_ptr<device_state> const& self,
-                                   std::uint32_t blocks) {
-    void* arguments[] = {&args_};
-    auto const launched = core::cuda_check(cudaLaunchCooperativeKernel(
-        drain_kernel<P>, dim3(blocks), dim3(P::threads_per_block), arguments, 0, stream_));
-    if (!launched) { return launched; }
-    self_ = self;
-    crew_control& control = this->crew.control();
-    patience wait;
-    recover::deadline const until = within(this->built.patience);
-    // A host that spins without asking may wait for ever: repeated queries are what starts it.
-    while (P::access::load(control.crew.alive, core::acquire, "crew.alive") !=
-           this->built.workers) {
-      if (auto const well = health(); !well) {
-        self_.reset();  // no kernel runs any more
-        return well;
-      }
-      if (until.expired(core::steady_clock{})) {
-        this->crew.advance(phase::stopping);
-        return core::fail(errc::deadline_passed);
-      }
-      wait.pause();
-    }
     return {};
   }
 
@@ -221,8 +298,11 @@ class device_state final : public state<P> {
   std::optional<memory::buffer<std::byte, memory::pinned_resource>> block_;
   std::optional<memory::buffer<std::byte, memory::device_resource>> ring_;
   kernel_args<P> args_;
+  crew_control fresh_;  ///< what `here` starts with
+  std::uint32_t blocks_ = 0;
+  std::unique_ptr<device_program> program_;
   cudaStream_t stream_ = nullptr;
-  std::shared_ptr<device_state> self_;  ///< while the kernel runs
+  std::shared_ptr<state<P>> self_;  ///< while the kernel runs
 };
 
 }  // namespace detail

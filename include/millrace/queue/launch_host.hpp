@@ -20,6 +20,48 @@ namespace millrace::inline v0::queue {
 
 namespace detail {
 
+/// What host threads run.
+class host_program : public program {
+ public:
+  virtual void work(std::uint32_t worker) noexcept = 0;
+};
+
+/// The drain loop of policy Q.
+template <consumer_policy Q>
+class host_drain final : public host_program {
+ public:
+  /// @param lanes  [lane_count]  @param cursors  as drain_args: both outlive the program
+  host_drain(memory::buffer_ref<lane_ref<Q>> lanes, lane_cursor* cursors, crew_ref<Q> crew,
+             typename Q::processor process) noexcept
+      : args_{lanes.data(),       cursors, static_cast<std::uint32_t>(lanes.size()), crew,
+              std::move(process), {}} {}
+
+  /// The same over lanes that were made for a policy of the same shape.
+  /// @error errc::layout_mismatch; errc::out_of_memory
+  template <consumer_policy P>
+  [[nodiscard]] static result<std::unique_ptr<program>> over(memory::buffer_ref<lane_ref<P>> lanes,
+                                                             lane_cursor* cursors, crew_ref<P> crew,
+                                                             typename Q::processor process) {
+    auto own = memory::buffer<lane_ref<Q>>::make(lanes.size(), {}, core::destructive_bytes);
+    if (!own) { return cuda::std::unexpected(own.error()); }
+    for (std::size_t l = 0; l < lanes.size(); ++l) {
+      auto const lane = lane_ref<Q>::attach(lanes[l].control());
+      if (!lane) { return cuda::std::unexpected(lane.error()); }
+      place(&(*own)[l], *lane);
+    }
+    crew_ref<Q> const same(crew.control(), &crew.worker(0), crew.workers());
+    auto made = std::make_unique<host_drain>(own->ref(), cursors, same, std::move(process));
+    made->own_ = std::move(*own);
+    return std::unique_ptr<program>(std::move(made));
+  }
+
+  void work(std::uint32_t worker) noexcept override { drain(args_, worker, host_group{}); }
+
+ private:
+  memory::buffer<lane_ref<Q>> own_;
+  drain_args<Q> args_;
+};
+
 /// Workers as threads of this process.
 template <consumer_policy P>
 class host_state final : public state<P> {
@@ -46,13 +88,27 @@ class host_state final : public state<P> {
     }
     made->block_ = std::move(*block);
     made->cursors_ = std::move(*cursors);
-    made->args_ = drain_args<P>{made->lanes.data(), made->cursors_.data(), with.lanes,
-                                made->crew,         std::move(process),    {}};
-    if (auto const started = made->start(made); !started) {
+    made->replace(std::make_unique<host_drain<P>>(made->lanes.ref(), made->cursors_.data(),
+                                                  made->crew, std::move(process)));
+    if (auto const started = made->start_workers(); !started) {
       return cuda::std::unexpected(started.error());
     }
     return std::shared_ptr<state<P>>(std::move(made));
   }
+
+  [[nodiscard]] result<void> start_workers() override {
+    threads_.clear();
+    auto const started = start_threads();
+    if (!started) {
+      this->crew.advance(phase::stopping);
+      release_workers(false);
+    }
+    return started;
+  }
+  void replace(std::unique_ptr<program> with) noexcept override {
+    program_.reset(static_cast<host_program*>(with.release()));
+  }
+  [[nodiscard]] lane_cursor* cursors() noexcept { return cursors_.data(); }
 
   /// A thread that does not come back keeps this state alive.
   void release_workers(bool all_left) noexcept override {
@@ -68,16 +124,8 @@ class host_state final : public state<P> {
   }
 
  private:
-  [[nodiscard]] result<void> start(std::shared_ptr<host_state> const& self) {
-    auto const started = start_threads(self);
-    if (!started) {
-      this->crew.advance(phase::stopping);
-      release_workers(false);
-    }
-    return started;
-  }
-
-  [[nodiscard]] result<void> start_threads(std::shared_ptr<host_state> const& self) {
+  [[nodiscard]] result<void> start_threads() {
+    auto const self = std::static_pointer_cast<host_state>(this->shared_from_this());
     threads_.reserve(this->built.workers);
     for (std::uint32_t w = 0; w < this->built.workers; ++w) {
       try {
@@ -111,13 +159,13 @@ class host_state final : public state<P> {
   void work(std::uint32_t worker) noexcept {
     crew_control& control = this->crew.control();
     P::access::fetch_add(control.crew.alive, 1u, core::acq_rel, "crew.alive");
-    drain(args_, worker, host_group{});
+    program_->work(worker);
     P::access::fetch_add(control.crew.exited, 1u, core::acq_rel, "crew.exited");
   }
 
   memory::buffer<std::byte> block_;
   memory::buffer<lane_cursor> cursors_;
-  drain_args<P> args_;
+  std::unique_ptr<host_program> program_;
   std::vector<std::thread> threads_;
 };
 

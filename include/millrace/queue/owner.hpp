@@ -60,7 +60,7 @@ class lane_owner {
   /// @error errc::closed; errc::full; errc::bad_argument when the lane could never hold so many
   [[nodiscard]] errc admit(std::uint32_t count) noexcept {
     if (count == 0 || count > lane_.capacity()) { return errc::bad_argument; }
-    if (crew_.phase(core::relaxed) != phase::running) { return errc::closed; }
+    if (!takes_messages(crew_.phase(core::relaxed))) { return errc::closed; }
     bool const fits = lane_.capacity() - in_flight() >= count || room() >= count;
     return fits ? errc::ok : errc::full;
   }

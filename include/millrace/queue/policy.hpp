@@ -119,6 +119,23 @@ struct default_consumer {
   static constexpr int threads_per_block = 128;
 };
 
+/// Whether a consumer of P can go on with the functor of Q: the two have the same memory, and the
+/// same producers.
+template <class P, class Q>
+concept same_shape = requires {
+  requires std::is_same_v<typename P::message, typename Q::message>;
+  requires std::is_same_v<typename P::reply, typename Q::reply>;
+  requires std::is_same_v<typename P::slot, typename Q::slot>;
+  requires std::is_same_v<typename P::access, typename Q::access>;
+  requires P::completions == Q::completions&& P::claims == Q::claims;
+  requires P::backoff::blocks == Q::backoff::blocks;
+  requires P::publish_batch == Q::publish_batch;
+};
+/// And on a device the same grid.
+template <class P, class Q>
+concept same_grid = same_shape<P, Q> && P::ingress == Q::ingress &&
+                    P::processing == Q::processing && P::threads_per_block == Q::threads_per_block;
+
 namespace detail {
 
 /// Whether a lane's room comes from its worker's cursor (true) or from its records.

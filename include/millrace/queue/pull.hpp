@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/queue/crew.hpp>
+#include <millrace/queue/cursor.hpp>
 #include <millrace/queue/lane.hpp>
 
 #include <cstddef>
@@ -21,12 +22,28 @@ class puller {
   static constexpr std::uint32_t batch = 64;
 
  public:
-  MILLRACE_HD puller(lane_ref<P> from, lane_ref<P, A> to, crew_ref<P> crew, Group group) noexcept
-      : from_(from), to_(to), crew_(crew), group_(group), position_(from.control().first) {}
+  MILLRACE_HD puller(lane_ref<P> from, lane_ref<P, A> to, crew_ref<P> crew, lane_cursor& at,
+                     Group group) noexcept
+      : from_(from), to_(to), crew_(crew), at_(at), group_(group) {
+    position_ = at.position;
+    index_ = at.index;
+  }
 
-  /// Carries until the consumer closes and the lane is dry, or until it stops.
+  /// Carries until the consumer closes and the lane is dry, or until it parks or stops; notes how
+  /// far it came, so that another puller goes on from there.
   /// @return the phase that ended it
   MILLRACE_HD phase run() noexcept {
+    phase const ended = carry_all();
+    group_.sync();
+    if (group_.rank() == 0) {
+      at_.position = position_;
+      at_.index = index_;
+    }
+    return ended;
+  }
+
+ private:
+  MILLRACE_HD phase carry_all() noexcept {
     std::conditional_t<P::backoff::blocks, exponential_backoff<20, 256>, typename P::backoff> wait;
     for (;;) {
       phase now = phase::running;
@@ -35,7 +52,7 @@ class puller {
         now = static_cast<phase>(
             lead([&]() noexcept { return static_cast<std::uint64_t>(crew_.phase()); }));
       }
-      if (now >= phase::stopping) { return now; }
+      if (leaves_work(now)) { return now; }
       closing_ = now == phase::closing;
       std::uint32_t const count = available();
       if (count != 0) {
@@ -50,7 +67,6 @@ class puller {
     }
   }
 
- private:
   template <class F>
   [[nodiscard]] MILLRACE_HD std::uint64_t lead(F f) noexcept {
     return group_.broadcast(group_.rank() == 0 ? static_cast<std::uint64_t>(f()) : 0);
@@ -164,6 +180,7 @@ class puller {
   lane_ref<P> from_;
   lane_ref<P, A> to_;
   crew_ref<P> crew_;
+  lane_cursor& at_;
   Group group_;
   message_id position_;
   std::uint32_t index_ = 0;
@@ -175,9 +192,9 @@ class puller {
 
 /// Carries one lane until its consumer ends.
 template <consumer_policy P, core::access_policy A, class Group>
-MILLRACE_HD phase pull(lane_ref<P> from, lane_ref<P, A> to, crew_ref<P> crew,
+MILLRACE_HD phase pull(lane_ref<P> from, lane_ref<P, A> to, crew_ref<P> crew, lane_cursor& at,
                        Group group) noexcept {
-  return puller<P, A, Group>(from, to, crew, group).run();
+  return puller<P, A, Group>(from, to, crew, at, group).run();
 }
 
 }  // namespace millrace::inline v0::queue

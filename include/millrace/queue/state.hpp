@@ -44,16 +44,30 @@ struct statistics {
 
 namespace detail {
 
+/// What workers run, and with what. A backend knows its own kind.
+class program {
+ public:
+  program() = default;
+  program(program const&) = delete;
+  program& operator=(program const&) = delete;
+  virtual ~program() = default;
+};
+
 /// What the consumer's handle, its producers and its workers hold together; it lives until the last
 /// of them lets go. A backend derives from it and owns the memory.
 template <consumer_policy P>
-class state {
+class state : public std::enable_shared_from_this<state<P>> {
  public:
   state() = default;
   state(state const&) = delete;
   state& operator=(state const&) = delete;
   virtual ~state() = default;
 
+  /// Brings the workers, the first time or after they parked. None is there, and `crew` is reset.
+  /// @error as the launcher's
+  [[nodiscard]] virtual result<void> start_workers() = 0;
+  /// What workers run from the next start on, of this backend's kind.
+  virtual void replace(std::unique_ptr<program> with) noexcept = 0;
   /// @error errc::device_lost or errc::native_failure once the workers cannot go on
   [[nodiscard]] virtual result<void> health() noexcept { return {}; }
   /// Lets go of workers that have left, and of those that will not.
@@ -61,7 +75,7 @@ class state {
 
   [[nodiscard]] bool all_left() const noexcept {
     return P::access::load(crew.control().crew.exited, core::acquire, "crew.exited") ==
-           P::access::load(crew.control().crew.alive, core::acquire, "crew.alive");
+           crew.workers();
   }
 
   /// On lines of its own: its producer writes it with every message.

@@ -92,10 +92,11 @@ class rig {
         ring_(from_.template staged<ring_access>(&staged_.control(),
                                                  reinterpret_cast<std::byte*>(&staged_.header(0)))),
         owner(from_, crew(host_), 0, taken_.ref()) {
-    cursor_.position = cursor_.limit = first;
+    cursor_.position = cursor_.limit = pulled_.position = first;
     args_ = {&ring_, &cursor_, 1, crew(there_), process, {}};
     puller_ = std::thread([this] {
-      queue::phase const ended = queue::pull<P>(from_, ring_, crew(host_), queue::host_group{});
+      queue::phase const ended =
+          queue::pull<P>(from_, ring_, crew(host_), pulled_, queue::host_group{});
       crew(there_).advance(ended);
       puller_left = true;
     });
@@ -132,7 +133,7 @@ class rig {
   queue::worker_control workers_;
   lane from_, staged_;
   queue::lane_ref<P, ring_access> ring_;
-  queue::lane_cursor cursor_;
+  queue::lane_cursor cursor_, pulled_;
   queue::drain_args<P, ring_access> args_;
 
  public:
