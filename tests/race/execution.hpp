@@ -172,6 +172,7 @@ class execution {
   [[nodiscard]] bool may_leave(thread_state const& me) const;
   [[nodiscard]] bool new_later(thread_state const& me, poll const& here) const;
   static void get_on(thread_state& me);
+  static void get_on_by_writing(thread_state& me);
   [[nodiscard]] bool total_allows(std::size_t t, std::uint32_t w, std::size_t index,
                                   bool write) const;
   [[nodiscard]] bool succeeds(operation const& op, store_record const& seen) const {

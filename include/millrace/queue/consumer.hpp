@@ -60,7 +60,7 @@ class consumer {
       message_id id = end - std::min<message_id>(end - words.first, lane.capacity());
       bool over = false;
       auto const done = [&]() noexcept {
-        over = all_left();  // read first: what they did is there by then
+        over = shared_->deserted();  // read first: what they did is there by then
         while (id != end && processed(lane, id)) { ++id; }
         return id == end || over;
       };

@@ -57,4 +57,29 @@ template <consumer_policy P, bool Device = compiles_device_code>
   } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
 }
 
+/// Parks a consumer's workers, lets them go on with another functor, and brings them back: no
+/// message is lost, none done twice, and producers notice nothing but a pause. Q is the consumer's
+/// own policy or one of the same shape (on a device: of the same grid).
+/// @error errc::deadline_passed when the workers did not park in time, and they stay parking; as
+/// park,
+///        resume and the launchers. When the new functor cannot be had the old one goes on.
+template <consumer_policy Q, consumer_policy P, bool Device = compiles_device_code>
+  requires same_shape<P, Q>
+[[nodiscard]] result<void> swap(consumer<P>& of, typename Q::processor process,
+                                recover::deadline until) noexcept {
+  if (auto const ended = of.park(until); !ended) { return ended; }
+  result<void> replaced = core::fail(errc::not_compiled);
+  if (of.where().kind() == core::backend_kind::host) {
+    replaced = replace_host<Q>(of, std::move(process));
+  } else {
+    if constexpr (Device) {
+#if defined(MILLRACE_CUDACC)
+      if constexpr (same_grid<P, Q>) { replaced = replace_device<Q>(of, std::move(process)); }
+#endif
+    }
+  }
+  auto const resumed = of.resume();
+  return replaced ? resumed : replaced;
+}
+
 }  // namespace millrace::inline v0::queue

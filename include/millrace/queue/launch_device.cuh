@@ -322,4 +322,23 @@ template <consumer_policy P>
   } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
 }
 
+/// Lets parked device workers go on with another functor, of P's own type or of a policy Q of the
+/// same grid. Its kernel is loaded here, while none runs.
+/// @error errc::busy when the workers are not parked; errc::out_of_memory; what the runtime says
+template <consumer_policy Q, consumer_policy P>
+  requires same_grid<P, Q>
+[[nodiscard]] result<void> replace_device(consumer<P>& of, typename Q::processor process) noexcept {
+  if (!of.parked()) { return core::fail(errc::busy); }
+  try {
+    auto& device = static_cast<detail::device_state<P>&>(*of.shared());
+    core::device_guard const on(device.ordinal());
+    cudaFuncAttributes loaded{};
+    if (auto const ok = core::cuda_check(cudaFuncGetAttributes(&loaded, drain_kernel<Q>)); !ok) {
+      return ok;
+    }
+    device.replace(detail::drain_program<Q>::over(device.args(), std::move(process)));
+    return {};
+  } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
+}
+
 }  // namespace millrace::inline v0::queue

@@ -185,4 +185,21 @@ template <consumer_policy P>
   } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
 }
 
+/// Lets parked host workers go on with another functor, of P's own type or of a policy Q of the
+/// same shape. Its messages, lanes and producers stay as they are.
+/// @error errc::busy when the workers are not parked; errc::out_of_memory
+template <consumer_policy Q, consumer_policy P>
+  requires same_shape<P, Q>
+[[nodiscard]] result<void> replace_host(consumer<P>& of, typename Q::processor process) noexcept {
+  if (!of.parked()) { return core::fail(errc::busy); }
+  try {
+    auto& host = static_cast<detail::host_state<P>&>(*of.shared());
+    auto made = detail::host_drain<Q>::over(host.lanes.ref(), host.cursors(), host.crew,
+                                            std::move(process));
+    if (!made) { return cuda::std::unexpected(made.error()); }
+    host.replace(std::move(*made));
+    return {};
+  } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
+}
+
 }  // namespace millrace::inline v0::queue

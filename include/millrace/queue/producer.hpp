@@ -201,7 +201,7 @@ class producer {
     message_id const end = owner().next();
     bool left_undone = false;
     auto const all_done = [&]() noexcept {
-      bool const over = shared_->all_left();  // read first: what they did is there by then
+      bool const over = shared_->deserted();  // read first: what they did is there by then
       while (id != end && owner().done(id)) { ++id; }
       left_undone = over && id != end;
       return id == end || over;

@@ -78,6 +78,12 @@ class state : public std::enable_shared_from_this<state<P>> {
            crew.workers();
   }
 
+  /// Whether no worker is there, nor will come back.
+  [[nodiscard]] bool deserted() const noexcept {
+    bool const left = all_left();
+    return left && !takes_messages(crew.phase());
+  }
+
   /// On lines of its own: its producer writes it with every message.
   struct alignas(core::destructive_bytes) lane_entry {
     lane_owner<P> owner;
