@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/memory/buffer.hpp>
+#include <millrace/queue/snapshot.hpp>
 #include <millrace/queue/state.hpp>
 
 #include <algorithm>
@@ -16,9 +17,11 @@ template <consumer_policy P>
 struct block_layout {
   std::size_t lane_bytes = 0;
   std::size_t workers_at = 0;
+  std::size_t snapshots_at = 0;
   std::size_t lanes_at = 0;
   std::size_t bytes = 0;
-  static constexpr std::size_t alignment = lane_ref<P>::alignment;
+  static constexpr std::size_t alignment =
+      larger(lane_ref<P>::alignment, snapshots_ref<P>::alignment);
 
   /// @error errc::bad_argument, native naming the field: 1 capacity, 2 lanes, 3 workers
   [[nodiscard]] static result<block_layout> make(options const& with) noexcept {
@@ -29,7 +32,9 @@ struct block_layout {
     block_layout out;
     out.lane_bytes = round_up(*lane_bytes, alignment);
     out.workers_at = round_up(sizeof(crew_control), alignment);
-    out.lanes_at = round_up(out.workers_at + with.workers * sizeof(worker_control), alignment);
+    out.snapshots_at = round_up(out.workers_at + with.workers * sizeof(worker_control), alignment);
+    std::size_t const snapshots = snapshots_ref<P>::bytes(with.workers, with.lanes);
+    out.lanes_at = round_up(out.snapshots_at + snapshots, alignment);
     if (out.lane_bytes > (memory::max_request_bytes - out.lanes_at) / with.lanes) {
       return core::fail(errc::out_of_memory);
     }
@@ -46,10 +51,41 @@ struct block_layout {
   /// Builds crew and lanes in `block`, and what `shared` needs to find them.
   /// @error errc::out_of_memory
   [[nodiscard]] result<void> build(std::byte* block, options const& with, state<P>& shared) const {
+    format(block, with);
+    return find(block, with, shared);
+  }
+
+  /// Makes crew, first snapshots and lanes of raw memory.
+  void format(std::byte* block, options const& with) const noexcept {
     crew_control& control = place(block, crew_control{});
+    control.version = layout_version;
     control.workers = with.workers;
+    control.lanes = with.lanes;
+    control.capacity = with.capacity;
+    control.first = with.first_message;
     auto* const workers = reinterpret_cast<worker_control*>(block + workers_at);
     for (std::uint32_t w = 0; w < with.workers; ++w) { place(workers + w, worker_control{}); }
+    if constexpr (retains<P>) {
+      snapshots_ref<P> const snapshots(block + snapshots_at, with.lanes);
+      for (std::uint32_t w = 0; w < with.workers; ++w) {
+        place(&snapshots.of(w, 0), worker_state<typename P::state>{});
+        for (std::uint32_t l = 0; l < with.lanes; ++l) {
+          place(&snapshots.position(w, 0, l), with.first_message);
+        }
+      }
+    }
+    for (std::uint32_t l = 0; l < with.lanes; ++l) {
+      static_cast<void>(lane_ref<P>::create(block + lanes_at + l * lane_bytes, with.capacity,
+                                            with.first_message));
+    }
+    P::access::store(control.magic, crew_control::ready, core::release, "crew.ready");
+  }
+
+  /// Finds crew and lanes in memory that was formatted, and prepares what producers need.
+  /// @error errc::out_of_memory; errc::layout_mismatch
+  [[nodiscard]] result<void> find(std::byte* block, options const& with, state<P>& shared) const {
+    auto& control = *reinterpret_cast<crew_control*>(block);
+    auto* const workers = reinterpret_cast<worker_control*>(block + workers_at);
     std::size_t const taken_stride = round_up(with.capacity, core::destructive_bytes);
     auto taken = memory::buffer<std::uint8_t>::make_zeroed(with.lanes * taken_stride, {},
                                                            core::destructive_bytes);
@@ -67,13 +103,14 @@ struct block_layout {
     shared.entries.reserve(with.lanes);
     for (std::uint32_t l = 0; l < with.lanes; ++l) {
       auto const lane =
-          lane_ref<P>::create(block + lanes_at + l * lane_bytes, with.capacity, with.first_message);
+          lane_ref<P>::attach(*reinterpret_cast<lane_control*>(block + lanes_at + l * lane_bytes));
+      if (!lane) { return cuda::std::unexpected(lane.error()); }
       memory::buffer_ref<std::uint8_t> const mine(shared.taken.data() + l * taken_stride,
                                                   with.capacity);
       memory::buffer_ref<std::byte> const stage(shared.stages.data() + l * stage_stride,
                                                 stage_stride);
-      place(&shared.lanes[l], lane);
-      shared.entries.push_back({lane_owner<P>(lane, shared.crew, l, mine, stage), false});
+      place(&shared.lanes[l], *lane);
+      shared.entries.push_back({lane_owner<P>(*lane, shared.crew, l, mine, stage), false});
     }
     return {};
   }

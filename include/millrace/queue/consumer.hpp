@@ -27,8 +27,13 @@ class consumer {
   }
   ~consumer() {
     if (shared_ == nullptr) { return; }
-    close();
     auto const until = within(shared_->built.patience);
+    if (shared_->part == detail::role::workers) {
+      static_cast<void>(park(until));
+      return;
+    }
+    close();
+    if (shared_->part == detail::role::producers) { return; }
     static_cast<void>(detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); }));
     static_cast<void>(stop(within(shared_->built.patience / 8)));
   }
@@ -39,14 +44,24 @@ class consumer {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
     std::scoped_lock const lock(shared_->opening);
     if (!takes_messages(shared_->crew.phase())) { return core::fail(errc::closed); }
-    for (auto& entry : shared_->entries) {
-      if (!entry.open) {
+    for (std::uint32_t l = 0; l < shared_->entries.size(); ++l) {
+      auto& entry = shared_->entries[l];
+      if (!entry.open && shared_->claim_lane(l)) {
         entry.open = true;
-        return producer<P>(shared_, entry);
+        return producer<P>(shared_, l);
       }
     }
     return core::fail(errc::busy);
   }
+
+  /// Waits until no worker is left, as after another handle's `close`.
+  /// @error errc::deadline_passed; errc::device_lost
+  [[nodiscard]] result<void> wait_until_left(recover::deadline until) noexcept {
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
+    return detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
+  }
+  /// Whether there is a process that has the workers; true for a consumer that is not shared.
+  [[nodiscard]] bool served() const noexcept { return shared_ != nullptr && shared_->served(); }
 
   /// Waits until every message published before the call is processed, whatever comes after it.
   /// @error errc::deadline_passed; errc::closed when the workers left before they did them all;
@@ -110,6 +125,24 @@ class consumer {
     if (now != phase::parking) { return core::fail(errc::closed); }
     if (!all_left()) { return core::fail(errc::busy); }
     return bring_back(phase::running);
+  }
+
+  /// A copy of worker `w`'s state, while the workers are parked or have left.
+  /// @error errc::busy while they run; errc::bad_argument when there is no such worker;
+  /// errc::closed
+  [[nodiscard]] result<typename P::state> state(std::uint32_t w) noexcept
+    requires detail::has_state<P>
+  {
+    if (auto const ok = may_touch_state(w); !ok) { return cuda::std::unexpected(ok.error()); }
+    return shared_->read_state(w);
+  }
+  /// Gives worker `w` another state, as one that `state` returned before.
+  /// @error as above
+  [[nodiscard]] result<void> restore(std::uint32_t w, typename P::state const& to) noexcept
+    requires detail::has_state<P>
+  {
+    if (auto const ok = may_touch_state(w); !ok) { return ok; }
+    return shared_->write_state(w, to);
   }
 
   /// Whether the workers are parked: gone, to come back.
@@ -193,6 +226,13 @@ class consumer {
     return detail::defers<P> ? lane.producer.reserved : lane.producer.published;
   }
   [[nodiscard]] bool all_left() const noexcept { return shared_->all_left(); }
+
+  [[nodiscard]] result<void> may_touch_state(std::uint32_t w) const noexcept {
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
+    if (w >= shared_->crew.workers()) { return core::fail(errc::bad_argument, 1); }
+    if (!all_left()) { return core::fail(errc::busy); }
+    return {};
+  }
 
   /// Starts the workers anew. @thread under `opening`, while none is there
   [[nodiscard]] result<void> bring_back(phase to) noexcept {

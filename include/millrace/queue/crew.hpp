@@ -27,9 +27,15 @@ enum class phase : std::uint32_t {
 
 /// The words that a consumer's handle, its workers and its producers share.
 struct crew_control {
-  std::uint32_t version = 1;
+  static constexpr std::uint64_t ready = 0x6d696c6c72616365u;  ///< once all else is there
+
+  std::uint64_t magic = 0;
+  std::uint32_t version = 0;
   std::uint32_t workers = 0;
   std::uint32_t hold = 1;  ///< messages that one worker may hold unanswered
+  std::uint32_t lanes = 0;
+  std::uint32_t capacity = 0;  ///< of each lane
+  std::uint64_t first = 0;     ///< number of each lane's first message
   /// Written by the consumer's handle.
   struct alignas(core::destructive_bytes) {
     std::uint32_t phase = 0;
@@ -46,7 +52,9 @@ struct crew_control {
 struct alignas(core::destructive_bytes) worker_control {
   std::uint32_t sleeping = 0;  ///< 1 while it sleeps; whoever makes it 0 wakes it
   std::uint64_t processed = 0;
-  std::uint64_t failed = 0;  ///< of those, the ones whose status was not ok
+  std::uint64_t failed = 0;     ///< of those, the ones whose status was not ok
+  std::uint64_t replayed = 0;   ///< messages done again after a worker's death
+  std::uint64_t snapshots = 0;  ///< finished; see snapshots_ref
 };
 
 /// The workers of one consumer, seen by whoever publishes to them or waits for them.

@@ -4,6 +4,7 @@
 #include <millrace/queue/crew.hpp>
 #include <millrace/queue/cursor.hpp>
 #include <millrace/queue/lane.hpp>
+#include <millrace/queue/snapshot.hpp>
 
 #include <cstdint>
 #include <type_traits>
@@ -17,6 +18,8 @@ struct drain_args {
   lane_cursor* cursors = nullptr;  ///< [lanes] for pinned claims, else [workers][lanes]
   std::uint32_t lane_count = 0;
   crew_ref<P> crew;
+  worker_state<typename P::state>* states = nullptr;  ///< [workers], of policies with state
+  snapshots_ref<P> snapshots;                         ///< of policies that take them
   typename P::processor process;
   typename P::probe probe;
 };
@@ -26,6 +29,8 @@ template <consumer_policy P, core::access_policy A, class Group>
 class worker_loop {
   using access = typename P::access;
   static constexpr bool thread_wide = P::processing == width::thread;
+  static constexpr bool has_state = detail::has_state<P>;
+  static constexpr bool retains = detail::retains<P>;
   /// Whether a cursor changes although its lane is dry: for its age, or to follow other workers.
   static constexpr bool remembers_dry_rounds = detail::defers<P> || P::claims == claim_mode::shared;
   /// Whether the members are a warp, with registers to spare for what need not be asked again; the
@@ -36,7 +41,7 @@ class worker_loop {
   static constexpr bool follows_cursor = !Group::alone && P::ingress == ingress_mode::direct;
   /// Whether a completion is one word that is stored whole: nothing else must be visible with it.
   static constexpr bool answers_whole = !Group::alone && P::effects == effect_mode::reply &&
-                                        record_layout<typename P::reply>::stride == 16;
+                                        !retains && lane_ref<P, A>::record::stride == 16;
   /// Messages taken from one lane before the worker looks up.
   static constexpr std::uint32_t burst = 256;
   /// Messages between two looks at a stop.
@@ -60,6 +65,7 @@ class worker_loop {
         hint_(has_lanes() ? phase::running : phase::closing) {}
 
   MILLRACE_HD void run() noexcept {
+    if constexpr (retains) { replay(); }
     typename P::backoff wait;
     std::uint32_t dry = 0;  // rounds in a row
     for (;;) {
@@ -68,7 +74,12 @@ class worker_loop {
       if (leaves_work(now)) { break; }
       closing_ = now == phase::closing;
       std::uint32_t taken = 0;
-      for_each_lane([&](std::uint32_t lane) noexcept { taken += take_run(lane); });
+      for_each_lane([&](std::uint32_t lane) noexcept {
+        taken += take_run(lane);
+        if constexpr (retains) {
+          if (due_) { save(); }
+        }
+      });
       if (taken != 0) {
         if (processed_ - reported_ >= report_every) { report(); }
         dry = 0;
@@ -82,6 +93,10 @@ class worker_loop {
     }
     if constexpr (roomy) { let_go(); }
     report();
+    if constexpr (retains) {
+      if (unsaved_ != 0) { save(); }
+      if (group_.rank() == 0) { args_.states[worker_].turn = turn_; }
+    }
   }
 
  private:
@@ -163,6 +178,10 @@ class worker_loop {
     held_ = nobody;
   }
   MILLRACE_HD void put_back(std::uint32_t number, lane_cursor const& cursor) noexcept {
+    if constexpr (retains && Group::alone) {
+      cursor_of(number) = cursor;
+      return;
+    }
     group_.sync();
     if (group_.rank() == 0) { cursor_of(number) = cursor; }
     group_.sync();
@@ -182,6 +201,13 @@ class worker_loop {
       if constexpr (detail::counts_credit<P>) {
         cursor.fresh += run;
         if (cursor.fresh * 8 >= lane.capacity()) { give_credit(lane, cursor); }
+      }
+      if constexpr (retains) {
+        cursor.fresh += run;
+        unsaved_ += run;
+        // no lane is ever full of what it retains
+        due_ = due_ || unsaved_ >= P::snapshot_every || 2 * cursor.fresh >= lane.capacity();
+        if (due_) { break; }
       }
     }
     if constexpr (detail::counts_credit<P>) {
@@ -329,7 +355,7 @@ class worker_loop {
     A::read(lane.payload(index), header.length, "slot.read");
     message_view<typename P::message> const view(header, lane.payload(index));
     if constexpr (lane_ref<P, A>::has_records) {
-      using record = record_layout<typename P::reply>;
+      using record = typename lane_ref<P, A>::record;
       record_header& answer = lane.record_at(index);
       if constexpr (Group::alone) { lane.fetch_record_after(index); }
       access::write(&answer.status, record::stride - offsetof(record_header, status),
@@ -352,6 +378,7 @@ class worker_loop {
         status const outcome = call(view, out);
         probe_.record(core::probe_event::processed, id);
         if (thread_wide || group_.rank() == 0) {
+          if constexpr (retains) { lane.turn(index) = turn_++; }
           answer.status = static_cast<std::uint16_t>(outcome);
           answer.length = length;
           access::store(answer.seq, sequence_of(id), core::release, "record.publish");
@@ -370,13 +397,108 @@ class worker_loop {
 
   MILLRACE_HD status call(message_view<typename P::message> view,
                           reply_writer<typename P::reply>& out) noexcept {
-    if constexpr (thread_wide) {
+    if constexpr (thread_wide && has_state) {
+      return process_(view, out, args_.states[worker_].state);
+    } else if constexpr (thread_wide) {
       return process_(view, out);
     } else {
-      status const outcome = process_(group_, view, out);
+      status outcome = status::ok;
+      if constexpr (has_state) {
+        outcome = process_(group_, view, out, args_.states[worker_].state);
+      } else {
+        outcome = process_(group_, view, out);
+      }
       group_.sync();
       return static_cast<status>(group_.broadcast(static_cast<std::uint64_t>(outcome)));
     }
+  }
+
+  /// Does again what a worker before this one did after its last snapshot, in the order of its
+  /// turns, for the state alone: the answers are there.
+  MILLRACE_HD void replay() noexcept {
+    turn_ = args_.states[worker_].turn;
+    for (bool found = true; found;) {
+      found = false;
+      for_each_lane([&](std::uint32_t number) noexcept {
+        lane_ref<P, A> const& lane = args_.lanes[number];
+        lane_cursor cursor = cursor_of(number);
+        while (answered_at_turn(lane, cursor)) {
+          do_again(lane, cursor);
+          cursor.position += 1;
+          cursor.index = lane.after(cursor.index, 1);
+          cursor.fresh += 1;
+          ++unsaved_;
+          ++turn_;
+          found = true;
+        }
+        put_back(number, cursor);
+      });
+    }
+    if (unsaved_ != 0) { save(); }
+  }
+  [[nodiscard]] MILLRACE_HD bool answered_at_turn(lane_ref<P, A> const& lane,
+                                                  lane_cursor const& cursor) noexcept {
+    return lead([&]() noexcept {
+             record_header const& answer = lane.record_at(cursor.index);
+             if (access::load(answer.seq, core::acquire, "record.answered") !=
+                 sequence_of(cursor.position)) {
+               return 0u;
+             }
+             access::read(&lane.turn(cursor.index), sizeof(std::uint64_t), "record.read");
+             return lane.turn(cursor.index) == turn_ ? 1u : 0u;
+           }) != 0;
+  }
+  MILLRACE_HD void do_again(lane_ref<P, A> const& lane, lane_cursor const& cursor) noexcept {
+    using record = typename lane_ref<P, A>::record;
+    slot_header const& header = lane.header(cursor.index);
+    A::read(lane.payload(cursor.index), header.length, "slot.read");
+    alignas(record::alignment) std::byte scratch[record::payload_bytes + 1];
+    std::uint16_t length = 0;
+    reply_writer<typename P::reply> out(scratch, length);
+    message_view<typename P::message> const view(header, lane.payload(cursor.index));
+    static_cast<void>(call(view, out));
+    if (group_.rank() == 0) {
+      worker_control& me = args_.crew.worker(worker_);
+      access::store(me.replayed, access::load(me.replayed, core::relaxed, "worker.so_far") + 1,
+                    core::relaxed, "worker.replayed");
+    }
+  }
+
+  /// Takes a snapshot between two messages, and lets the lanes go of what it covers. The state is
+  /// copied by all members; the last store makes it the one that counts.
+  MILLRACE_HD void save() noexcept {
+    if constexpr (roomy) { let_go(); }
+    worker_control& me = args_.crew.worker(worker_);
+    std::uint64_t const number =
+        1 +
+        lead([&]() noexcept { return access::load(me.snapshots, core::relaxed, "worker.so_far"); });
+    if (group_.rank() == 0) { args_.snapshots.writing(worker_, number); }
+    auto const* const from = reinterpret_cast<std::byte const*>(&args_.states[worker_].state);
+    auto* const to = reinterpret_cast<std::byte*>(&args_.snapshots.of(worker_, number).state);
+    for (std::size_t i = group_.rank(); i < sizeof(typename P::state); i += group_.size()) {
+      to[i] = from[i];
+    }
+    for_each_lane([&](std::uint32_t number_of_lane) noexcept {
+      if (group_.rank() == 0) {
+        args_.snapshots.position(worker_, number, number_of_lane) =
+            cursor_of(number_of_lane).position;
+      }
+    });
+    group_.sync();
+    if (group_.rank() == 0) {
+      args_.snapshots.of(worker_, number).turn = turn_;
+      access::store(me.snapshots, number, core::release, "worker.snapshot");
+    }
+    for_each_lane([&](std::uint32_t lane) noexcept {
+      if (group_.rank() == 0) {
+        access::store(args_.lanes[lane].credit(), cursor_of(lane).position, core::release,
+                      "lane.keep");
+        cursor_of(lane).fresh = 0;
+      }
+    });
+    group_.sync();
+    unsaved_ = 0;
+    due_ = false;
   }
 
   /// Tells the producer how far its lane is consumed.
@@ -459,6 +581,9 @@ class worker_loop {
   std::uint32_t held_ = nobody;  ///< the lane that a group of device threads looks at
   lane_ref<P, A> held_lane_;
   lane_cursor held_cursor_;
+  std::uint64_t turn_ = 0;     ///< of the next message, in policies that retain
+  std::uint32_t unsaved_ = 0;  ///< messages since the last snapshot
+  bool due_ = false;           ///< a snapshot is
   std::uint64_t processed_ = 0;
   std::uint64_t failed_ = 0;
   std::uint64_t reported_ = 0;

@@ -11,7 +11,7 @@
 namespace millrace::inline v0::queue {
 
 /// The version of every control block in this module.
-inline constexpr std::uint32_t layout_version = 1;
+inline constexpr std::uint32_t layout_version = 2;
 
 /// The words of one lane that threads share. It holds offsets from itself, never pointers, so that
 /// it means the same wherever it is mapped. Each group of words has one writer and a line of its
@@ -49,7 +49,7 @@ template <consumer_policy P, core::access_policy A = typename P::access>
 class lane_ref {
  public:
   using slot = typename P::slot;
-  using record = record_layout<typename P::reply>;
+  using record = record_layout<typename P::reply, detail::retains<P>>;
 
   /// A lane whose room is counted by credit has none.
   static constexpr bool has_records = !detail::counts_credit<P>;
@@ -120,6 +120,12 @@ class lane_ref {
   }
   [[nodiscard]] MILLRACE_HD std::byte* reply(std::uint32_t index) const noexcept {
     return records_ + std::size_t{index} * record::stride + record::payload_offset;
+  }
+
+  /// The worker's turn at which the message was done, in lanes that retain.
+  [[nodiscard]] MILLRACE_HD std::uint64_t& turn(std::uint32_t index) const noexcept {
+    return *reinterpret_cast<std::uint64_t*>(records_ + std::size_t{index} * record::stride +
+                                             record::turn_offset);
   }
 
   /// The slot `distance` behind `index`; distance is at most the capacity.

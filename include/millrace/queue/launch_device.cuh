@@ -48,6 +48,8 @@ class drain_program final : public device_program {
     args.drain.cursors = of.drain.cursors;
     args.drain.lane_count = of.drain.lane_count;
     args.drain.crew = same_crew(of.drain.crew);
+    args.drain.states = of.drain.states;
+    args.drain.snapshots = of.drain.snapshots.template seen_as<Q>();
     args.drain.process = std::move(process);
     args.producers = same_crew(of.producers);
     args.here = of.here;
@@ -113,6 +115,17 @@ class device_state final : public state<P> {
   [[nodiscard]] kernel_args<P> const& args() const noexcept { return args_; }
   [[nodiscard]] int ordinal() const noexcept { return ordinal_; }
 
+  [[nodiscard]] result<typename P::state> read_state(std::uint32_t worker) noexcept override {
+    typename P::state out{};
+    auto const copied = copy_state(&out, &args_.drain.states[worker].state);
+    if (!copied) { return cuda::std::unexpected(copied.error()); }
+    return out;
+  }
+  [[nodiscard]] result<void> write_state(std::uint32_t worker,
+                                         typename P::state const& to) noexcept override {
+    return copy_state(&args_.drain.states[worker].state, &to);
+  }
+
   void replace(std::unique_ptr<program> with) noexcept override {
     program_.reset(static_cast<device_program*>(with.release()));
   }
@@ -165,6 +178,13 @@ class device_state final : public state<P> {
   }
 
  private:
+  [[nodiscard]] result<void> copy_state(void* to, void const* from) noexcept {
+    core::device_guard const on(ordinal_);
+    auto const sent = core::cuda_check(
+        cudaMemcpyAsync(to, from, sizeof(typename P::state), cudaMemcpyDefault, stream_));
+    return sent ? core::cuda_check(cudaStreamSynchronize(stream_)) : sent;
+  }
+
   /// In the order of the stream: the device's own words of who came and left, and its phase.
   [[nodiscard]] result<void> reset_device() noexcept {
     fresh_.workers = this->built.workers;
@@ -181,8 +201,8 @@ class device_state final : public state<P> {
 
   /// Where the parts of the ring lie in one block of device memory.
   struct ring_layout {
-    std::size_t lanes_at, host_lanes_at, cursors_at, pulled_at, done_at, slots_at, lane_bytes,
-        bytes;
+    std::size_t lanes_at, host_lanes_at, cursors_at, states_at, pulled_at, done_at, slots_at,
+        lane_bytes, bytes;
 
     /// @param slots_bytes  of one lane of the ring; 0 when there is none
     ring_layout(block_layout<P> const& block, options const& with, std::size_t slots_bytes) {
@@ -190,7 +210,8 @@ class device_state final : public state<P> {
       lanes_at = up(block.workers_at);  // behind a crew_control
       host_lanes_at = up(lanes_at + with.lanes * sizeof(worker_lane));
       cursors_at = up(host_lanes_at + with.lanes * sizeof(lane_ref<P>));
-      pulled_at = up(cursors_at + cursor_count<P>(with) * sizeof(lane_cursor));
+      states_at = up(cursors_at + cursor_count<P>(with) * sizeof(lane_cursor));
+      pulled_at = up(states_at + with.workers * sizeof(worker_state<typename P::state>));
       done_at = up(pulled_at + with.lanes * sizeof(lane_cursor));
       slots_at = up(done_at + sizeof(std::uint32_t));
       lane_bytes = up(slots_bytes);
@@ -254,6 +275,10 @@ class device_state final : public state<P> {
     crew_control& control = place(image, crew_control{});
     control.workers = with.workers;
     control.hold = this->crew.control().hold;
+    for (std::uint32_t w = 0; w < with.workers; ++w) {
+      place(image + at.states_at + w * sizeof(worker_state<typename P::state>),
+            worker_state<typename P::state>{});
+    }
     for (std::size_t c = 0; c < cursor_count<P>(with); ++c) {
       lane_cursor& cursor = place(image + at.cursors_at + c * sizeof(lane_cursor), lane_cursor{});
       cursor.position = cursor.limit = with.first_message;
@@ -286,6 +311,8 @@ class device_state final : public state<P> {
     args_.drain.lane_count = with.lanes;
     args_.drain.crew =
         pulls ? crew_ref<P>(*args_.here, &this->crew.worker(0), with.workers) : this->crew;
+    args_.drain.states = reinterpret_cast<worker_state<typename P::state>*>(device + at.states_at);
+    args_.drain.snapshots = snapshots_ref<P>(block_->data() + layout.snapshots_at, with.lanes);
     args_.lanes = reinterpret_cast<lane_ref<P>*>(device + at.host_lanes_at);
     args_.producers = this->crew;
     args_.pulled = reinterpret_cast<lane_cursor*>(device + at.pulled_at);

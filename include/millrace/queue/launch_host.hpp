@@ -2,9 +2,11 @@
 #pragma once
 
 #include <millrace/memory/buffer.hpp>
+#include <millrace/memory/shared_memory.hpp>
 #include <millrace/queue/block_layout.hpp>
 #include <millrace/queue/consumer.hpp>
 #include <millrace/queue/drain.hpp>
+#include <millrace/queue/snapshot.hpp>
 
 #include <cerrno>
 #include <memory>
@@ -30,27 +32,30 @@ class host_program : public program {
 template <consumer_policy Q>
 class host_drain final : public host_program {
  public:
-  /// @param lanes  [lane_count]  @param cursors  as drain_args: both outlive the program
-  host_drain(memory::buffer_ref<lane_ref<Q>> lanes, lane_cursor* cursors, crew_ref<Q> crew,
-             typename Q::processor process) noexcept
-      : args_{lanes.data(),       cursors, static_cast<std::uint32_t>(lanes.size()), crew,
-              std::move(process), {}} {}
+  /// @param args  all that it points to outlives the program
+  explicit host_drain(drain_args<Q> args) noexcept : args_(std::move(args)) {}
 
-  /// The same over lanes that were made for a policy of the same shape.
+  /// The same over what was made for a policy of the same shape.
   /// @error errc::layout_mismatch; errc::out_of_memory
   template <consumer_policy P>
-  [[nodiscard]] static result<std::unique_ptr<program>> over(memory::buffer_ref<lane_ref<P>> lanes,
-                                                             lane_cursor* cursors, crew_ref<P> crew,
+  [[nodiscard]] static result<std::unique_ptr<program>> over(drain_args<P> const& of,
                                                              typename Q::processor process) {
-    auto own = memory::buffer<lane_ref<Q>>::make(lanes.size(), {}, core::destructive_bytes);
+    auto own = memory::buffer<lane_ref<Q>>::make(of.lane_count, {}, core::destructive_bytes);
     if (!own) { return cuda::std::unexpected(own.error()); }
-    for (std::size_t l = 0; l < lanes.size(); ++l) {
-      auto const lane = lane_ref<Q>::attach(lanes[l].control());
+    for (std::size_t l = 0; l < of.lane_count; ++l) {
+      auto const lane = lane_ref<Q>::attach(of.lanes[l].control());
       if (!lane) { return cuda::std::unexpected(lane.error()); }
       place(&(*own)[l], *lane);
     }
-    crew_ref<Q> const same(crew.control(), &crew.worker(0), crew.workers());
-    auto made = std::make_unique<host_drain>(own->ref(), cursors, same, std::move(process));
+    drain_args<Q> args;
+    args.lanes = own->data();
+    args.cursors = of.cursors;
+    args.lane_count = of.lane_count;
+    args.crew = crew_ref<Q>(of.crew.control(), &of.crew.worker(0), of.crew.workers());
+    args.states = of.states;
+    args.snapshots = of.snapshots.template seen_as<Q>();
+    args.process = std::move(process);
+    auto made = std::make_unique<host_drain>(std::move(args));
     made->own_ = std::move(*own);
     return std::unique_ptr<program>(std::move(made));
   }
@@ -73,27 +78,48 @@ class host_state final : public state<P> {
                                                               typename P::processor process) {
     auto const layout = block_layout<P>::make(with);
     if (!layout) { return cuda::std::unexpected(layout.error()); }
-    auto made = std::make_shared<host_state>();
-    made->why = "host threads were asked for";
     auto block = memory::buffer<std::byte>::make(layout->bytes, {}, layout->alignment);
-    auto cursors = memory::buffer<lane_cursor>::make(cursor_count<P>(with));
     if (!block) { return cuda::std::unexpected(block.error()); }
-    if (!cursors) { return cuda::std::unexpected(cursors.error()); }
-    if (auto const built = layout->build(block->data(), with, *made); !built) {
-      return cuda::std::unexpected(built.error());
-    }
-    for (lane_cursor& cursor : cursors->ref()) {
-      place(&cursor, lane_cursor{});
-      cursor.position = cursor.limit = with.first_message;
-    }
-    made->block_ = std::move(*block);
-    made->cursors_ = std::move(*cursors);
-    made->replace(std::make_unique<host_drain<P>>(made->lanes.ref(), made->cursors_.data(),
-                                                  made->crew, std::move(process)));
-    if (auto const started = made->start_workers(); !started) {
+    layout->format(block->data(), with);
+    auto made = over(block->data(), *layout, with, std::move(process));
+    if (!made) { return cuda::std::unexpected(made.error()); }
+    (*made)->why = "host threads were asked for";
+    (*made)->block_ = std::move(*block);
+    if (auto const started = (*made)->start_workers(); !started) {
       return cuda::std::unexpected(started.error());
     }
-    return std::shared_ptr<state<P>>(std::move(made));
+    return std::shared_ptr<state<P>>(std::move(*made));
+  }
+
+  /// Workers for a block that was formatted, and perhaps used, before: they go on where its lanes
+  /// are, or, if those retain, where its last snapshots are. None is started yet.
+  /// @param block  outlives the state
+  /// @error errc::out_of_memory; errc::layout_mismatch
+  [[nodiscard]] static result<std::shared_ptr<host_state>> over(std::byte* block,
+                                                                block_layout<P> const& layout,
+                                                                options const& with,
+                                                                typename P::processor process) {
+    auto made = std::make_shared<host_state>();
+    auto cursors = memory::buffer<lane_cursor>::make(cursor_count<P>(with));
+    auto states = memory::buffer<worker_state<typename P::state>>::make(with.workers);
+    if (!cursors) { return cuda::std::unexpected(cursors.error()); }
+    if (!states) { return cuda::std::unexpected(states.error()); }
+    if (auto const found = layout.find(block, with, *made); !found) {
+      return cuda::std::unexpected(found.error());
+    }
+    made->cursors_ = std::move(*cursors);
+    made->states_ = std::move(*states);
+    drain_args<P>& args = made->args_;
+    args.lanes = made->lanes.data();
+    args.cursors = made->cursors_.data();
+    args.lane_count = with.lanes;
+    args.crew = made->crew;
+    args.states = made->states_.data();
+    args.snapshots = snapshots_ref<P>(block + layout.snapshots_at, with.lanes);
+    args.process = std::move(process);
+    made->find_place();
+    made->replace(std::make_unique<host_drain<P>>(args));
+    return made;
   }
 
   [[nodiscard]] result<void> start_workers() override {
@@ -108,7 +134,18 @@ class host_state final : public state<P> {
   void replace(std::unique_ptr<program> with) noexcept override {
     program_.reset(static_cast<host_program*>(with.release()));
   }
-  [[nodiscard]] lane_cursor* cursors() noexcept { return cursors_.data(); }
+  [[nodiscard]] drain_args<P> const& args() const noexcept { return args_; }
+  /// Keeps the memory that the block lies in, as long as a worker may touch it.
+  void keep(memory::shared_memory memory) noexcept { shared_ = std::move(memory); }
+
+  [[nodiscard]] result<typename P::state> read_state(std::uint32_t worker) noexcept override {
+    return states_[worker].state;
+  }
+  [[nodiscard]] result<void> write_state(std::uint32_t worker,
+                                         typename P::state const& to) noexcept override {
+    states_[worker].state = to;
+    return {};
+  }
 
   /// A thread that does not come back keeps this state alive.
   void release_workers(bool all_left) noexcept override {
@@ -124,6 +161,41 @@ class host_state final : public state<P> {
   }
 
  private:
+  /// States and cursors as the block has them.
+  void find_place() noexcept {
+    for (std::uint32_t w = 0; w < this->built.workers; ++w) {
+      worker_state<typename P::state>& mine = place(&states_[w], worker_state<typename P::state>{});
+      if constexpr (retains<P>) { mine = args_.snapshots.of(w, this->crew.worker(w).snapshots); }
+    }
+    for (std::size_t c = 0; c < cursors_.size(); ++c) {
+      auto const l = static_cast<std::uint32_t>(c % this->built.lanes);
+      lane_control const& lane = this->lanes[l].control();
+      std::uint32_t const owner = l % this->built.workers;
+      message_id at = lane.claim.claimed;
+      if constexpr (counts_credit<P>) { at = lane.worker.consumed; }
+      if constexpr (retains<P>) {
+        at = args_.snapshots.position(owner, this->crew.worker(owner).snapshots, l);
+      } else if constexpr (P::claims == claim_mode::pinned && !counts_credit<P>) {
+        at = first_unanswered(this->lanes[l]);
+      }
+      lane_cursor& cursor = place(&cursors_[c], lane_cursor{});
+      cursor.position = cursor.limit = at;
+      cursor.index = static_cast<std::uint32_t>((at - lane.first) % lane.capacity);
+    }
+  }
+  /// Where the worker of a lane stands whose messages are done in their order.
+  [[nodiscard]] static message_id first_unanswered(lane_ref<P> const& lane) noexcept {
+    lane_control const& words = lane.control();
+    message_id const end = words.producer.published;
+    message_id at = end - std::min<message_id>(end - words.first, words.capacity);
+    auto index = static_cast<std::uint32_t>((at - words.first) % words.capacity);
+    while (at != end && lane.record_at(index).seq == sequence_of(at)) {
+      ++at;
+      index = lane.after(index, 1);
+    }
+    return at;
+  }
+
   [[nodiscard]] result<void> start_threads() {
     auto const self = std::static_pointer_cast<host_state>(this->shared_from_this());
     threads_.reserve(this->built.workers);
@@ -163,8 +235,11 @@ class host_state final : public state<P> {
     P::access::fetch_add(control.crew.exited, 1u, core::acq_rel, "crew.exited");
   }
 
-  memory::buffer<std::byte> block_;
+  memory::buffer<std::byte> block_;  ///< this, or
+  memory::shared_memory shared_;     ///< this holds the block
   memory::buffer<lane_cursor> cursors_;
+  memory::buffer<worker_state<typename P::state>> states_;
+  drain_args<P> args_;
   std::unique_ptr<host_program> program_;
   std::vector<std::thread> threads_;
 };
@@ -194,8 +269,7 @@ template <consumer_policy Q, consumer_policy P>
   if (!of.parked()) { return core::fail(errc::busy); }
   try {
     auto& host = static_cast<detail::host_state<P>&>(*of.shared());
-    auto made = detail::host_drain<Q>::over(host.lanes.ref(), host.cursors(), host.crew,
-                                            std::move(process));
+    auto made = detail::host_drain<Q>::over(host.args(), std::move(process));
     if (!made) { return cuda::std::unexpected(made.error()); }
     host.replace(std::move(*made));
     return {};

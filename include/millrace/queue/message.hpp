@@ -47,13 +47,16 @@ struct record_header {
 };
 static_assert(sizeof(record_header) == 8);
 
-/// Where replies of type R lie.
-template <class R>
+/// Where replies of type R lie. In a lane that retains its messages the header is followed by the
+/// worker's turn, the order in which its messages are done again.
+template <class R, bool Turned = false>
 struct record_layout {
   static constexpr std::size_t payload_bytes = detail::payload_bytes<R>();
   static constexpr std::size_t alignment =
       detail::larger(sizeof(record_header), detail::payload_alignment<R>());
-  static constexpr std::size_t payload_offset = alignment;
+  static constexpr std::size_t turn_offset = sizeof(record_header);
+  static constexpr std::size_t payload_offset =
+      detail::round_up(sizeof(record_header) + (Turned ? sizeof(std::uint64_t) : 0), alignment);
   static constexpr std::size_t stride = detail::round_up(payload_offset + payload_bytes, alignment);
 };
 static_assert(record_layout<std::uint64_t>::stride == 16);

@@ -19,7 +19,7 @@ namespace millrace::inline v0::queue {
 template <consumer_policy P>
 class lane_owner {
   using access = typename P::access;
-  using record = record_layout<typename P::reply>;
+  using record = typename lane_ref<P>::record;
 
  public:
   using message = typename P::message;
@@ -37,8 +37,36 @@ class lane_owner {
         published_(next_),
         retired_(next_),
         abandoned_(next_),
+        kept_(next_),
         taken_(taken),
         stage_(stage) {}
+
+  /// Goes on in a lane whose former owner is gone: behind every message that it published. Results
+  /// of messages that the lane retains are there to be taken, though the former owner may have
+  /// taken some; those of other messages are dropped.
+  /// @thread while nobody else writes to the lane
+  void take_over() noexcept {
+    lane_control const& control = lane_.control();
+    next_ = access::load(control.producer.published, core::acquire, "lane.published");
+    message_id const so_far = next_ - control.first;
+    next_index_ = static_cast<std::uint32_t>(so_far % lane_.capacity());
+    // the slot is published before the cursor
+    while (access::load(lane_.header(next_index_).seq, core::acquire, "slot.take_over") ==
+           sequence_of(next_)) {
+      ++next_;
+      next_index_ = lane_.after(next_index_, 1);
+    }
+    published_ = next_;
+    access::store(lane_.control().producer.reserved, next_, core::release, "lane.reserve");
+    access::store(lane_.control().producer.published, next_, core::release, "lane.publish");
+    message_id const lap =
+        next_ - control.first < lane_.capacity() ? next_ - control.first : lane_.capacity();
+    kept_ = retains ? access::load(lane_.credit(), core::acquire, "lane.kept") : next_;
+    retired_ = retains ? kept_ : next_ - lap;
+    abandoned_ = retains ? retired_ : next_;
+    ahead_ = 0;
+    for (std::uint8_t& taken : taken_) { taken = 0; }
+  }
 
   /// Bytes of a stage: it stays in the first cache beside what else a producer touches.
   static constexpr std::size_t stage_bytes = std::size_t{36} << 10;
@@ -46,7 +74,8 @@ class lane_owner {
   /// Slots free for further messages.
   [[nodiscard]] std::uint32_t room() noexcept {
     reclaim();
-    return lane_.capacity() - in_flight();
+    if constexpr (retains) { kept_ = access::load(lane_.credit(), core::acquire, "lane.kept"); }
+    return lane_.capacity() - occupied();
   }
   /// Messages whose slots are in use: written, and not yet answered and taken.
   [[nodiscard]] std::uint32_t in_flight() const noexcept {
@@ -61,7 +90,7 @@ class lane_owner {
   [[nodiscard]] errc admit(std::uint32_t count) noexcept {
     if (count == 0 || count > lane_.capacity()) { return errc::bad_argument; }
     if (!takes_messages(crew_.phase(core::relaxed))) { return errc::closed; }
-    bool const fits = lane_.capacity() - in_flight() >= count || room() >= count;
+    bool const fits = lane_.capacity() - occupied() >= count || room() >= count;
     return fits ? errc::ok : errc::full;
   }
 
@@ -203,6 +232,14 @@ class lane_owner {
   }
 
  private:
+  static constexpr bool retains = detail::retains<P>;
+
+  /// Slots in use: of messages in flight, and of those that the lane retains.
+  [[nodiscard]] std::uint32_t occupied() const noexcept {
+    std::uint32_t const kept = retains ? static_cast<std::uint32_t>(next_ - kept_) : 0;
+    return std::max(in_flight(), kept);
+  }
+
   /// Whether message `id`, which is in flight, is of a producer before this one.
   [[nodiscard]] bool is_abandoned(message_id id) const noexcept {
     message_id const left = abandoned_ - retired_;  // far more than is in flight once none is left
@@ -337,6 +374,7 @@ class lane_owner {
   message_id published_;  ///< messages before it are visible to workers
   message_id retired_;    ///< messages before it have left their slots
   message_id abandoned_;  ///< nobody asks for messages before it
+  message_id kept_;       ///< messages from here on may be done again
   std::uint32_t ahead_ = 0;
   memory::buffer_ref<std::uint8_t> taken_;
   memory::buffer_ref<std::byte> stage_;

@@ -34,21 +34,29 @@ enum class ingress_mode : std::uint8_t { pull, direct };
 /// to 8 bytes is then one store, without a release that waits for the bus.
 enum class effect_mode : std::uint8_t { anywhere, reply };
 
+/// A functor without memory.
+struct no_state {};
+
 /// How many threads do one message on a device. Host threads are groups of one.
 enum class width : std::uint8_t { thread, warp, block };
 
 /// A functor that does one message: `(view, reply)` for one thread, `(group, view, reply)` for all
-/// members of a group together. It returns the status of the message's completion.
-template <class F, class Message, class Reply>
-concept thread_processor =
-    std::is_nothrow_invocable_r_v<status, F&, message_view<Message>, reply_writer<Reply>&>;
-template <class F, class Message, class Reply>
+/// members of a group together. It returns the status of the message's completion. Under a policy
+/// with state its last argument is the worker's: `(..., state&)`.
+template <class F, class Message, class Reply, class... State>
+concept thread_processor = std::is_nothrow_invocable_r_v<status, F&, message_view<Message>,
+                                                         reply_writer<Reply>&, State&...>;
+template <class F, class Message, class Reply, class... State>
 concept group_processor =
     std::is_nothrow_invocable_r_v<status, F&, host_group, message_view<Message>,
-                                  reply_writer<Reply>&>;
-template <class F, class Message, class Reply, width Width>
-concept processor_for = (Width == width::thread && thread_processor<F, Message, Reply>) ||
-                        (Width != width::thread && group_processor<F, Message, Reply>);
+                                  reply_writer<Reply>&, State&...>;
+template <class F, class Message, class Reply, width Width, class... State>
+concept processor_for = (Width == width::thread && thread_processor<F, Message, Reply, State...>) ||
+                        (Width != width::thread && group_processor<F, Message, Reply, State...>);
+template <class F, class Message, class Reply, width Width, class State>
+concept stateful_processor =
+    (std::is_empty_v<State> && processor_for<F, Message, Reply, Width>) ||
+    (!std::is_empty_v<State> && processor_for<F, Message, Reply, Width, State>);
 
 /// One struct is the program: it generates the producer's handle, the host threads and the
 /// persistent kernel. Derive from `default_consumer`, override what differs, name the result.
@@ -57,7 +65,9 @@ concept processor_for = (Width == width::thread && thread_processor<F, Message, 
 /// is trivially copyable, starts from nothing, and does (message, reply) without throwing, alone or
 /// in a group as `processing` says; `backoff`, `probe`, `access`,
 /// `clock` and `parking` model their concepts; without completions `reply` is `no_reply`; direct
-/// ingress has pinned claims, since no read-modify-write crosses the bus; `publish_batch` > 0.
+/// ingress has pinned claims, since no read-modify-write crosses the bus; `publish_batch` > 0;
+/// `state` is trivially copyable and starts from nothing, belongs to one worker, hence pinned
+/// claims, and snapshots of it need completions, from which lost work is done again.
 template <class P>
 concept consumer_policy = requires {
   requires message_type<typename P::message>;
@@ -67,8 +77,13 @@ concept consumer_policy = requires {
   requires std::is_trivially_copyable_v<typename P::processor>;
   requires std::default_initializable<typename P::processor>;
   requires std::default_initializable<typename P::reply>;
-  requires processor_for<typename P::processor, typename P::message, typename P::reply,
-                         P::processing>;
+  requires std::is_trivially_copyable_v<typename P::state>;
+  requires std::default_initializable<typename P::state>;
+  requires stateful_processor<typename P::processor, typename P::message, typename P::reply,
+                              P::processing, typename P::state>;
+  requires std::is_empty_v<typename P::state> || P::claims == claim_mode::pinned;
+  requires P::snapshot_every == 0 || !std::is_empty_v<typename P::state>;
+  requires P::snapshot_every == 0 || P::completions == completion_mode::records;
   requires backoff_policy<typename P::backoff>;
   requires core::probe<typename P::probe>;
   requires core::access_policy<typename P::access>;
@@ -98,6 +113,8 @@ struct default_consumer {
   using processor = Processor;
   using reply = std::uint64_t;
   using slot = default_slot<Message>;
+  /// What a worker's functor keeps from one message to the next; the queue owns it.
+  using state = no_state;
   using backoff = blocking_backoff<>;
   using probe = core::null_probe;
   using parking = futex_parking;
@@ -114,6 +131,10 @@ struct default_consumer {
   static constexpr std::uint32_t publish_batch = 1;
   /// How long a worker lets held-back messages of a silent producer lie.
   static constexpr std::uint64_t publish_age_ns = 1'500;
+  /// Messages between two snapshots of a worker's state; 0: none are taken. A lane keeps every
+  /// message since the last one, to be done again when the worker dies, so that the state has each
+  /// message's effect exactly once. Effects elsewhere may then come twice.
+  static constexpr std::uint32_t snapshot_every = 0;
   /// Device only, both.
   static constexpr ingress_mode ingress = ingress_mode::pull;
   static constexpr int threads_per_block = 128;
@@ -126,10 +147,12 @@ concept same_shape = requires {
   requires std::is_same_v<typename P::message, typename Q::message>;
   requires std::is_same_v<typename P::reply, typename Q::reply>;
   requires std::is_same_v<typename P::slot, typename Q::slot>;
+  requires std::is_same_v<typename P::state, typename Q::state>;
   requires std::is_same_v<typename P::access, typename Q::access>;
   requires P::completions == Q::completions&& P::claims == Q::claims;
   requires P::backoff::blocks == Q::backoff::blocks;
   requires P::publish_batch == Q::publish_batch;
+  requires(P::snapshot_every == 0) == (Q::snapshot_every == 0);
 };
 /// And on a device the same grid.
 template <class P, class Q>
@@ -150,6 +173,13 @@ inline constexpr core::memory_order publish_order =
 
 template <consumer_policy P>
 inline constexpr bool defers = P::publish_batch > 1;
+
+template <consumer_policy P>
+inline constexpr bool has_state = !std::is_empty_v<typename P::state>;
+
+/// Whether a lane keeps what its worker did since a snapshot.
+template <consumer_policy P>
+inline constexpr bool retains = P::snapshot_every > 0;
 
 }  // namespace detail
 

@@ -26,12 +26,14 @@ class producer {
   producer(producer&& other) noexcept
       : shared_(std::move(other.shared_)),
         entry_(std::exchange(other.entry_, nullptr)),
+        number_(other.number_),
         reserved_(std::exchange(other.reserved_, false)),
         reserved_bytes_(other.reserved_bytes_) {}
   producer& operator=(producer&& other) noexcept {
     producer moved(std::move(other));
     std::swap(shared_, moved.shared_);
     std::swap(entry_, moved.entry_);
+    std::swap(number_, moved.number_);
     std::swap(reserved_, moved.reserved_);
     std::swap(reserved_bytes_, moved.reserved_bytes_);
     return *this;
@@ -216,12 +218,17 @@ class producer {
     owner().abandon();
     {
       std::scoped_lock const lock(shared_->opening);
+      shared_->give_lane(number_);
       entry_->open = false;
     }
     entry_ = nullptr;
     shared_.reset();
   }
 
+  /// The number that the next message will get: a producer that takes over a lane goes on from there.
+  [[nodiscard]] message_id next_id() const noexcept {
+    return entry_ == nullptr ? 0 : entry_->owner.next();
+  }
   /// Messages that can be submitted before a result must be taken.
   [[nodiscard]] std::uint32_t room() noexcept { return entry_ == nullptr ? 0 : owner().room(); }
   [[nodiscard]] std::uint32_t in_flight() const noexcept {
@@ -232,9 +239,8 @@ class producer {
   template <consumer_policy>
   friend class consumer;
 
-  producer(std::shared_ptr<detail::state<P>> shared,
-           typename detail::state<P>::lane_entry& entry) noexcept
-      : shared_(std::move(shared)), entry_(&entry) {}
+  producer(std::shared_ptr<detail::state<P>> shared, std::uint32_t number) noexcept
+      : shared_(std::move(shared)), entry_(&shared_->entries[number]), number_(number) {}
 
   [[nodiscard]] lane_owner<P>& owner() noexcept { return entry_->owner; }
 
@@ -246,6 +252,7 @@ class producer {
 
   std::shared_ptr<detail::state<P>> shared_;
   typename detail::state<P>::lane_entry* entry_;
+  std::uint32_t number_;  ///< of the lane
   bool reserved_ = false;
   std::size_t reserved_bytes_ = 0;
 };

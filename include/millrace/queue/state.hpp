@@ -44,6 +44,9 @@ struct statistics {
 
 namespace detail {
 
+/// What a handle and its process are to a consumer: all of it, or one side of a shared one.
+enum class role : std::uint8_t { whole, producers, workers };
+
 /// What workers run, and with what. A backend knows its own kind.
 class program {
  public:
@@ -68,6 +71,10 @@ class state : public std::enable_shared_from_this<state<P>> {
   [[nodiscard]] virtual result<void> start_workers() = 0;
   /// What workers run from the next start on, of this backend's kind.
   virtual void replace(std::unique_ptr<program> with) noexcept = 0;
+  /// A worker's own state, while none is there. @error what reaching it says
+  [[nodiscard]] virtual result<typename P::state> read_state(std::uint32_t worker) noexcept = 0;
+  [[nodiscard]] virtual result<void> write_state(std::uint32_t worker,
+                                                 typename P::state const& to) noexcept = 0;
   /// @error errc::device_lost or errc::native_failure once the workers cannot go on
   [[nodiscard]] virtual result<void> health() noexcept { return {}; }
   /// Lets go of workers that have left, and of those that will not.
@@ -90,6 +97,13 @@ class state : public std::enable_shared_from_this<state<P>> {
     bool open = false;
   };
 
+  /// Makes a lane this handle's alone, where several may have it. @thread under `opening`
+  [[nodiscard]] virtual bool claim_lane(std::uint32_t) noexcept { return true; }
+  virtual void give_lane(std::uint32_t) noexcept {}
+  /// Whether there is a process for the workers.
+  [[nodiscard]] virtual bool served() const noexcept { return true; }
+
+  role part = role::whole;
   core::backend where = core::backend::host();
   std::string why;
   options built;
