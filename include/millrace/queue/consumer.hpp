@@ -178,6 +178,7 @@ class consumer {
       worker_control const& worker = crew.worker(w);
       out.processed += access::load(worker.processed, core::acquire, "worker.processed");
       out.failed += access::load(worker.failed, core::relaxed, "worker.failed");
+      out.replayed += access::load(worker.replayed, core::relaxed, "worker.replayed");
     }
     for (auto const& lane : shared_->lanes.ref()) {
       out.accepted += access::load(accepted(lane.control()), core::acquire, "lane.published") -

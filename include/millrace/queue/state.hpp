@@ -38,6 +38,7 @@ struct statistics {
   std::uint64_t accepted = 0;   ///< messages that producers submitted
   std::uint64_t processed = 0;  ///< messages that a functor has returned from
   std::uint64_t failed = 0;     ///< messages whose status was not ok
+  std::uint64_t replayed = 0;   ///< messages done again, for the state alone, after a death
   std::uint32_t workers = 0;    ///< workers that came alive
   std::uint32_t exited = 0;     ///< workers that left
 };
