@@ -166,12 +166,12 @@ void execution::get_on(thread_state& me) {
   me.acted = true;
   me.leaving = me.cannot_leave = false;
   for (poll& p : me.polls) { p.count = p.awaited = 0; }
+}
 
 // The thread wrote its word: what it read there before is of no interest any more.
 void execution::get_on_by_writing(thread_state& me) {
   get_on(me);
   std::erase_if(me.polls, [&](poll const& p) { return p.word == me.word; });
-}
 }
 
 void execution::pause(std::size_t t) {

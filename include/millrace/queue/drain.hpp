@@ -18,10 +18,10 @@ struct drain_args {
   lane_cursor* cursors = nullptr;  ///< [lanes] for pinned claims, else [workers][lanes]
   std::uint32_t lane_count = 0;
   crew_ref<P> crew;
-  worker_state<typename P::state>* states = nullptr;  ///< [workers], of policies with state
-  snapshots_ref<P> snapshots;                         ///< of policies that take them
   typename P::processor process;
   typename P::probe probe;
+  worker_state<typename P::state>* states = nullptr;  ///< [workers], of policies with state
+  snapshots_ref<P> snapshots;                         ///< of policies that take them
 };
 
 /// The loop of one worker, a host thread or a group of device threads.
