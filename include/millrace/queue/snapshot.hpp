@@ -66,7 +66,7 @@ class snapshots_ref {
   }
 
  private:
-  [[nodiscard]] static constexpr std::size_t state_bytes() noexcept {
+  [[nodiscard]] static MILLRACE_HD constexpr std::size_t state_bytes() noexcept {
     return detail::round_up(sizeof(worker_state<state>), alignof(message_id));
   }
   [[nodiscard]] static MILLRACE_HD constexpr std::size_t stride(std::uint32_t lanes) noexcept {

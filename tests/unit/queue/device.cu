@@ -137,6 +137,52 @@ struct holding_policy : queue::default_consumer<uint64_t, holding> {
   static constexpr queue::width processing = queue::width::thread;
 };
 
+/// Answers with the message plus, or times, a number.
+struct plus {
+  uint64_t term = 0;
+  MILLRACE_HD queue::status operator()(queue::message_view<uint64_t> message,
+                                       queue::reply_writer<uint64_t>& reply) const noexcept {
+    reply.write(message.value() + term);
+    return queue::status::ok;
+  }
+};
+struct times {
+  uint64_t factor = 1;
+  MILLRACE_HD queue::status operator()(queue::message_view<uint64_t> message,
+                                       queue::reply_writer<uint64_t>& reply) const noexcept {
+    reply.write(message.value() * factor);
+    return queue::status::ok;
+  }
+};
+template <class Processor>
+struct arithmetic : queue::default_consumer<uint64_t, Processor> {};
+
+/// Keeps count and sum in the worker's state; the leader does the work.
+struct book {
+  uint64_t count = 0;
+  uint64_t sum = 0;
+};
+struct booking {
+  template <class Group>
+  MILLRACE_HD queue::status operator()(Group group, queue::message_view<uint64_t> message,
+                                       queue::reply_writer<uint64_t>& reply,
+                                       book& into) const noexcept {
+    if (group.rank() == 0) {
+      ++into.count;
+      into.sum += message.value();
+      reply.write(into.count);
+    }
+    return queue::status::ok;
+  }
+};
+template <std::uint32_t Every>
+struct booking_policy : queue::default_consumer<uint64_t, booking> {
+  using state = book;
+  static constexpr queue::claim_mode claims = queue::claim_mode::pinned;
+  static constexpr queue::width processing = queue::width::warp;
+  static constexpr std::uint32_t snapshot_every = Every;
+};
+
 MILLRACE_KERNEL void __launch_bounds__(32) add_one(std::uint32_t* word) {
   if (core::block_lane() == 0) { ++*word; }
 }
@@ -456,4 +502,83 @@ TEST_CASE("device: a second consumer of another policy starts beside the first")
   auto const id = lane.submit(packet_of<64>(5));
   REQUIRE(id);
   CHECK(lane.wait(*id, soon())->reply == sum_of(packet_of<64>(5)) + *id);
+}
+
+TEST_CASE_TEMPLATE("device: parked workers come back and do each message once", P, arithmetic<plus>,
+                   direct<arithmetic<plus>>) {
+  auto consumer = on_device<P>({.lanes = 2, .capacity = 50, .workers = 2}, {7});
+  auto a = open(consumer), b = open(consumer);
+  for (int round = 0; round < 4; ++round) {
+    REQUIRE(a.submit(1));
+    REQUIRE(consumer.park(soon()));
+    CHECK(consumer.parked());
+    for (uint64_t i = 0; i < 20; ++i) { REQUIRE(b.submit(i)); }
+    REQUIRE(consumer.resume());
+    REQUIRE(b.drain(soon()));
+    REQUIRE(a.drain(soon()));
+    CHECK(a.poll([](auto const& got) noexcept { CHECK(got.reply == 8); }) == 1);
+    uint64_t sum = 0;
+    CHECK(b.poll([&](auto const& got) noexcept { sum += got.reply; }) == 20);
+    CHECK(sum == 190 + 20 * 7);
+  }
+  CHECK(eventually([&]() noexcept { return consumer.stats().processed == 4 * 21; }));
+}
+
+TEST_CASE("device: a functor is swapped under load without losing or repeating a message") {
+  auto consumer = on_device<arithmetic<plus>>({.capacity = 200, .workers = 3}, {0});
+  auto lane = open(consumer);
+  uint64_t taken = 0, wrong = 0, sent = 0;
+  auto const work = [&](uint64_t messages) {
+    for (uint64_t const end = sent + messages; sent < end;) {
+      if (lane.submit(sent)) { ++sent; }
+      taken += lane.poll([&](auto const& got) noexcept {
+        uint64_t const n = got.id;
+        wrong += got.reply == n || got.reply == 3 * n || got.reply == n + 1 ? 0 : 1;
+      });
+    }
+  };
+  std::int64_t longest_us = 0;
+  for (int round = 0; round < 5; ++round) {
+    work(500);
+    auto const start = std::chrono::steady_clock::now();
+    REQUIRE(queue::swap<arithmetic<times>>(consumer, {3}, soon()));
+    auto const pause = std::chrono::steady_clock::now() - start;
+    longest_us = std::max<std::int64_t>(
+        longest_us, std::chrono::duration_cast<std::chrono::microseconds>(pause).count());
+    work(500);
+    REQUIRE(queue::swap<arithmetic<plus>>(consumer, {1}, soon()));
+  }
+  MESSAGE("the longest pause took " << longest_us << " us");
+  CHECK(eventually([&]() noexcept {
+    taken += lane.poll([&](auto const&) noexcept {});
+    return taken == sent;
+  }));
+  CHECK(wrong == 0);
+  CHECK(eventually([&]() noexcept { return consumer.stats().processed == sent; }));
+}
+
+TEST_CASE_TEMPLATE("device: a worker's state lives from epoch to epoch and can be replaced", P,
+                   booking_policy<0>, booking_policy<8>) {
+  auto consumer = on_device<P>({.capacity = 32});
+  auto lane = open(consumer);
+  uint64_t const messages = 100;
+  uint64_t sum = 0, taken = 0;
+  for (uint64_t i = 0; i < messages;) {
+    if (lane.submit(i)) { sum += i++; }
+    taken += lane.poll([](auto const&) noexcept {});
+  }
+  REQUIRE(lane.drain(soon()));
+  taken += lane.poll([](auto const&) noexcept {});
+  CHECK(taken == messages);
+  CHECK(code_of(consumer.state(0)) == errc::busy);
+  REQUIRE(consumer.park(soon()));
+  auto const kept = consumer.state(0);
+  REQUIRE(kept);
+  CHECK(kept->count == messages);
+  CHECK(kept->sum == sum);
+  REQUIRE(consumer.restore(0, {1'000, 0}));
+  REQUIRE(consumer.resume());
+  auto const id = lane.submit(5);
+  REQUIRE(id);
+  CHECK(lane.wait(*id, soon())->reply == 1'001);
 }
