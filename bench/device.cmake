@@ -2,7 +2,7 @@
 # cmake [-DARCHITECTURES=90] [-DOUT=folder] [-DBENCHES=regex] [-DRUNS=n] [-DTESTS=OFF]
 #       -P bench/device.cmake
 # On a machine with a GPU, all that needs one: builds the preset gpu, runs the tests labelled gpu,
-# runs them again under compute-sanitizer, then the benches whose name matches BENCHES (default
+# runs them again under compute-sanitizer (memcheck, initcheck, synccheck), then the benches whose name matches BENCHES (default
 # _device_), and writes their rows to OUT/<bench>.jsonl. Where no GPU answers it says so and stops.
 # -DCMAKE_PREFIX_PATH=folder says where doctest is when the system has none.
 include("${CMAKE_CURRENT_LIST_DIR}/../cmake/setup.cmake")
@@ -61,9 +61,11 @@ if(tests)
   endif()
   foreach(program IN LISTS programs)
     cmake_path(GET program FILENAME name)
-    millrace_say("== memcheck ${name}")
-    millrace_try("memcheck ${name}" timeout 300 "${sanitizer}" --tool memcheck --error-exitcode 1
-                 "${program}")
+    foreach(tool memcheck initcheck synccheck)
+      millrace_say("== ${tool} ${name}")
+      millrace_try("${tool} ${name}" timeout 300 "${sanitizer}" --tool ${tool} --error-exitcode 1
+                   "${program}")
+    endforeach()
   endforeach()
 endif()
 
