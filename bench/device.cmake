@@ -2,8 +2,9 @@
 # cmake [-DARCHITECTURES=90] [-DOUT=folder] [-DBENCHES=regex] [-DRUNS=n] [-DTESTS=OFF]
 #       -P bench/device.cmake
 # On a machine with a GPU, all that needs one: builds the preset gpu, runs the tests labelled gpu,
-# runs them again under compute-sanitizer (memcheck, initcheck, synccheck), then the benches whose name matches BENCHES (default
-# _device_), and writes their rows to OUT/<bench>.jsonl. Where no GPU answers it says so and stops.
+# runs them again under compute-sanitizer (memcheck, initcheck, synccheck), then the benches whose
+# name matches BENCHES (default _device_), and writes their rows to OUT/<bench>.jsonl. Where no GPU
+# answers it says so and stops.
 # -DCMAKE_PREFIX_PATH=folder says where doctest is when the system has none.
 include("${CMAKE_CURRENT_LIST_DIR}/../cmake/setup.cmake")
 set(build "${MILLRACE_ROOT}/build/gpu")
