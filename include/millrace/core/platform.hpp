@@ -5,12 +5,14 @@
 
 #include <cerrno>
 #include <climits>
+#include <concepts>
 #include <cstdint>
 #include <linux/futex.h>
 #include <nv/target>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <type_traits>
 #include <unistd.h>
 
 /// \file
@@ -157,11 +159,13 @@ MILLRACE_HD inline void sync_warp() noexcept { NV_IF_TARGET(NV_IS_DEVICE, (__syn
 MILLRACE_HD inline void sync_block() noexcept { NV_IF_TARGET(NV_IS_DEVICE, (__syncthreads();)) }
 
 /// The value of lane `from`, in every lane of a whole warp; the value itself on the host.
-[[nodiscard]] MILLRACE_HD inline std::uint64_t warp_broadcast(std::uint64_t value,
-                                                              std::uint32_t from = 0) noexcept {
+/// @cost on a device one shuffle for each 4 bytes
+template <std::integral T>
+[[nodiscard]] MILLRACE_HD T warp_broadcast(T value, std::uint32_t from = 0) noexcept {
+  using word [[maybe_unused]] = std::conditional_t<sizeof(T) <= 4, unsigned, unsigned long long>;
   NV_IF_ELSE_TARGET(NV_IS_DEVICE,
-                    (return __shfl_sync(0xffffffffu, static_cast<unsigned long long>(value),
-                                        static_cast<int>(from));),
+                    (return static_cast<T>(__shfl_sync(0xffffffffu, static_cast<word>(value),
+                                                       static_cast<int>(from)));),
                     (static_cast<void>(from); return value;))
 }
 

@@ -25,10 +25,12 @@ namespace detail {
 /// When messages keep coming faster than a cache line crosses, polling takes the line away from the
 /// producer that is writing it, once for every message. Looking away for a while instead lets a run
 /// of messages gather: longer and longer, as long as that brings more of them, until a run is worth
-/// the crossing. A caller who waits for each answer never looks like that.
+/// the crossing. A caller who waits for each answer never looks like that. A device's pause is
+/// nothing (core::relax), so there it does not look away.
 class lull {
  public:
   MILLRACE_HD void reset(std::uint32_t taken) noexcept {
+    if (core::is_device()) { return; }
     bool const quick = taken > 1 || polls_ <= 1;
     if (quick && streak_ < settled) {
       ++streak_;
@@ -44,6 +46,7 @@ class lull {
     polls_ = 0;
   }
   MILLRACE_HD void pause() noexcept {
+    if (core::is_device()) { return; }
     std::uint32_t const turns = polls_ == 0 && streak_ == settled ? away_ : 1u;
     polls_ += turns;
     for (std::uint32_t i = 0; i < turns; ++i) { core::relax(); }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <millrace/core/platform.hpp>
-#include <millrace/queue/slot.hpp>
+#include <millrace/queue/policy.hpp>
 
 #include <cstdint>
 
@@ -17,5 +17,22 @@ struct alignas(core::destructive_bytes) lane_cursor {
   std::uint32_t fresh = 0;  ///< done since the producer was last told
   bool dry = false;         ///< the last look found nothing, at dry_since_ns
 };
+
+namespace detail {
+
+/// Member by member, and only those that the policy uses: nvcc copies the whole a byte at a time.
+template <consumer_policy P>
+MILLRACE_HD void copy_cursor(lane_cursor& to, lane_cursor const& from) noexcept {
+  to.position = from.position;
+  to.index = from.index;
+  if constexpr (counts_credit<P>) { to.fresh = from.fresh; }
+  if constexpr (defers<P>) {
+    to.limit = from.limit;
+    to.dry_since_ns = from.dry_since_ns;
+    to.dry = from.dry;
+  }
+}
+
+}  // namespace detail
 
 }  // namespace millrace::inline v0::queue

@@ -102,8 +102,8 @@ class worker_loop {
  private:
   /// The leader's value of `f()`, in every member.
   template <class F>
-  [[nodiscard]] MILLRACE_HD std::uint64_t lead(F f) noexcept {
-    return group_.broadcast(group_.rank() == 0 ? static_cast<std::uint64_t>(f()) : 0);
+  [[nodiscard]] MILLRACE_HD auto lead(F f) noexcept {
+    return group_.broadcast(group_.rank() == 0 ? f() : decltype(f()){});
   }
 
   /// The phase, for what is polled after it. A warp asks only when the hint that came with an
@@ -111,7 +111,7 @@ class worker_loop {
   [[nodiscard]] MILLRACE_HD phase look_at_phase() noexcept {
     if (roomy && hint_ == phase::running) { return hint_; }
     return static_cast<phase>(
-        lead([&]() noexcept { return static_cast<std::uint64_t>(args_.crew.phase()); }));
+        lead([&]() noexcept { return static_cast<std::uint32_t>(args_.crew.phase()); }));
   }
 
   [[nodiscard]] MILLRACE_HD bool stopping() noexcept {
@@ -156,7 +156,8 @@ class worker_loop {
       hold(number);
       return take_run(held_lane_, held_cursor_);
     } else {
-      lane_cursor cursor = cursor_of(number);
+      lane_cursor cursor;
+      detail::copy_cursor<P>(cursor, cursor_of(number));
       lane_ref<P, A> const lane = args_.lanes[number];
       std::uint32_t const taken = take_run(lane, cursor);
       if (remembers_dry_rounds || taken != 0) { put_back(number, cursor); }
@@ -171,19 +172,15 @@ class worker_loop {
     let_go();
     held_ = number;
     held_lane_ = args_.lanes[number];
-    held_cursor_ = cursor_of(number);
+    detail::copy_cursor<P>(held_cursor_, cursor_of(number));
   }
   MILLRACE_HD void let_go() noexcept {
     if (held_ != nobody) { put_back(held_, held_cursor_); }
     held_ = nobody;
   }
   MILLRACE_HD void put_back(std::uint32_t number, lane_cursor const& cursor) noexcept {
-    if constexpr (retains && Group::alone) {
-      cursor_of(number) = cursor;
-      return;
-    }
     group_.sync();
-    if (group_.rank() == 0) { cursor_of(number) = cursor; }
+    if (group_.rank() == 0) { detail::copy_cursor<P>(cursor_of(number), cursor); }
     group_.sync();
   }
 
@@ -234,7 +231,7 @@ class worker_loop {
             return A::compare_exchange(lane.control().claim.claimed, expected,
                                        cursor.position + run, core::relaxed, core::relaxed,
                                        "lane.claim");
-          }) != 0) {
+          })) {
         return run;
       }
     }
@@ -268,20 +265,20 @@ class worker_loop {
       hint_ = static_cast<phase>(group_.broadcast(seen));
       return run;
     } else {
-      std::uint64_t const found = lead([&]() noexcept {
+      std::uint32_t const found = lead([&]() noexcept {
         std::uint32_t const seen = roomy ? glance_at_phase() : 0;
-        std::uint64_t ahead = 0;
+        std::uint32_t const most = thread_wide ? group_.size() : 1;
+        message_id ahead = 0;
         if constexpr (follows_cursor) {
           ahead = published_ahead(lane, cursor);
         } else {
           ahead = ready(lane, cursor, 0) ? 1u : 0u;
         }
-        return ahead << 8 | seen;
+        // one word: a shuffle carries four bytes
+        return static_cast<std::uint32_t>(ahead < most ? ahead : most) << 8 | seen;
       });
       if constexpr (roomy) { hint_ = static_cast<phase>(found & 0xffu); }
-      auto const ahead = static_cast<std::uint32_t>(found >> 8);
-      std::uint32_t const most = thread_wide ? group_.size() : 1;
-      return ahead < most ? ahead : most;
+      return found >> 8;
     }
   }
 
@@ -409,7 +406,7 @@ class worker_loop {
         outcome = process_(group_, view, out);
       }
       group_.sync();
-      return static_cast<status>(group_.broadcast(static_cast<std::uint64_t>(outcome)));
+      return outcome;  // the leader's counts, and it is the leader who tells
     }
   }
 

@@ -5,6 +5,7 @@
 
 #include <cuda_runtime.h>
 
+#include <concepts>
 #include <cstdint>
 
 namespace millrace::inline v0::queue {
@@ -17,8 +18,9 @@ struct warp_group {
   [[nodiscard]] static __device__ std::uint32_t rank() noexcept { return core::warp_lane(); }
   [[nodiscard]] static constexpr __device__ std::uint32_t size() noexcept { return 32; }
   static __device__ void sync() noexcept { core::sync_warp(); }
-  [[nodiscard]] static __device__ std::uint64_t broadcast(std::uint64_t value) noexcept {
-    std::uint64_t const got = core::warp_broadcast(value);
+  template <std::integral T>
+  [[nodiscard]] static __device__ T broadcast(T value) noexcept {
+    T const got = core::warp_broadcast(value);
     sync();  // a shuffle orders no memory: what the leader acquired, every member has from here on
     return got;
   }
@@ -42,11 +44,12 @@ struct block_group {
   [[nodiscard]] static __device__ std::uint32_t rank() noexcept { return core::block_lane(); }
   [[nodiscard]] static __device__ std::uint32_t size() noexcept { return core::block_width(); }
   static __device__ void sync() noexcept { core::sync_block(); }
-  [[nodiscard]] static __device__ std::uint64_t broadcast(std::uint64_t value) noexcept {
-    __shared__ std::uint64_t cell;
+  template <std::integral T>
+  [[nodiscard]] static __device__ T broadcast(T value) noexcept {
+    __shared__ T cell;
     if (rank() == 0) { cell = value; }
     sync();
-    std::uint64_t const got = cell;
+    T const got = cell;
     sync();  // the next broadcast writes the cell again
     return got;
   }

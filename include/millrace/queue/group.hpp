@@ -3,6 +3,7 @@
 
 #include <millrace/core/platform.hpp>
 
+#include <concepts>
 #include <cstdint>
 
 namespace millrace::inline v0::queue {
@@ -22,7 +23,8 @@ struct host_group {
   /// Every member's earlier writes are visible to every member afterwards.
   static MILLRACE_HD void sync() noexcept {}
   /// The leader's value, in every member; what the leader has acquired, every member has.
-  [[nodiscard]] static MILLRACE_HD std::uint64_t broadcast(std::uint64_t value) noexcept {
+  template <std::integral T>
+  [[nodiscard]] static MILLRACE_HD T broadcast(T value) noexcept {
     return value;
   }
   /// How many members, counted from the leader without a gap, say true.

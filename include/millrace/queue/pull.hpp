@@ -50,7 +50,7 @@ class puller {
       if (hint_ !=
           phase::running) {  // read before polling, or the last message before a close is lost
         now = static_cast<phase>(
-            lead([&]() noexcept { return static_cast<std::uint64_t>(crew_.phase()); }));
+            lead([&]() noexcept { return static_cast<std::uint32_t>(crew_.phase()); }));
       }
       if (leaves_work(now)) { return now; }
       closing_ = now == phase::closing;
@@ -68,29 +68,27 @@ class puller {
   }
 
   template <class F>
-  [[nodiscard]] MILLRACE_HD std::uint64_t lead(F f) noexcept {
-    return group_.broadcast(group_.rank() == 0 ? static_cast<std::uint64_t>(f()) : 0);
+  [[nodiscard]] MILLRACE_HD auto lead(F f) noexcept {
+    return group_.broadcast(group_.rank() == 0 ? f() : decltype(f()){});
   }
 
   [[nodiscard]] MILLRACE_HD std::uint32_t available() noexcept {
-    std::uint32_t seen = 0;
-    message_id const end = lead([&]() noexcept {
+    std::uint32_t const found = lead([&]() noexcept {
       auto const& words = from_.control().producer;
       // a hint alone: it crosses the bus beside the poll that follows it
-      seen = static_cast<std::uint32_t>(crew_.phase(core::relaxed));
-      message_id const published = access::load(words.published, core::acquire, "lane.pull");
+      auto const seen = static_cast<std::uint32_t>(crew_.phase(core::relaxed));
+      message_id end = access::load(words.published, core::acquire, "lane.pull");
       if constexpr (detail::defers<P>) {
-        if (published - position_ == 0 || published - position_ > from_.capacity()) {
-          return look_behind();
-        }
+        if (end - position_ == 0 || end - position_ > from_.capacity()) { end = look_behind(); }
       }
-      return published;
+      // after a look behind, `published` may trail what was carried already
+      message_id ahead = end - position_;
+      if (ahead > from_.capacity()) { ahead = 0; }
+      auto const count = static_cast<std::uint32_t>(ahead < batch ? ahead : batch);
+      return count << 8 | seen;  // one word: a shuffle carries four bytes
     });
-    hint_ = static_cast<phase>(group_.broadcast(seen));
-    // after a look behind, `published` may trail what was carried already
-    message_id const ahead = end - position_;
-    if (ahead > from_.capacity()) { return 0; }
-    return ahead < batch ? static_cast<std::uint32_t>(ahead) : batch;
+    hint_ = static_cast<phase>(found & 0xffu);
+    return found >> 8;
   }
 
   /// Messages that a silent producer wrote and did not publish, once they are old enough.
@@ -152,6 +150,10 @@ class puller {
   MILLRACE_HD void carry_payloads(std::uint32_t count) noexcept {
     std::uint32_t const all = count * payload_words;
     std::uint32_t const step = group_.size();
+    if (all <= step) {  // a few messages, on their own: nothing to keep in flight together
+      if (std::uint32_t const at = group_.rank(); at < all) { carry_word(at); }
+      return;
+    }
     for (std::uint32_t i = group_.rank(); i < all; i += in_flight * step) {
       word held[in_flight];
       for (std::uint32_t k = 0; k < in_flight; ++k) {
@@ -169,6 +171,14 @@ class puller {
         }
       }
     }
+  }
+
+  MILLRACE_HD void carry_word(std::uint32_t at) noexcept {
+    word const& source = word_at(from_, at);
+    word& target = word_at(to_, at);
+    access::read(&source, sizeof(word), "slot.pull");
+    A::write(&target, sizeof(word), "slot.stage");
+    target = source;
   }
 
   template <class Lane>
