@@ -27,6 +27,8 @@ struct drain_args {
 /// The loop of one worker, a host thread or a group of device threads.
 template <consumer_policy P, core::access_policy A, class Group>
 class worker_loop {
+  static_assert(Group::alone || !detail::one_ring<P>,
+                "millrace: total order is for host threads: no read-modify-write crosses the bus");
   using access = typename P::access;
   static constexpr bool thread_wide = P::processing == width::thread;
   static constexpr bool has_state = detail::has_state<P>;
@@ -88,7 +90,7 @@ class worker_loop {
       }
       bool const settled = Group::alone || ++dry >= rounds_to_settle;
       if (settled && processed_ != reported_) { report(); }
-      if (now == phase::closing) { break; }
+      if (now == phase::closing && !awaits_more()) { break; }
       rest(wait);
     }
     if constexpr (roomy) { let_go(); }
@@ -116,6 +118,20 @@ class worker_loop {
 
   [[nodiscard]] MILLRACE_HD bool stopping() noexcept {
     return leaves_work(roomy ? hint_ : look_at_phase());
+  }
+
+  /// Whether a ring that looks dry holds numbers that were drawn and are not published yet:
+  /// messages behind them may have been published before the close. Relaxed: a close is after those
+  /// draws.
+  [[nodiscard]] MILLRACE_HD bool awaits_more() const noexcept {
+    if constexpr (detail::one_ring<P>) {
+      if (P::claims == claim_mode::pinned && worker_ != 0) { return false; }
+      lane_control const& ring = args_.lanes[0].control();
+      return A::load(ring.producer.reserved, core::relaxed, "ring.awaited") !=
+             cursor_of(0).position;
+    } else {
+      return false;
+    }
   }
 
   template <class F>
@@ -354,6 +370,9 @@ class worker_loop {
     A::read(&header.length, P::slot::payload_offset - offsetof(slot_header, length), "slot.read");
     A::read(lane.payload(index), header.length, "slot.read");
     message_view<typename P::message> const view(header, lane.payload(index));
+    if constexpr (detail::one_ring<P>) {
+      if (header.flags == cancelled) { return step_over(lane, id, index); }
+    }
     if constexpr (lane_ref<P, A>::has_records) {
       using record = typename lane_ref<P, A>::record;
       record_header& answer = lane.record_at(index);
@@ -391,8 +410,25 @@ class worker_loop {
       reply_writer<typename P::reply> out(nullptr, length);
       status const outcome = call(view, out);
       probe_.record(core::probe_event::processed, id);
+      if constexpr (detail::marks_free<P>) { free_slot(lane, id, index); }
       return outcome;
     }
+  }
+
+  /// Gives the slot to the message that is a lap behind.
+  MILLRACE_HD void free_slot(lane_ref<P, A> const& lane, message_id id,
+                             std::uint32_t index) noexcept {
+    A::store(lane.header(index).seq, free_for(id + lane.capacity()), core::release, "slot.free");
+  }
+
+  /// A number that its producer gave up: nobody asks for its result.
+  MILLRACE_HD status step_over(lane_ref<P, A> const& lane, message_id id,
+                               std::uint32_t index) noexcept {
+    if constexpr (lane_ref<P, A>::has_records) {
+      access::store(lane.record_at(index).seq, sequence_of(id), core::release, "record.publish");
+    }
+    if constexpr (detail::marks_free<P>) { free_slot(lane, id, index); }
+    return status::ok;
   }
 
   MILLRACE_HD status call(message_view<typename P::message> view,
@@ -558,9 +594,13 @@ class worker_loop {
       lane_ref<P, A> const& lane = args_.lanes[number];
       lane_cursor& cursor = cursor_of(number);
       if (!exclusive_) { follow(lane, cursor); }
-      // anything but the last lap's number: the next message, or a sign that the cursor is stale
-      found = found || A::load(lane.header(cursor.index).seq, core::seq_cst, "slot.last_look") !=
-                           sequence_of(cursor.position - lane.capacity());
+      // anything but the last lap's number, or that of a slot that waits: the next message, or a
+      // sign that the cursor is stale
+      std::uint32_t const seen =
+          A::load(lane.header(cursor.index).seq, core::seq_cst, "slot.last_look");
+      bool const quiet = seen == sequence_of(cursor.position - lane.capacity()) ||
+                         (detail::marks_free<P> && seen == free_for(cursor.position));
+      found = found || !quiet;
       if constexpr (detail::defers<P>) {
         found = found || A::load(lane.control().producer.reserved, core::seq_cst,
                                  "lane.last_look") != cursor.position;

@@ -94,7 +94,7 @@ class producer {
     if (errc const refused = admit(count); refused != errc::ok) {
       return core::refuse<message_id>(refused);
     }
-    lane_owner<P>& lane = owner();
+    auto& lane = owner();
     message_id const first =
         lane.commit_batch(count, kind, [&](std::uint32_t i, std::byte* payload) noexcept {
           fill(i, *reinterpret_cast<message*>(payload));
@@ -142,8 +142,11 @@ class producer {
     owner().offer();
     return id;
   }
-  /// Gives the reservation up; the slot stays free.
-  void cancel() noexcept { reserved_ = false; }
+  /// Gives the reservation up; the slot stays free. Under total order its number was drawn: it
+  /// counts as a message accepted and, once a worker has stepped over it, processed.
+  void cancel() noexcept {
+    if (std::exchange(reserved_, false)) { owner().cancel(); }
+  }
 
   /// The result of message `id`, if it is there. Taking a result frees its slot.
   /// @error errc::not_ready; errc::unknown_id when it was taken already or never submitted here;
@@ -215,6 +218,7 @@ class producer {
   /// Publishes what was committed and gives the lane back. Results not taken are dropped.
   void close() noexcept {
     if (entry_ == nullptr) { return; }
+    cancel();
     owner().abandon();
     {
       std::scoped_lock const lock(shared_->opening);
@@ -225,7 +229,8 @@ class producer {
     shared_.reset();
   }
 
-  /// The number that the next message will get: a producer that takes over a lane goes on from there.
+  /// The number that the next message will get: a producer that takes over a lane goes on from
+  /// there. Under total order the number after its last message: the next one may be anybody's.
   [[nodiscard]] message_id next_id() const noexcept {
     return entry_ == nullptr ? 0 : entry_->owner.next();
   }
@@ -242,7 +247,7 @@ class producer {
   producer(std::shared_ptr<detail::state<P>> shared, std::uint32_t number) noexcept
       : shared_(std::move(shared)), entry_(&shared_->entries[number]), number_(number) {}
 
-  [[nodiscard]] lane_owner<P>& owner() noexcept { return entry_->owner; }
+  [[nodiscard]] owner_for<P>& owner() noexcept { return entry_->owner; }
 
   [[nodiscard]] errc admit(std::uint32_t count) noexcept {
     if (entry_ == nullptr) { return errc::closed; }
