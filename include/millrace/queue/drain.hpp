@@ -120,18 +120,12 @@ class worker_loop {
     return leaves_work(roomy ? hint_ : look_at_phase());
   }
 
-  /// Whether a ring that looks dry holds numbers that were drawn and are not published yet:
-  /// messages behind them may have been published before the close. Relaxed: a close is after those
-  /// draws.
+  /// Whether the worker has to stay at a close for messages behind a gap.
   [[nodiscard]] MILLRACE_HD bool awaits_more() const noexcept {
     if constexpr (detail::one_ring<P>) {
-      if (P::claims == claim_mode::pinned && worker_ != 0) { return false; }
-      lane_control const& ring = args_.lanes[0].control();
-      return A::load(ring.producer.reserved, core::relaxed, "ring.awaited") !=
-             cursor_of(0).position;
-    } else {
-      return false;
+      return has_lanes() && detail::holds_gap(args_.lanes[0], cursor_of(0).position);
     }
+    return false;
   }
 
   template <class F>
@@ -371,7 +365,7 @@ class worker_loop {
     A::read(lane.payload(index), header.length, "slot.read");
     message_view<typename P::message> const view(header, lane.payload(index));
     if constexpr (detail::one_ring<P>) {
-      if (header.flags == cancelled) { return step_over(lane, id, index); }
+      if (header.flags == cancelled) { return detail::step_over(lane, index, id); }
     }
     if constexpr (lane_ref<P, A>::has_records) {
       using record = typename lane_ref<P, A>::record;
@@ -410,25 +404,9 @@ class worker_loop {
       reply_writer<typename P::reply> out(nullptr, length);
       status const outcome = call(view, out);
       probe_.record(core::probe_event::processed, id);
-      if constexpr (detail::marks_free<P>) { free_slot(lane, id, index); }
+      if constexpr (detail::marks_free<P>) { detail::free_slot(lane, index, id); }
       return outcome;
     }
-  }
-
-  /// Gives the slot to the message that is a lap behind.
-  MILLRACE_HD void free_slot(lane_ref<P, A> const& lane, message_id id,
-                             std::uint32_t index) noexcept {
-    A::store(lane.header(index).seq, free_for(id + lane.capacity()), core::release, "slot.free");
-  }
-
-  /// A number that its producer gave up: nobody asks for its result.
-  MILLRACE_HD status step_over(lane_ref<P, A> const& lane, message_id id,
-                               std::uint32_t index) noexcept {
-    if constexpr (lane_ref<P, A>::has_records) {
-      access::store(lane.record_at(index).seq, sequence_of(id), core::release, "record.publish");
-    }
-    if constexpr (detail::marks_free<P>) { free_slot(lane, id, index); }
-    return status::ok;
   }
 
   MILLRACE_HD status call(message_view<typename P::message> view,

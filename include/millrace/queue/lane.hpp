@@ -240,6 +240,32 @@ void read_answer(lane_ref<P> const& lane, std::uint32_t index,
   }
 }
 
+/// Gives slot `index`, whose message `id` is over, to the message a lap behind.
+template <consumer_policy P, core::access_policy A>
+MILLRACE_HD void free_slot(lane_ref<P, A> const& ring, std::uint32_t index,
+                           message_id id) noexcept {
+  A::store(ring.header(index).seq, free_for(id + ring.capacity()), core::release, "slot.free");
+}
+
+/// The worker's part of a number that its producer gave up: nobody asks for its result.
+template <consumer_policy P, core::access_policy A>
+MILLRACE_HD status step_over(lane_ref<P, A> const& ring, std::uint32_t index,
+                             message_id id) noexcept {
+  if constexpr (lane_ref<P, A>::has_records) {
+    P::access::store(ring.record_at(index).seq, sequence_of(id), core::release, "record.publish");
+  }
+  if constexpr (marks_free<P>) { free_slot(ring, index, id); }
+  return status::ok;
+}
+
+/// Whether a ring that looks dry at `position` holds numbers that were drawn and are not published
+/// yet: messages behind them may have been published before a close. Relaxed: the close, which the
+/// worker has seen, is after those draws.
+template <consumer_policy P, core::access_policy A>
+[[nodiscard]] MILLRACE_HD bool holds_gap(lane_ref<P, A> const& ring, message_id position) noexcept {
+  return A::load(ring.control().producer.reserved, core::relaxed, "ring.awaited") != position;
+}
+
 /// Whether message `id` in slot `index` of a ring without records is done, for a caller who has
 /// acquired that the number was drawn.
 template <consumer_policy P>

@@ -289,8 +289,7 @@ class ring_owner {
     // looked at again: the last answers may have come between the two
     if (detail::answered<P>(ring_, index, id)) {
       detail::read_answer<P>(ring_, index, out);
-      access::store(ring_.header(index).seq, free_for(id + ring_.capacity()), core::release,
-                    "slot.free");
+      detail::free_slot(ring_, index, id);
     } else {
       out.status = status::unprocessed;
     }
