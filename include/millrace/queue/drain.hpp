@@ -1,28 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <millrace/queue/crew.hpp>
-#include <millrace/queue/cursor.hpp>
-#include <millrace/queue/lane.hpp>
-#include <millrace/queue/snapshot.hpp>
+#include <millrace/queue/drain_args.hpp>
 
 #include <cstdint>
 #include <type_traits>
 
 namespace millrace::inline v0::queue {
-
-/// What a worker needs: trivially copyable, so that a kernel takes it by value.
-template <consumer_policy P, core::access_policy A = typename P::access>
-struct drain_args {
-  lane_ref<P, A>* lanes = nullptr;
-  lane_cursor* cursors = nullptr;  ///< [lanes] for pinned claims, else [workers][lanes]
-  std::uint32_t lane_count = 0;
-  crew_ref<P> crew;
-  typename P::processor process;
-  typename P::probe probe;
-  worker_state<typename P::state>* states = nullptr;  ///< [workers], of policies with state
-  snapshots_ref<P> snapshots;                         ///< of policies that take them
-};
 
 /// The loop of one worker, a host thread or a group of device threads.
 template <consumer_policy P, core::access_policy A, class Group>
@@ -572,13 +556,7 @@ class worker_loop {
       lane_ref<P, A> const& lane = args_.lanes[number];
       lane_cursor& cursor = cursor_of(number);
       if (!exclusive_) { follow(lane, cursor); }
-      // anything but the last lap's number, or that of a slot that waits: the next message, or a
-      // sign that the cursor is stale
-      std::uint32_t const seen =
-          A::load(lane.header(cursor.index).seq, core::seq_cst, "slot.last_look");
-      bool const quiet = seen == sequence_of(cursor.position - lane.capacity()) ||
-                         (detail::marks_free<P> && seen == free_for(cursor.position));
-      found = found || !quiet;
+      found = found || !detail::is_quiet(lane, cursor.index, cursor.position);
       if constexpr (detail::defers<P>) {
         found = found || A::load(lane.control().producer.reserved, core::seq_cst,
                                  "lane.last_look") != cursor.position;

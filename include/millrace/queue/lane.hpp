@@ -240,6 +240,16 @@ void read_answer(lane_ref<P> const& lane, std::uint32_t index,
   }
 }
 
+/// A worker's last look before sleep: whether the slot of the message at `position` holds what it
+/// held a lap ago, or waits. Anything else is that message, or a sign that the cursor is stale.
+template <consumer_policy P, core::access_policy A>
+[[nodiscard]] MILLRACE_HD bool is_quiet(lane_ref<P, A> const& lane, std::uint32_t index,
+                                        message_id position) noexcept {
+  std::uint32_t const seq = A::load(lane.header(index).seq, core::seq_cst, "slot.last_look");
+  return seq == sequence_of(position - lane.capacity()) ||
+         (marks_free<P> && seq == free_for(position));
+}
+
 /// Gives slot `index`, whose message `id` is over, to the message a lap behind.
 template <consumer_policy P, core::access_policy A>
 MILLRACE_HD void free_slot(lane_ref<P, A> const& ring, std::uint32_t index,
