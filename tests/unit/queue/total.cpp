@@ -442,6 +442,24 @@ TEST_CASE("total: a sleeping worker wakes for every producer") {
   }
 }
 
+TEST_CASE_TEMPLATE("total: workers that were parked go on where they stopped", P, total_policy,
+                   total_pinned) {
+  gate door;
+  auto consumer = launch<P>({.lanes = 2, .capacity = 5, .workers = 2}, {&door});
+  auto a = open(consumer), b = open(consumer);
+  for (uint64_t round = 0; round < 4; ++round) {
+    REQUIRE(consumer.park(soon()));
+    for (uint64_t i = 0; i < 5; ++i) { REQUIRE(*(i % 2 == 0 ? a : b).submit(i) == 5 * round + i); }
+    CHECK(code_of(a.submit(9)) == errc::full);
+    CHECK(code_of(a.try_result(5 * round)) == errc::not_ready);
+    REQUIRE(consumer.resume());
+    for (uint64_t i = 0; i < 5; ++i) {
+      CHECK((i % 2 == 0 ? a : b).wait(5 * round + i, soon())->reply == answer_to(i));
+    }
+  }
+  CHECK(consumer.stats().processed == 20);
+}
+
 TEST_CASE("total: a device is refused, and automatic means host threads") {
   gate door;
   auto const refused = queue::launch<total_policy>(core::backend::cuda(0), {}, {&door});
