@@ -12,9 +12,10 @@
 
 namespace millrace::inline v0::queue {
 
-/// One producer's end of a consumer: submits messages to its own lane and takes their results.
-/// Nobody else ever sees those results. Moves, never copies; the end of a producer publishes what
-/// was committed, gives the lane back, and never waits.
+/// One producer's end of a consumer: submits messages to its own lane, or to the ring that all
+/// producers share, and takes their results. Nobody else ever sees those results. Moves, never
+/// copies; the end of a producer publishes what was committed, gives the lane back, and never
+/// waits.
 /// @thread one at a time   @cost no allocation, lock or system call while there is room
 template <consumer_policy P>
 class producer {
@@ -103,7 +104,8 @@ class producer {
     return first;
   }
 
-  /// The next slot's message, to be written in place and then committed.
+  /// The next slot's message, to be written in place and then committed. Under total order its
+  /// number is drawn here: every later one, whoever's it is, waits until `commit` or `cancel`.
   /// @error errc::full; errc::closed; errc::busy while another reservation is open
   [[nodiscard]] result<message*> reserve() noexcept
     requires(!detail::is_inline_bytes<message>)
