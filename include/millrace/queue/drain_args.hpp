@@ -20,7 +20,7 @@ struct drain_args {
   typename P::processor process;
   typename P::probe probe;
   worker_state<typename P::state>* states = nullptr;  ///< [workers], of policies with state
-  snapshots_ref<P> snapshots;                         ///< of policies that take them
+  snapshots_ref<P> snapshots{};                       ///< of policies that take them
 };
 
 }  // namespace millrace::inline v0::queue
