@@ -13,5 +13,7 @@ void stream_single_benches(session& out);
 void stream_batch_benches(session& out);
 /// `queue.fan2x2.batch32.*`: two producers, two workers, two processors.
 void fan_benches(session& out);
+/// `queue.total.*`: one ring that producers share; each message visible on return.
+void total_benches(session& out);
 
 }  // namespace millrace::bench

@@ -35,6 +35,14 @@ struct stream_policy
   static constexpr auto claims = queue::claim_mode::pinned;
 };
 
+/// One way through a ring that all producers share. A lone worker needs no claim.
+template <std::size_t Bytes, unsigned Workers, class Backoff>
+struct total_policy : stream_policy<Bytes, Workers, Backoff> {
+  static constexpr auto order = queue::order_mode::total;
+  static constexpr auto claims =
+      Workers == 1 ? queue::claim_mode::pinned : queue::claim_mode::shared;
+};
+
 /// There and back: every message answered. One worker needs no claim; several share the lane.
 template <std::size_t Bytes, unsigned Workers, class Backoff>
 struct call_policy
@@ -54,13 +62,14 @@ template <queue::consumer_policy P>
 }
 
 /// A stream through millrace, messages built in their slots, `Batch` published together.
-template <std::size_t Bytes, unsigned Workers, std::size_t Batch, class Wait, class Backoff>
+template <std::size_t Bytes, unsigned Workers, std::size_t Batch, class Wait, class Backoff,
+          class Policy = stream_policy<Bytes, Workers, Backoff>>
 class millrace_stream {
  public:
   static constexpr std::size_t bytes = Bytes;
   static constexpr unsigned workers = Workers;
   using wait = Wait;
-  using policy = stream_policy<Bytes, Workers, Backoff>;
+  using policy = Policy;
 
   millrace_stream(tally<Workers> functor, unsigned producers, std::uint64_t /*total*/)
       : consumer_(launch_here<policy>(producers, Workers, {functor})) {}

@@ -47,6 +47,60 @@ template <std::size_t Bytes>
   return peers;
 }
 
+/// The single-operation stream peers that share one order among any number of producers and
+/// consumers, and moodycamel's, which does not.
+template <std::size_t Bytes>
+[[nodiscard]] std::vector<contender> total_peers(load const& work, load const& less) {
+  using T = message<Bytes>;
+  std::vector<contender> peers;
+  [[maybe_unused]] auto const add = [&]<class Queue>(std::in_place_type_t<Queue>,
+                                                     load const& amount) {
+    peers.push_back(stream_contender<peer_stream<Queue, Bytes, 1, spin_wait>>(Queue::name, amount));
+  };
+#if defined(MILLRACE_BENCH_ATOMIC_QUEUE)
+  add(std::in_place_type<optimist2_many<T>>, work);
+  add(std::in_place_type<optimist2_many<T, true>>, work);
+#endif
+#if defined(MILLRACE_BENCH_MOODYCAMEL)
+  add(std::in_place_type<moodycamel_queue<T>>, work);
+#endif
+#if defined(MILLRACE_BENCH_BOOST)
+  add(std::in_place_type<boost_queue<T>>, less);
+#endif
+#if defined(MILLRACE_BENCH_TBB)
+  add(std::in_place_type<tbb_bounded<T>>, less);
+#endif
+  return peers;
+}
+
+/// The same for two producers and two workers on two processors. OptimistAtomicQueue2 is absent:
+/// its operations wait inside, without giving the processor away, and its workers cannot be told
+/// that no message comes any more. Its `try_` operations are here in its place.
+template <std::size_t Bytes>
+[[nodiscard]] std::vector<contender> total_fan_peers(load const& work, load const& less) {
+  using T = message<Bytes>;
+  std::vector<contender> peers;
+  [[maybe_unused]] auto const add = [&]<class Queue>(std::in_place_type_t<Queue>,
+                                                     load const& amount) {
+    peers.push_back(
+        stream_contender<peer_stream<Queue, Bytes, 2, yield_wait>, 2>(Queue::name, amount));
+  };
+#if defined(MILLRACE_BENCH_ATOMIC_QUEUE)
+  add(std::in_place_type<atomic2_many<T>>, work);
+  add(std::in_place_type<atomic2_many<T, true>>, work);
+#endif
+#if defined(MILLRACE_BENCH_MOODYCAMEL)
+  add(std::in_place_type<moodycamel_queue<T, 1, 2>>, work);
+#endif
+#if defined(MILLRACE_BENCH_BOOST)
+  add(std::in_place_type<boost_queue<T>>, less);
+#endif
+#if defined(MILLRACE_BENCH_TBB)
+  add(std::in_place_type<tbb_bounded<T>>, less);
+#endif
+  return peers;
+}
+
 /// The bulk stream peers that this machine has.
 template <std::size_t Bytes>
 [[nodiscard]] std::vector<contender> bulk_peers([[maybe_unused]] load const& work) {

@@ -11,5 +11,6 @@ int main(int argc, char** argv) {
     millrace::bench::stream_single_benches(out);
     millrace::bench::stream_batch_benches(out);
     millrace::bench::fan_benches(out);
+    millrace::bench::total_benches(out);
   });
 }

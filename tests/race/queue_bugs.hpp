@@ -2,8 +2,10 @@
 #pragma once
 
 #include "access.hpp"
+#include <millrace/queue/slot.hpp>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -47,6 +49,46 @@ struct dropped : access {
   static void store(T& word, std::type_identity_t<T> value, memory_order order,
                     char const* site) noexcept {
     if (!(Site == site)) { access::store(word, value, order, site); }
+  }
+};
+
+/// A lone worker of a ring, whose first number is 0, believes that no number is drawn but those it
+/// has answered.
+struct believes_in_nothing_more : access {
+  static inline std::uint64_t answered = 0;
+
+  template <class T>
+  [[nodiscard]] static T load(T const& word, memory_order order, char const* site) noexcept {
+    T const seen = access::load(word, order, site);
+    return std::string_view(site) == "ring.awaited" ? static_cast<T>(answered) : seen;
+  }
+  template <class T>
+  static void store(T& word, std::type_identity_t<T> value, memory_order order,
+                    char const* site) noexcept {
+    if (std::string_view(site) == "record.publish") { ++answered; }
+    access::store(word, value, order, site);
+  }
+};
+
+/// The worker frees a ring's slot, which `Capacity` others share a lap with, before the functor.
+template <std::uint32_t Capacity>
+struct freed_early : access {
+  static void read(void const* p, std::size_t bytes, char const* site) noexcept {
+    using header = millrace::queue::slot_header;
+    constexpr std::size_t behind_seq = sizeof(header) - offsetof(header, length);
+    if (scheduler::exploring() && std::string_view(site) == "slot.read" && bytes == behind_seq) {
+      auto const* const length = static_cast<std::byte const*>(p);
+      auto& seq = *reinterpret_cast<std::uint32_t*>(
+          const_cast<std::byte*>(length - offsetof(header, length)));
+      std::uint32_t const mine = access::load(seq, relaxed, "slot.take");
+      access::store(seq, (mine + Capacity) ^ 0x8000'0000u, millrace::core::release, "slot.free");
+    }
+    access::read(p, bytes, site);
+  }
+  template <class T>
+  static void store(T& word, std::type_identity_t<T> value, memory_order order,
+                    char const* site) noexcept {
+    if (std::string_view(site) != "slot.free") { access::store(word, value, order, site); }
   }
 };
 

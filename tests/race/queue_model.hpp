@@ -5,7 +5,7 @@
 #include "explorer.hpp"
 #include <millrace/memory/buffer.hpp>
 #include <millrace/queue/drain.hpp>
-#include <millrace/queue/owner.hpp>
+#include <millrace/queue/ring.hpp>
 
 #include <array>
 #include <cstddef>
@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <new>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -98,7 +99,8 @@ struct explored : queue::default_consumer<std::uint64_t, tenfold<Access>> {
   return tier != nullptr && std::string_view(tier) == "long";
 }
 
-/// A consumer's parts without its threads: lanes, their owners, the crew, and what workers run.
+/// A consumer's parts without its threads: lanes or a ring, their owners, the crew, and what
+/// workers run. Under total order `shape::lanes` counts the owners, and "lane" says which one.
 template <queue::consumer_policy P>
 class parts {
  public:
@@ -118,22 +120,27 @@ class parts {
     control_.hold = with.hold;
     crew_ = queue::crew_ref<P>(control_, workers_.data());
     std::size_t const bytes = *queue::lane_ref<P>::bytes(with.capacity);
-    for (std::uint32_t l = 0; l < with.lanes; ++l) {
+    for (std::uint32_t l = 0; l < lanes(with); ++l) {
       blocks_.push_back(std::move(
           *millrace::memory::buffer<std::byte>::make(bytes, {}, queue::lane_ref<P>::alignment)));
       lanes_.push_back(
           queue::lane_ref<P>::create(blocks_.back().data(), with.capacity, with.first));
-      taken_.push_back(
-          std::move(*millrace::memory::buffer<std::uint8_t>::make_zeroed(with.capacity)));
-      owners_.emplace_back(lanes_.back(), crew_, l, taken_.back().ref());
+    }
+    for (std::uint32_t l = 0; l < with.lanes; ++l) {
+      owner_notes_.push_back(std::move(*owner_notes::make_zeroed(with.capacity)));
+      if constexpr (queue::detail::one_ring<P>) {
+        owners_.emplace_back(lanes_[0], crew_, owner_notes_.back().ref());
+      } else {
+        owners_.emplace_back(lanes_[l], crew_, l, owner_notes_.back().ref());
+      }
     }
     for (queue::lane_cursor& c : cursors_) { c.position = c.limit = with.first; }
-    args_ = queue::drain_args<P>{lanes_.data(), cursors_.data(), with.lanes, crew_, {&notes_}, {}};
+    args_ = queue::drain_args<P>{lanes_.data(), cursors_.data(), lanes(with), crew_, {&notes_}, {}};
   }
   parts(parts const&) = delete;
   parts& operator=(parts const&) = delete;
 
-  [[nodiscard]] queue::lane_owner<P>& owner(std::size_t lane = 0) { return owners_[lane]; }
+  [[nodiscard]] queue::owner_for<P>& owner(std::size_t lane = 0) { return owners_[lane]; }
   [[nodiscard]] queue::crew_ref<P> crew() const { return crew_; }
   [[nodiscard]] journal const& notes() const { return notes_; }
 
@@ -232,9 +239,14 @@ class parts {
  private:
   [[nodiscard]] static std::vector<queue::lane_cursor> cursors(shape const& with) {
     return std::vector<queue::lane_cursor>(P::claims == queue::claim_mode::pinned
-                                               ? with.lanes
-                                               : std::size_t{with.lanes} * with.workers);
+                                               ? lanes(with)
+                                               : std::size_t{lanes(with)} * with.workers);
   }
+  [[nodiscard]] static std::uint32_t lanes(shape const& with) {
+    return queue::detail::one_ring<P> ? 1 : with.lanes;
+  }
+  using owner_notes = millrace::memory::buffer<
+      std::conditional_t<queue::detail::one_ring<P>, queue::message_id, std::uint8_t>>;
 
   queue::message_id write(std::uint64_t value, std::size_t lane) {
     std::byte* const payload = owner(lane).payload();
@@ -265,8 +277,8 @@ class parts {
   std::vector<queue::lane_cursor> cursors_;
   std::vector<millrace::memory::buffer<std::byte>> blocks_;
   std::vector<queue::lane_ref<P>> lanes_;
-  std::vector<millrace::memory::buffer<std::uint8_t>> taken_;
-  std::vector<queue::lane_owner<P>> owners_;
+  std::vector<owner_notes> owner_notes_;
+  std::vector<queue::owner_for<P>> owners_;
   queue::crew_ref<P> crew_;
   journal notes_;
   queue::drain_args<P> args_;

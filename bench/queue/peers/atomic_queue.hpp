@@ -14,21 +14,22 @@ namespace millrace::bench {
 
 // Of the library's parameters: minimised contention is its default; one producer and one consumer
 // without its pause inside the operations is what its own benchmarks choose for SPSC.
-template <class T, bool Throughput>
-using atomic_queue2_spsc =
-    atomic_queue::AtomicQueue2<T, static_cast<unsigned>(slots), true, Throughput, false, true>;
+template <class T, bool Throughput, bool Spsc>
+using atomic_queue2 =
+    atomic_queue::AtomicQueue2<T, static_cast<unsigned>(slots), true, Throughput, false, Spsc>;
 
-/// AtomicQueue2, one producer and one consumer, `push` and `pop`, which wait inside. This pairing
-/// is the library's OptimistAtomicQueue2.
-template <class T, bool Throughput = false>
-class optimist2_spsc {
+/// AtomicQueue2 with `push` and `pop`, which wait inside: the library's OptimistAtomicQueue2. Spsc:
+/// for one producer and one consumer; otherwise any number of either share one order.
+template <class T, bool Throughput, bool Spsc>
+class optimist2 {
  public:
   static constexpr std::string_view name =
-      Throughput ? "atomic_queue.optimist2.spsc.pause" : "atomic_queue.optimist2.spsc";
+      Spsc ? (Throughput ? "atomic_queue.optimist2.spsc.pause" : "atomic_queue.optimist2.spsc")
+           : (Throughput ? "atomic_queue.optimist2.pause" : "atomic_queue.optimist2");
   static constexpr std::size_t batch = 1;
 
-  optimist2_spsc& source() noexcept { return *this; }
-  optimist2_spsc& drain() noexcept { return *this; }
+  optimist2& source() noexcept { return *this; }
+  optimist2& drain() noexcept { return *this; }
   std::size_t try_push(T const* m, std::size_t) noexcept {
     queue_.push(*m);
     return 1;
@@ -40,18 +41,24 @@ class optimist2_spsc {
   }
 
  private:
-  atomic_queue2_spsc<T, Throughput> queue_;
+  atomic_queue2<T, Throughput, Spsc> queue_;
 };
+template <class T, bool Throughput = false>
+using optimist2_spsc = optimist2<T, Throughput, true>;
+template <class T, bool Throughput = false>
+using optimist2_many = optimist2<T, Throughput, false>;
 
-/// AtomicQueue2, one producer and one consumer, `try_push` and `try_pop`.
-template <class T>
-class atomic2_spsc {
+/// AtomicQueue2 with `try_push` and `try_pop`.
+template <class T, bool Throughput, bool Spsc>
+class atomic2 {
  public:
-  static constexpr std::string_view name = "atomic_queue.atomic2.spsc";
+  static constexpr std::string_view name =
+      Spsc ? "atomic_queue.atomic2.spsc"
+           : (Throughput ? "atomic_queue.atomic2.pause" : "atomic_queue.atomic2");
   static constexpr std::size_t batch = 1;
 
-  atomic2_spsc& source() noexcept { return *this; }
-  atomic2_spsc& drain() noexcept { return *this; }
+  atomic2& source() noexcept { return *this; }
+  atomic2& drain() noexcept { return *this; }
   std::size_t try_push(T const* m, std::size_t) noexcept { return queue_.try_push(*m) ? 1 : 0; }
   template <class F>
   std::size_t try_consume(F&& f) noexcept {
@@ -62,8 +69,12 @@ class atomic2_spsc {
   }
 
  private:
-  atomic_queue2_spsc<T, false> queue_;
+  atomic_queue2<T, Throughput, Spsc> queue_;
 };
+template <class T>
+using atomic2_spsc = atomic2<T, false, true>;
+template <class T, bool Throughput = false>
+using atomic2_many = atomic2<T, Throughput, false>;
 
 }  // namespace millrace::bench
 #endif

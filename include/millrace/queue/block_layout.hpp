@@ -12,6 +12,12 @@
 
 namespace millrace::inline v0::queue::detail {
 
+/// Lanes, or one ring, that the workers look at.
+template <consumer_policy P>
+[[nodiscard]] std::uint32_t lane_count(options const& with) noexcept {
+  return one_ring<P> ? 1 : with.lanes;
+}
+
 /// Where the parts of a consumer lie in one block of memory.
 template <consumer_policy P>
 struct block_layout {
@@ -35,15 +41,23 @@ struct block_layout {
     out.snapshots_at = round_up(out.workers_at + with.workers * sizeof(worker_control), alignment);
     std::size_t const snapshots = snapshots_ref<P>::bytes(with.workers, with.lanes);
     out.lanes_at = round_up(out.snapshots_at + snapshots, alignment);
-    if (out.lane_bytes > (memory::max_request_bytes - out.lanes_at) / with.lanes) {
+    std::uint32_t const lanes = lane_count<P>(with);
+    if (out.lane_bytes > (memory::max_request_bytes - out.lanes_at) / lanes) {
       return core::fail(errc::out_of_memory);
     }
-    out.bytes = out.lanes_at + with.lanes * out.lane_bytes;
+    out.bytes = out.lanes_at + lanes * out.lane_bytes;
     return out;
   }
 
-  /// Of one lane's stage: no more than the lane itself could hold.
+  /// Of what an owner remembers of its messages.
+  [[nodiscard]] static std::size_t notes_bytes(std::uint32_t capacity) noexcept {
+    std::size_t const each = !one_ring<P> ? 1 : lane_ref<P>::has_records ? sizeof(message_id) : 0;
+    return round_up(larger(capacity * each, 1), core::destructive_bytes);
+  }
+
+  /// Of one lane's stage: no more than the lane itself could hold; a ring's producers have none.
   [[nodiscard]] static std::size_t stage_bytes(std::uint32_t capacity) noexcept {
+    if (one_ring<P>) { return alignment; }
     std::size_t const all = std::size_t{capacity} * P::slot::stride;
     return round_up(std::min(all, lane_owner<P>::stage_bytes), alignment);
   }
@@ -74,7 +88,7 @@ struct block_layout {
         }
       }
     }
-    for (std::uint32_t l = 0; l < with.lanes; ++l) {
+    for (std::uint32_t l = 0; l < lane_count<P>(with); ++l) {
       static_cast<void>(lane_ref<P>::create(block + lanes_at + l * lane_bytes, with.capacity,
                                             with.first_message));
     }
@@ -86,31 +100,41 @@ struct block_layout {
   [[nodiscard]] result<void> find(std::byte* block, options const& with, state<P>& shared) const {
     auto& control = *reinterpret_cast<crew_control*>(block);
     auto* const workers = reinterpret_cast<worker_control*>(block + workers_at);
-    std::size_t const taken_stride = round_up(with.capacity, core::destructive_bytes);
-    auto taken = memory::buffer<std::uint8_t>::make_zeroed(with.lanes * taken_stride, {},
+    std::size_t const notes_stride = notes_bytes(with.capacity);
+    auto notes = memory::buffer<std::uint8_t>::make_zeroed(with.lanes * notes_stride, {},
                                                            core::destructive_bytes);
-    auto lanes = memory::buffer<lane_ref<P>>::make(with.lanes, {}, core::destructive_bytes);
+    auto lanes =
+        memory::buffer<lane_ref<P>>::make(lane_count<P>(with), {}, core::destructive_bytes);
     std::size_t const stage_stride = stage_bytes(with.capacity);
     auto stages = memory::buffer<std::byte>::make(with.lanes * stage_stride, {}, alignment);
     if (!stages) { return cuda::std::unexpected(stages.error()); }
     shared.stages = std::move(*stages);
-    if (!taken) { return cuda::std::unexpected(taken.error()); }
+    if (!notes) { return cuda::std::unexpected(notes.error()); }
     if (!lanes) { return cuda::std::unexpected(lanes.error()); }
-    shared.taken = std::move(*taken);
+    shared.notes = std::move(*notes);
     shared.lanes = std::move(*lanes);
     shared.built = with;
     shared.crew = crew_ref<P>(control, workers);
     shared.entries.reserve(with.lanes);
-    for (std::uint32_t l = 0; l < with.lanes; ++l) {
+    for (std::uint32_t l = 0; l < lane_count<P>(with); ++l) {
       auto const lane =
           lane_ref<P>::attach(*reinterpret_cast<lane_control*>(block + lanes_at + l * lane_bytes));
       if (!lane) { return cuda::std::unexpected(lane.error()); }
-      memory::buffer_ref<std::uint8_t> const mine(shared.taken.data() + l * taken_stride,
-                                                  with.capacity);
-      memory::buffer_ref<std::byte> const stage(shared.stages.data() + l * stage_stride,
-                                                stage_stride);
       place(&shared.lanes[l], *lane);
-      shared.entries.push_back({lane_owner<P>(*lane, shared.crew, l, mine, stage), false});
+    }
+    for (std::uint32_t p = 0; p < with.lanes; ++p) {
+      std::uint8_t* const mine = shared.notes.data() + p * notes_stride;
+      if constexpr (one_ring<P>) {
+        memory::buffer_ref<message_id> const messages(reinterpret_cast<message_id*>(mine),
+                                                      notes_stride / sizeof(message_id));
+        shared.entries.push_back({ring_owner<P>(shared.lanes[0], shared.crew, messages), false});
+      } else {
+        memory::buffer_ref<std::uint8_t> const taken(mine, with.capacity);
+        memory::buffer_ref<std::byte> const stage(shared.stages.data() + p * stage_stride,
+                                                  stage_stride);
+        shared.entries.push_back(
+            {lane_owner<P>(shared.lanes[p], shared.crew, p, taken, stage), false});
+      }
     }
     return {};
   }
@@ -119,7 +143,8 @@ struct block_layout {
 /// How many cursors the workers need.
 template <consumer_policy P>
 [[nodiscard]] std::size_t cursor_count(options const& with) noexcept {
-  return P::claims == claim_mode::pinned ? with.lanes : std::size_t{with.lanes} * with.workers;
+  std::size_t const lanes = lane_count<P>(with);
+  return P::claims == claim_mode::pinned ? lanes : lanes * with.workers;
 }
 
 }  // namespace millrace::inline v0::queue::detail

@@ -38,7 +38,7 @@ class consumer {
     static_cast<void>(stop(within(shared_->built.patience / 8)));
   }
 
-  /// A lane of one's own.
+  /// A lane of one's own; under total order, an end of the ring.
   /// @error errc::busy when every lane has a producer; errc::closed
   [[nodiscard]] result<producer<P>> open_lane() noexcept {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
@@ -64,6 +64,7 @@ class consumer {
   [[nodiscard]] bool served() const noexcept { return shared_ != nullptr && shared_->served(); }
 
   /// Waits until every message published before the call is processed, whatever comes after it.
+  /// Under total order also until those are published whose numbers were drawn before it.
   /// @error errc::deadline_passed; errc::closed when the workers left before they did them all;
   ///        errc::device_lost
   [[nodiscard]] result<void> drain(recover::deadline until) noexcept {
@@ -71,7 +72,8 @@ class consumer {
     for (lane_ref<P> const& lane : shared_->lanes.ref()) {
       lane_control const& words = lane.control();
       message_id const end =
-          access::load(words.producer.published, core::acquire, "lane.published");
+          access::load(detail::one_ring<P> ? words.producer.reserved : words.producer.published,
+                       core::acquire, "lane.published");
       message_id id = end - std::min<message_id>(end - words.first, lane.capacity());
       bool over = false;
       auto const done = [&]() noexcept {
@@ -86,7 +88,8 @@ class consumer {
   }
 
   /// Takes no more messages; workers do what is published, then leave. Returns at once; workers
-  /// that are parked come back for it.
+  /// that are parked come back for it. Under total order they also wait for numbers drawn and not
+  /// yet published: `stop` does not.
   void close() noexcept {
     if (shared_ == nullptr) { return; }
     std::scoped_lock const lock(shared_->opening);
@@ -153,7 +156,7 @@ class consumer {
   /// Workers leave within 16 messages. What they did not do completes as
   /// `status::unprocessed`. A worker that does not come back by the deadline is left behind with
   /// the memory it needs.
-  /// @return messages published and not processed
+  /// @return messages published and not processed; under total order, numbers drawn
   /// @error errc::deadline_passed when a worker did not come back; errc::device_lost
   [[nodiscard]] result<std::uint64_t> stop(recover::deadline until) noexcept {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
@@ -215,16 +218,21 @@ class consumer {
       message_id const consumed = access::load(lane.credit(), core::acquire, "lane.take_credit");
       return consumed - id - 1 <= ~message_id{0} / 2;
     } else {
-      message_id const index = (id - lane.control().first) % lane.capacity();
-      std::uint32_t const seq = access::load(lane.record_at(static_cast<std::uint32_t>(index)).seq,
-                                             core::acquire, "record.take");
-      return seq - sequence_of(id) <= ~std::uint32_t{0} / 2;
+      auto const index = static_cast<std::uint32_t>((id - lane.control().first) % lane.capacity());
+      if constexpr (lane_ref<P>::has_records) {
+        std::uint32_t const seq =
+            access::load(lane.record_at(index).seq, core::acquire, "record.take");
+        return seq - sequence_of(id) <= ~std::uint32_t{0} / 2;
+      } else {
+        return detail::ended<P>(lane, index, id);
+      }
     }
   }
 
-  /// Workers may take what is held back too.
+  /// Workers may take what is held back too; a ring knows its numbers drawn.
   [[nodiscard]] static message_id const& accepted(lane_control const& lane) noexcept {
-    return detail::defers<P> ? lane.producer.reserved : lane.producer.published;
+    return detail::defers<P> || detail::one_ring<P> ? lane.producer.reserved
+                                                    : lane.producer.published;
   }
   [[nodiscard]] bool all_left() const noexcept { return shared_->all_left(); }
 

@@ -1,32 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <millrace/queue/crew.hpp>
-#include <millrace/queue/cursor.hpp>
-#include <millrace/queue/lane.hpp>
-#include <millrace/queue/snapshot.hpp>
+#include <millrace/queue/drain_args.hpp>
 
 #include <cstdint>
 #include <type_traits>
 
 namespace millrace::inline v0::queue {
 
-/// What a worker needs: trivially copyable, so that a kernel takes it by value.
-template <consumer_policy P, core::access_policy A = typename P::access>
-struct drain_args {
-  lane_ref<P, A>* lanes = nullptr;
-  lane_cursor* cursors = nullptr;  ///< [lanes] for pinned claims, else [workers][lanes]
-  std::uint32_t lane_count = 0;
-  crew_ref<P> crew;
-  typename P::processor process;
-  typename P::probe probe;
-  worker_state<typename P::state>* states = nullptr;  ///< [workers], of policies with state
-  snapshots_ref<P> snapshots;                         ///< of policies that take them
-};
-
 /// The loop of one worker, a host thread or a group of device threads.
 template <consumer_policy P, core::access_policy A, class Group>
 class worker_loop {
+  static_assert(Group::alone || !detail::one_ring<P>,
+                "millrace: total order is for host threads: no read-modify-write crosses the bus");
   using access = typename P::access;
   static constexpr bool thread_wide = P::processing == width::thread;
   static constexpr bool has_state = detail::has_state<P>;
@@ -88,7 +74,7 @@ class worker_loop {
       }
       bool const settled = Group::alone || ++dry >= rounds_to_settle;
       if (settled && processed_ != reported_) { report(); }
-      if (now == phase::closing) { break; }
+      if (now == phase::closing && !awaits_more()) { break; }
       rest(wait);
     }
     if constexpr (roomy) { let_go(); }
@@ -116,6 +102,14 @@ class worker_loop {
 
   [[nodiscard]] MILLRACE_HD bool stopping() noexcept {
     return leaves_work(roomy ? hint_ : look_at_phase());
+  }
+
+  /// Whether the worker has to stay at a close for messages behind a gap.
+  [[nodiscard]] MILLRACE_HD bool awaits_more() const noexcept {
+    if constexpr (detail::one_ring<P>) {
+      return has_lanes() && detail::holds_gap(args_.lanes[0], cursor_of(0).position);
+    }
+    return false;
   }
 
   template <class F>
@@ -351,6 +345,9 @@ class worker_loop {
     A::read(&header.length, P::slot::payload_offset - offsetof(slot_header, length), "slot.read");
     A::read(lane.payload(index), header.length, "slot.read");
     message_view<typename P::message> const view(header, lane.payload(index));
+    if constexpr (detail::one_ring<P>) {
+      if (header.flags == cancelled) { return detail::step_over(lane, index, id); }
+    }
     if constexpr (lane_ref<P, A>::has_records) {
       using record = typename lane_ref<P, A>::record;
       record_header& answer = lane.record_at(index);
@@ -388,6 +385,7 @@ class worker_loop {
       reply_writer<typename P::reply> out(nullptr, length);
       status const outcome = call(view, out);
       probe_.record(core::probe_event::processed, id);
+      if constexpr (detail::marks_free<P>) { detail::free_slot(lane, index, id); }
       return outcome;
     }
   }
@@ -555,9 +553,7 @@ class worker_loop {
       lane_ref<P, A> const& lane = args_.lanes[number];
       lane_cursor& cursor = cursor_of(number);
       if (!exclusive_) { follow(lane, cursor); }
-      // anything but the last lap's number: the next message, or a sign that the cursor is stale
-      found = found || A::load(lane.header(cursor.index).seq, core::seq_cst, "slot.last_look") !=
-                           sequence_of(cursor.position - lane.capacity());
+      found = found || !detail::is_quiet(lane, cursor.index, cursor.position);
       if constexpr (detail::defers<P>) {
         found = found || A::load(lane.control().producer.reserved, core::seq_cst,
                                  "lane.last_look") != cursor.position;

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 namespace millrace::inline v0::queue {
@@ -25,10 +26,10 @@ struct lane_control {
   std::uint64_t records_offset = 0;
   message_id first = 0;  ///< the number of the lane's first message, in slot 0
 
-  /// Written by the producer.
+  /// Written by the producer; of a ring, by whichever producer draws numbers.
   struct alignas(core::destructive_bytes) {
     message_id published = 0;  ///< every message before it is visible to workers
-    message_id reserved = 0;   ///< every message before it is written
+    message_id reserved = 0;   ///< every message before it is written; of a ring: has a producer
   } producer;
   /// Written by the lane's worker, for lanes whose room is counted by credit.
   struct alignas(core::destructive_bytes) {
@@ -51,17 +52,20 @@ class lane_ref {
   using slot = typename P::slot;
   using record = record_layout<typename P::reply, detail::retains<P>>;
 
-  /// A lane whose room is counted by credit has none.
-  static constexpr bool has_records = !detail::counts_credit<P>;
+  /// A lane whose room is counted by credit has none, nor has a ring that nobody asks for results.
+  static constexpr bool has_records = P::completions == completion_mode::records ||
+                                      (!detail::counts_credit<P> && !detail::one_ring<P>);
+  /// A ring with records says for each slot whether its producer left without the result.
+  static constexpr bool has_orphans = detail::one_ring<P> && has_records;
 
   lane_ref() noexcept = default;
 
-  /// Bytes of a lane: the control block, then slots, then records.
+  /// Bytes of a lane: the control block, then slots, then records, then orphans.
   /// @error errc::bad_argument when capacity is 0 (1) or above 2^31 - 1 (1)
   [[nodiscard]] static result<std::size_t> bytes(std::uint32_t capacity) noexcept {
     if (capacity == 0 || capacity > max_capacity) { return core::fail(errc::bad_argument, 1); }
-    return records_at(capacity) +
-           (has_records ? detail::round_up(capacity * record::stride, alignment) : 0);
+    return records_at(capacity) + (has_records ? records_bytes(capacity) : 0) +
+           (has_orphans ? capacity * sizeof(message_id) : 0);
   }
 
   /// Makes a lane of raw memory: `memory` has `bytes(capacity)` bytes and `alignment`.
@@ -128,6 +132,13 @@ class lane_ref {
                                              record::turn_offset);
   }
 
+  /// The last message of slot `index` whose producer left without the result.
+  [[nodiscard]] message_id& orphan(std::uint32_t index) const noexcept
+    requires has_orphans
+  {
+    return reinterpret_cast<message_id*>(records_ + records_bytes(capacity_))[index];
+  }
+
   /// The slot `distance` behind `index`; distance is at most the capacity.
   [[nodiscard]] MILLRACE_HD std::uint32_t after(std::uint32_t index,
                                                 std::uint32_t distance) const noexcept {
@@ -170,6 +181,10 @@ class lane_ref {
     return slots_at() + detail::round_up(capacity * slot::stride, alignment);
   }
 
+  [[nodiscard]] static constexpr std::size_t records_bytes(std::uint32_t capacity) noexcept {
+    return detail::round_up(capacity * record::stride, alignment);
+  }
+
   template <std::size_t Stride>
   MILLRACE_HD void fetch_after(std::byte const* all, std::uint32_t index) const noexcept {
     constexpr std::size_t line = 64;
@@ -179,12 +194,15 @@ class lane_ref {
     for (std::size_t at = 0; at < Stride; at += line) { core::prefetch_write(later + at); }
   }
 
-  /// Every slot and record looks as if the lap before `first` had passed through it.
+  /// Every slot and record looks as if the lap before `first` had passed through it; the slots of a
+  /// ring that marks them wait for the first lap.
   void clear(message_id first) noexcept {
     for (std::uint32_t i = 0; i < capacity_; ++i) {
       std::uint32_t const last_lap = sequence_of(first + i - capacity_);
-      detail::place(&header(i), slot_header{last_lap, 0, 0, 0, 0});
+      std::uint32_t const seq = detail::marks_free<P> ? queue::free_for(first + i) : last_lap;
+      detail::place(&header(i), slot_header{seq, 0, 0, 0, 0});
       if constexpr (has_records) { detail::place(&record_at(i), record_header{last_lap, 0, 0}); }
+      if constexpr (has_orphans) { detail::place(&orphan(i), first + i - capacity_); }
     }
   }
 
@@ -194,5 +212,79 @@ class lane_ref {
   message_id* credit_ = nullptr;
   std::uint32_t capacity_ = 0;
 };
+
+namespace detail {
+
+/// Whether message `id`, whose record is the one at `index`, is answered.
+template <consumer_policy P>
+[[nodiscard]] bool answered(lane_ref<P> const& lane, std::uint32_t index, message_id id) noexcept {
+  return P::access::load(lane.record_at(index).seq, core::acquire, "record.take") ==
+         sequence_of(id);
+}
+
+/// Copies the answer at `index` into `out`, all but its number.
+template <consumer_policy P>
+void read_answer(lane_ref<P> const& lane, std::uint32_t index,
+                 completion<typename P::reply>& out) noexcept {
+  using reply = typename P::reply;
+  using record = typename lane_ref<P>::record;
+  record_header const& answer = lane.record_at(index);
+  P::access::read(&answer.status, record::stride - offsetof(record_header, status), "record.read");
+  out.status = static_cast<status>(answer.status);
+  out.length = answer.length;
+  if constexpr (is_inline_bytes<reply>) {
+    out.reply.length = answer.length;
+    std::memcpy(out.reply.data, lane.reply(index), answer.length);
+  } else if constexpr (record::payload_bytes != 0) {
+    if (answer.length != 0) { std::memcpy(&out.reply, lane.reply(index), sizeof(reply)); }
+  }
+}
+
+/// A worker's last look before sleep: whether the slot of the message at `position` holds what it
+/// held a lap ago, or waits. Anything else is that message, or a sign that the cursor is stale.
+template <consumer_policy P, core::access_policy A>
+[[nodiscard]] MILLRACE_HD bool is_quiet(lane_ref<P, A> const& lane, std::uint32_t index,
+                                        message_id position) noexcept {
+  std::uint32_t const seq = A::load(lane.header(index).seq, core::seq_cst, "slot.last_look");
+  return seq == sequence_of(position - lane.capacity()) ||
+         (marks_free<P> && seq == free_for(position));
+}
+
+/// Gives slot `index`, whose message `id` is over, to the message a lap behind.
+template <consumer_policy P, core::access_policy A>
+MILLRACE_HD void free_slot(lane_ref<P, A> const& ring, std::uint32_t index,
+                           message_id id) noexcept {
+  A::store(ring.header(index).seq, free_for(id + ring.capacity()), core::release, "slot.free");
+}
+
+/// The worker's part of a number that its producer gave up: nobody asks for its result.
+template <consumer_policy P, core::access_policy A>
+MILLRACE_HD status step_over(lane_ref<P, A> const& ring, std::uint32_t index,
+                             message_id id) noexcept {
+  if constexpr (lane_ref<P, A>::has_records) {
+    P::access::store(ring.record_at(index).seq, sequence_of(id), core::release, "record.publish");
+  }
+  if constexpr (marks_free<P>) { free_slot(ring, index, id); }
+  return status::ok;
+}
+
+/// Whether a ring that looks dry at `position` holds numbers that were drawn and are not published
+/// yet: messages behind them may have been published before a close. Relaxed: the close, which the
+/// worker has seen, is after those draws.
+template <consumer_policy P, core::access_policy A>
+[[nodiscard]] MILLRACE_HD bool holds_gap(lane_ref<P, A> const& ring, message_id position) noexcept {
+  return A::load(ring.control().producer.reserved, core::relaxed, "ring.awaited") != position;
+}
+
+/// Whether message `id` in slot `index` of a ring without records is done, for a caller who has
+/// acquired that the number was drawn.
+template <consumer_policy P>
+[[nodiscard]] bool ended(lane_ref<P> const& ring, std::uint32_t index, message_id id) noexcept {
+  std::uint32_t const seq =
+      P::access::load(ring.header(index).seq, core::acquire, "slot.look_free");
+  return seq != sequence_of(id) && seq != free_for(id);
+}
+
+}  // namespace detail
 
 }  // namespace millrace::inline v0::queue

@@ -20,13 +20,14 @@ inline constexpr bool compiles_device_code = false;
 #endif
 
 /// Starts workers where `where` says: host threads, one CUDA device, or automatically the first
-/// usable device and host threads where there is none. `consumer::where` and `consumer::why` tell
-/// what was chosen. Under `automatic` whatever `process` points to must be within the reach of
-/// both.
+/// usable device and host threads where there is none, or where the policy's order is total.
+/// `consumer::where` and `consumer::why` tell what was chosen. Under `automatic` whatever `process`
+/// points to must be within the reach of both.
 ///
 /// The last parameter keeps the two compilers' versions apart in one program; leave it alone.
-/// @error errc::no_device, native holding a core::device_fault; errc::not_compiled for a CUDA
-///        device in a translation unit without a CUDA compiler; else as launch_host, launch_device
+/// @error errc::bad_argument, native 4, for a CUDA device under total order; errc::no_device,
+///        native holding a core::device_fault; errc::not_compiled for a CUDA device in a
+///        translation unit without a CUDA compiler; else as launch_host, launch_device
 template <consumer_policy P, bool Device = compiles_device_code>
 [[nodiscard]] result<consumer<P>> launch(core::backend where, options const& with,
                                          typename P::processor process = {}) noexcept {
@@ -34,12 +35,18 @@ template <consumer_policy P, bool Device = compiles_device_code>
     if (where.kind() == core::backend_kind::host) {
       return launch_host<P>(with, std::move(process));
     }
+    if constexpr (P::order == order_mode::total) {
+      if (where.kind() == core::backend_kind::cuda) { return core::fail(errc::bad_argument, 4); }
+      auto made = launch_host<P>(with, std::move(process));
+      if (made) { made->explain("host threads: total order needs what no bus to a device has"); }
+      return made;
+    }
     core::device_report const there = core::devices();
     auto const chosen = core::resolve(where, there);
     if (!chosen) { return cuda::std::unexpected(chosen.error()); }
     std::string why = core::explain(where, there);
     bool const on_device = chosen->kind() == core::backend_kind::cuda;
-    if constexpr (Device) {
+    if constexpr (Device && P::order == order_mode::per_producer) {
 #if defined(MILLRACE_CUDACC)
       if (on_device) {
         auto made = launch_device<P>(chosen->ordinal(), with, std::move(process));

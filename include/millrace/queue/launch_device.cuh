@@ -336,10 +336,12 @@ class device_state final : public state<P> {
 
 /// Starts one persistent kernel on device `ordinal` that does `process` on each message.
 /// What `process` points to must be within the device's reach.
+/// Total order is refused at compile time: no read-modify-write crosses the bus.
 /// @error errc::bad_argument as launch_host; errc::not_co_resident, native holding how many workers
 ///        fit; errc::out_of_memory; errc::no_device; errc::deadline_passed when the kernel does not
 ///        come alive; errc::device_lost or errc::native_failure with the CUDA status
 template <consumer_policy P>
+  requires(P::order == order_mode::per_producer)
 [[nodiscard]] result<consumer<P>> launch_device(int ordinal, options const& with,
                                                 typename P::processor process = {}) noexcept {
   try {

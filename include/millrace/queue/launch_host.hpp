@@ -112,7 +112,7 @@ class host_state final : public state<P> {
     drain_args<P>& args = made->args_;
     args.lanes = made->lanes.data();
     args.cursors = made->cursors_.data();
-    args.lane_count = with.lanes;
+    args.lane_count = lane_count<P>(with);
     args.crew = made->crew;
     args.states = made->states_.data();
     args.snapshots = snapshots_ref<P>(block + layout.snapshots_at, with.lanes);
@@ -168,7 +168,7 @@ class host_state final : public state<P> {
       if constexpr (retains<P>) { mine = args_.snapshots.of(w, this->crew.worker(w).snapshots); }
     }
     for (std::size_t c = 0; c < cursors_.size(); ++c) {
-      auto const l = static_cast<std::uint32_t>(c % this->built.lanes);
+      auto const l = static_cast<std::uint32_t>(c % this->lanes.size());
       lane_control const& lane = this->lanes[l].control();
       std::uint32_t const owner = l % this->built.workers;
       message_id at = lane.claim.claimed;

@@ -19,7 +19,6 @@ namespace millrace::inline v0::queue {
 template <consumer_policy P>
 class lane_owner {
   using access = typename P::access;
-  using record = typename lane_ref<P>::record;
 
  public:
   using message = typename P::message;
@@ -179,7 +178,7 @@ class lane_owner {
     if (!answered(index, id) && !crew_.over()) { return errc::not_ready; }
     // looked at again: the last answers may have come between the two
     if (answered(index, id)) {
-      read(index, out);
+      detail::read_answer<P>(lane_, index, out);
     } else {
       out.status = status::unprocessed;
     }
@@ -224,6 +223,9 @@ class lane_owner {
     }
   }
   [[nodiscard]] message_id oldest() const noexcept { return retired_; }
+
+  /// Gives an admitted message up: its slot was never taken.
+  void cancel() noexcept {}
 
   /// From now on nobody asks for the results of the messages in flight.
   void abandon() noexcept {
@@ -308,21 +310,7 @@ class lane_owner {
   }
 
   [[nodiscard]] bool answered(std::uint32_t index, message_id id) const noexcept {
-    return access::load(lane_.record_at(index).seq, core::acquire, "record.take") ==
-           sequence_of(id);
-  }
-
-  void read(std::uint32_t index, completion<reply>& out) const noexcept {
-    record_header const& answer = lane_.record_at(index);
-    access::read(&answer.status, record::stride - offsetof(record_header, status), "record.read");
-    out.status = static_cast<status>(answer.status);
-    out.length = answer.length;
-    if constexpr (detail::is_inline_bytes<reply>) {
-      out.reply.length = answer.length;
-      std::memcpy(out.reply.data, lane_.reply(index), answer.length);
-    } else if constexpr (record::payload_bytes != 0) {
-      if (answer.length != 0) { std::memcpy(&out.reply, lane_.reply(index), sizeof(reply)); }
-    }
+    return detail::answered<P>(lane_, index, id);
   }
 
   /// The slots of answered messages become free in order; the ones taken early wait for the rest.

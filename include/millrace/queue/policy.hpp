@@ -24,6 +24,12 @@ enum class completion_mode : std::uint8_t { records, none };
 /// order, and no worker executes a read-modify-write.
 enum class claim_mode : std::uint8_t { shared, pinned };
 
+/// In which order messages are taken. `per_producer`: every producer has a lane, and its messages
+/// are in order among themselves; producers share no word. `total`: all producers share one ring
+/// and draw their messages' numbers from one sequence, in which workers take them. Host threads
+/// only: a number is drawn by a read-modify-write, which the bus to a device does not have.
+enum class order_mode : std::uint8_t { per_producer, total };
+
 /// How messages come to the workers of a device. `pull`: a warp a lane carries them in batches into
 /// the workers' memory, where any worker finds them; most messages a second. `direct`: the lane's
 /// worker reads them where the producer wrote them, across the bus; least time for one message.
@@ -67,7 +73,9 @@ concept stateful_processor =
 /// `clock` and `parking` model their concepts; without completions `reply` is `no_reply`; direct
 /// ingress has pinned claims, since no read-modify-write crosses the bus; `publish_batch` > 0;
 /// `state` is trivially copyable and starts from nothing, belongs to one worker, hence pinned
-/// claims, and snapshots of it need completions, from which lost work is done again.
+/// claims, and snapshots of it need completions, from which lost work is done again. Under total
+/// order `publish_batch` is 1, since a number held back would hold up all the later ones, ingress
+/// is not direct, and no snapshots are taken, which a producer's lane alone can answer for.
 template <class P>
 concept consumer_policy = requires {
   requires message_type<typename P::message>;
@@ -91,12 +99,16 @@ concept consumer_policy = requires {
   requires core::clock<typename P::clock>;
   requires std::is_same_v<decltype(P::completions), completion_mode const>;
   requires std::is_same_v<decltype(P::claims), claim_mode const>;
+  requires std::is_same_v<decltype(P::order), order_mode const>;
   requires std::is_same_v<decltype(P::ingress), ingress_mode const>;
   requires std::is_same_v<decltype(P::effects), effect_mode const>;
   requires std::is_same_v<decltype(P::processing), queue::width const>;
   requires P::completions == completion_mode::records || std::is_empty_v<typename P::reply>;
   requires P::ingress == ingress_mode::pull || P::claims == claim_mode::pinned;
   requires P::publish_batch > 0;
+  requires P::order == order_mode::per_producer || P::publish_batch == 1;
+  requires P::order == order_mode::per_producer || P::ingress == ingress_mode::pull;
+  requires P::order == order_mode::per_producer || P::snapshot_every == 0;
   requires P::publish_age_ns >= 0;
   requires 0 < P::threads_per_block&& P::threads_per_block <= 1024;
   requires P::threads_per_block % 32 == 0;
@@ -124,6 +136,7 @@ struct default_consumer {
 
   static constexpr completion_mode completions = completion_mode::records;
   static constexpr claim_mode claims = claim_mode::shared;
+  static constexpr order_mode order = order_mode::per_producer;
   static constexpr effect_mode effects = effect_mode::anywhere;
   static constexpr queue::width processing = queue::width::thread;
   /// Messages that a submit may hold back before it publishes; 1 publishes each at once. A lane
@@ -150,6 +163,7 @@ concept same_shape = requires {
   requires std::is_same_v<typename P::state, typename Q::state>;
   requires std::is_same_v<typename P::access, typename Q::access>;
   requires P::completions == Q::completions&& P::claims == Q::claims;
+  requires P::order == Q::order;
   requires P::backoff::blocks == Q::backoff::blocks;
   requires P::publish_batch == Q::publish_batch;
   requires(P::snapshot_every == 0) == (Q::snapshot_every == 0);
@@ -165,6 +179,14 @@ namespace detail {
 template <consumer_policy P>
 inline constexpr bool counts_credit =
     P::completions == completion_mode::none && P::claims == claim_mode::pinned;
+
+/// Whether all producers share one ring.
+template <consumer_policy P>
+inline constexpr bool one_ring = P::order == order_mode::total;
+
+/// Whether a slot says itself that it is free, because its messages may end in any order.
+template <consumer_policy P>
+inline constexpr bool marks_free = one_ring<P> && !counts_credit<P>;
 
 /// A policy that may sleep needs each publication ordered before the look at the sleepers.
 template <consumer_policy P>

@@ -12,9 +12,10 @@
 
 namespace millrace::inline v0::queue {
 
-/// One producer's end of a consumer: submits messages to its own lane and takes their results.
-/// Nobody else ever sees those results. Moves, never copies; the end of a producer publishes what
-/// was committed, gives the lane back, and never waits.
+/// One producer's end of a consumer: submits messages to its own lane, or to the ring that all
+/// producers share, and takes their results. Nobody else ever sees those results. Moves, never
+/// copies; the end of a producer publishes what was committed, gives the lane back, and never
+/// waits.
 /// @thread one at a time   @cost no allocation, lock or system call while there is room
 template <consumer_policy P>
 class producer {
@@ -94,7 +95,7 @@ class producer {
     if (errc const refused = admit(count); refused != errc::ok) {
       return core::refuse<message_id>(refused);
     }
-    lane_owner<P>& lane = owner();
+    auto& lane = owner();
     message_id const first =
         lane.commit_batch(count, kind, [&](std::uint32_t i, std::byte* payload) noexcept {
           fill(i, *reinterpret_cast<message*>(payload));
@@ -103,7 +104,8 @@ class producer {
     return first;
   }
 
-  /// The next slot's message, to be written in place and then committed.
+  /// The next slot's message, to be written in place and then committed. Under total order its
+  /// number is drawn here: every later one, whoever's it is, waits until `commit` or `cancel`.
   /// @error errc::full; errc::closed; errc::busy while another reservation is open
   [[nodiscard]] result<message*> reserve() noexcept
     requires(!detail::is_inline_bytes<message>)
@@ -142,8 +144,11 @@ class producer {
     owner().offer();
     return id;
   }
-  /// Gives the reservation up; the slot stays free.
-  void cancel() noexcept { reserved_ = false; }
+  /// Gives the reservation up; the slot stays free. Under total order its number was drawn: it
+  /// counts as a message accepted and, once a worker has stepped over it, processed.
+  void cancel() noexcept {
+    if (std::exchange(reserved_, false)) { owner().cancel(); }
+  }
 
   /// The result of message `id`, if it is there. Taking a result frees its slot.
   /// @error errc::not_ready; errc::unknown_id when it was taken already or never submitted here;
@@ -215,6 +220,7 @@ class producer {
   /// Publishes what was committed and gives the lane back. Results not taken are dropped.
   void close() noexcept {
     if (entry_ == nullptr) { return; }
+    cancel();
     owner().abandon();
     {
       std::scoped_lock const lock(shared_->opening);
@@ -225,7 +231,8 @@ class producer {
     shared_.reset();
   }
 
-  /// The number that the next message will get: a producer that takes over a lane goes on from there.
+  /// The number that the next message will get: a producer that takes over a lane goes on from
+  /// there. Under total order the number after its last message: the next one may be anybody's.
   [[nodiscard]] message_id next_id() const noexcept {
     return entry_ == nullptr ? 0 : entry_->owner.next();
   }
@@ -242,7 +249,7 @@ class producer {
   producer(std::shared_ptr<detail::state<P>> shared, std::uint32_t number) noexcept
       : shared_(std::move(shared)), entry_(&shared_->entries[number]), number_(number) {}
 
-  [[nodiscard]] lane_owner<P>& owner() noexcept { return entry_->owner; }
+  [[nodiscard]] owner_for<P>& owner() noexcept { return entry_->owner; }
 
   [[nodiscard]] errc admit(std::uint32_t count) noexcept {
     if (entry_ == nullptr) { return errc::closed; }

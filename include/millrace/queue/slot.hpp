@@ -20,7 +20,7 @@ struct slot_header {
   std::uint32_t seq = 0;     ///< low bits of the message's number + 1, once it is published
   std::uint16_t length = 0;  ///< payload bytes
   std::uint8_t kind = 0;     ///< the caller's own tag
-  std::uint8_t flags = 0;    ///< reserved: zero
+  std::uint8_t flags = 0;    ///< 0, or `cancelled`
   message_id id = 0;
 };
 static_assert(sizeof(slot_header) == 16 && std::is_trivially_copyable_v<slot_header>);
@@ -29,6 +29,15 @@ static_assert(sizeof(slot_header) == 16 && std::is_trivially_copyable_v<slot_hea
 [[nodiscard]] MILLRACE_HD constexpr std::uint32_t sequence_of(message_id id) noexcept {
   return static_cast<std::uint32_t>(id + 1);
 }
+
+/// The sequence number of a ring's slot that waits for its message `id`: never that of a message
+/// of this slot, since those of two laps in a row are less than 2^31 apart.
+[[nodiscard]] MILLRACE_HD constexpr std::uint32_t free_for(message_id id) noexcept {
+  return sequence_of(id) ^ 0x8000'0000u;
+}
+
+/// slot_header::flags of a number whose producer gave it up: no functor sees it.
+inline constexpr std::uint8_t cancelled = 1;
 
 /// The most payload bytes a slot or a reply may carry.
 inline constexpr std::size_t max_payload_bytes = 65'504;

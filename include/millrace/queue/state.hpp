@@ -2,7 +2,7 @@
 #pragma once
 
 #include <millrace/core/backend.hpp>
-#include <millrace/queue/owner.hpp>
+#include <millrace/queue/ring.hpp>
 #include <millrace/recover/deadline.hpp>
 
 #include <chrono>
@@ -24,7 +24,7 @@ namespace millrace::inline v0::queue {
 /// How a consumer is built.
 struct options {
   std::uint32_t lanes = 1;        ///< producers that can be open at once
-  std::uint32_t capacity = 1024;  ///< messages in flight in one lane; any number
+  std::uint32_t capacity = 1024;  ///< messages in flight in one lane, or in the ring; any number
   std::uint32_t workers = 1;      ///< host threads, or groups of device threads
   message_id first_message = 0;   ///< the number of each lane's first message
   /// The processor that host worker 0 runs on, worker i on the i-th after it; -1 lets them roam.
@@ -94,7 +94,7 @@ class state : public std::enable_shared_from_this<state<P>> {
 
   /// On lines of its own: its producer writes it with every message.
   struct alignas(core::destructive_bytes) lane_entry {
-    lane_owner<P> owner;
+    owner_for<P> owner;
     bool open = false;
   };
 
@@ -112,7 +112,7 @@ class state : public std::enable_shared_from_this<state<P>> {
   memory::buffer<lane_ref<P>> lanes;  ///< what workers read stands apart from what producers write
   std::vector<lane_entry> entries;
   memory::buffer<std::byte> stages;    ///< where producers build large batches
-  memory::buffer<std::uint8_t> taken;  ///< the owners' own, a line or more for each
+  memory::buffer<std::uint8_t> notes;  ///< the owners' own, a line or more for each
   std::mutex opening;                  ///< guards lane_entry::open, never the message path
   std::mutex leaving;  ///< guards release_workers: a leaving worker may close a producer of its own
 };
