@@ -67,7 +67,8 @@ class shared_state final : public state<P> {
       return core::fail(errc::not_ready);
     }
   }
-  [[nodiscard]] result<void> write_state(std::uint32_t, typename P::state const&) noexcept override {
+  [[nodiscard]] result<void> write_state(std::uint32_t,
+                                         typename P::state const&) noexcept override {
     return core::fail(errc::busy);
   }
   [[nodiscard]] bool claim_lane(std::uint32_t lane) noexcept override {
@@ -87,8 +88,9 @@ class shared_state final : public state<P> {
 
 /// Makes a named block for lanes, records and snapshots, and returns the producers' handle: its
 /// `open_lane`, `drain`, `close` and `stats` work as ever, while the workers come from whichever
-/// process calls `serve`. Its end closes the lanes and waits for nobody. Whoever called `share` removes
-/// the name, with `memory::shared_memory::open(name)->remove()`, when nobody else is to come.
+/// process calls `serve`. Its end closes the lanes and waits for nobody. Whoever called `share`
+/// removes the name, with `memory::shared_memory::open(name)->remove()`, when nobody else is to
+/// come.
 /// @error as launch_host, and memory::shared_memory::create
 template <consumer_policy P>
 [[nodiscard]] result<consumer<P>> share(std::string name, options const& with) noexcept {
@@ -107,8 +109,8 @@ template <consumer_policy P>
 }
 
 /// Another handle for producers of a block that `share` made, in this process or another. A lane
-/// belongs to one handle at a time, and is free again when its process dies; its next producer goes on
-/// behind the last message that was published.
+/// belongs to one handle at a time, and is free again when its process dies; its next producer goes
+/// on behind the last message that was published.
 /// @error errc::layout_mismatch when the block is another policy's; as memory::shared_memory::open
 template <consumer_policy P>
 [[nodiscard]] result<consumer<P>> join(std::string name) noexcept {
@@ -126,11 +128,11 @@ template <consumer_policy P>
 }
 
 /// Brings the workers of a shared block, as threads of this process. One process serves at a time;
-/// when it dies, in whatever way, the next may. Its work goes on at the last snapshots, if the policy
-/// takes any: answered messages are done again for the state's sake, in the order in which they were
-/// done, and nobody sees their answers twice. Else it goes on behind the answered messages, and what
-/// the dead process had begun is done again.
-/// The handle's end parks the workers and leaves the block as it is.
+/// when it dies, in whatever way, the next may. Its work goes on at the last snapshots, if the
+/// policy takes any: answered messages are done again for the state's sake, in the order in which
+/// they were done, and nobody sees their answers twice. Else it goes on behind the answered
+/// messages, and what the dead process had begun is done again. The handle's end parks the workers
+/// and leaves the block as it is.
 /// @error errc::busy while another process serves; errc::layout_mismatch; as launch_host
 template <consumer_policy P>
   requires(P::claims == claim_mode::pinned)
