@@ -199,9 +199,9 @@ class lane_ref {
   [[nodiscard]] static constexpr std::size_t arena_size(std::uint32_t capacity,
                                                         std::size_t arena_bytes) noexcept {
     if constexpr (detail::in_slab<P>) {
-      return detail::round_up(
-          arena_bytes != 0 ? arena_bytes : default_arena_bytes(capacity, P::message::capacity),
-          alignment);
+      std::size_t const asked =
+          arena_bytes != 0 ? arena_bytes : default_arena_bytes(capacity, P::message::capacity);
+      return detail::round_up(asked, byte_ring::line);
     } else {
       return 0;
     }

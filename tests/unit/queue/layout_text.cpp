@@ -51,7 +51,7 @@ TEST_CASE("layout text: a policy whose messages lie in the arena") {
   CHECK(text<unanswered_slabs>({.lanes = 2, .capacity = 1, .arena_bytes = 100'000}) ==
         "slot: 32 B, payload at 16, up to 16 B\n"
         "record: none\n"
-        "lane: 1 slot at 512, arena of 100096 B at 640 for messages of up to 65536 B; 100736 B\n"
+        "lane: 1 slot at 512, arena of 100032 B at 640 for messages of up to 65536 B; 100736 B\n"
         "block: 1 worker at 384, 2 lanes at 512; 201984 B\n");
 }
 
