@@ -154,7 +154,7 @@ template <queue::width Width>
 struct slabs : queue::default_consumer<queue::slab_bytes<largest_slab>, sum_slab> {
   static constexpr queue::width processing = Width;
 };
-/// A reply of 8 bytes, and nothing else to look at: still no earlier than the bytes were read.
+/// A completion that is stored whole, after the bytes were read.
 template <queue::width Width>
 struct slabs_replying : slabs<Width> {
   static constexpr queue::effect_mode effects = queue::effect_mode::reply;
