@@ -479,7 +479,8 @@ TEST_CASE("descriptor: an arena that is too small, of no use, or beyond memory i
   CHECK(
       refusal(queue::launch<shared_claims>(core::backend::host(), {.arena_bytes = ~std::size_t{0}}))
           .code == errc::out_of_memory);
-  CHECK(refusal(queue::launch<shared_claims>(core::backend::host(),
-                                             {.arena_bytes = std::size_t{1} << 61}))
-            .code == errc::out_of_memory);
+  CHECK(
+      refusal(queue::launch<shared_claims>(
+                  core::backend::host(), {.lanes = 1u << 20, .arena_bytes = std::size_t{1} << 61}))
+          .code == errc::out_of_memory);
 }
