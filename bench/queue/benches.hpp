@@ -11,6 +11,8 @@ void roundtrip_benches(session& out);
 void stream_single_benches(session& out);
 /// `queue.stream.batch32.*`: the same, 32 messages at a time.
 void stream_batch_benches(session& out);
+/// `queue.descriptor.*`: the same with messages of 4 KiB, which lie in an arena.
+void descriptor_benches(session& out);
 /// `queue.fan2x2.batch32.*`: two producers, two workers, two processors.
 void fan_benches(session& out);
 /// `queue.total.*`: one ring that producers share; each message visible on return.

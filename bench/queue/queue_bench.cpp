@@ -10,6 +10,7 @@ int main(int argc, char** argv) {
     millrace::bench::roundtrip_benches(out);
     millrace::bench::stream_single_benches(out);
     millrace::bench::stream_batch_benches(out);
+    millrace::bench::descriptor_benches(out);
     millrace::bench::fan_benches(out);
     millrace::bench::total_benches(out);
   });

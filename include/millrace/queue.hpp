@@ -6,5 +6,6 @@
 
 #include <millrace/queue/consumer.hpp>
 #include <millrace/queue/launch.hpp>
+#include <millrace/queue/layout_text.hpp>
 #include <millrace/queue/policy.hpp>
 #include <millrace/queue/producer.hpp>

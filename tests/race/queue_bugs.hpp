@@ -130,4 +130,87 @@ struct late_phase : access {
 };
 static_assert(millrace::core::access_policy<late_phase>);
 
+/// What a bug has to know of a lane beside the word that it is given.
+struct known_lane {
+  static inline std::byte* slots = nullptr;
+  static inline std::byte* records = nullptr;
+  static inline std::uint64_t* claimed = nullptr;
+  static inline std::size_t slot_stride = 0;
+  static inline std::size_t record_stride = 0;
+  static inline std::uint32_t capacity = 0;
+
+  template <class Lane>
+  static void is(Lane const& lane) {
+    slots = reinterpret_cast<std::byte*>(&lane.header(0));
+    records = reinterpret_cast<std::byte*>(&lane.record_at(0));
+    claimed = &lane.control().claim.claimed;
+    slot_stride = Lane::slot::stride;
+    record_stride = Lane::record::stride;
+    capacity = lane.capacity();
+  }
+};
+
+/// A worker publishes a message's record before its functor has read the bytes.
+struct early_answer : access {
+  static void read(void const* p, std::size_t bytes, char const* site) noexcept {
+    access::read(p, bytes, site);
+    if (!scheduler::exploring() || std::string_view(site) != "slot.read") { return; }
+    using known = known_lane;
+    auto const at = static_cast<std::size_t>(static_cast<std::byte const*>(p) - known::slots);
+    auto const* const slot = reinterpret_cast<std::uint32_t const*>(
+        known::slots + at / known::slot_stride * known::slot_stride);
+    auto* const record = reinterpret_cast<std::uint32_t*>(
+        known::records + at / known::slot_stride * known::record_stride);
+    access::store(*record, access::load(*slot, relaxed, "slot.take"), millrace::core::release,
+                  "record.publish");
+  }
+};
+static_assert(millrace::core::access_policy<early_answer>);
+
+/// The producer takes a message for done as soon as a worker has claimed it; numbers begin at 0.
+struct claimed_is_done : access {
+  static std::uint32_t load(std::uint32_t const& word, memory_order order,
+                            char const* site) noexcept {
+    if (!scheduler::exploring() || std::string_view(site) != "record.take") {
+      return access::load(word, order, site);
+    }
+    using known = known_lane;
+    auto const at = reinterpret_cast<std::byte const*>(&word) - known::records;
+    auto const index = static_cast<std::size_t>(at) / known::record_stride;
+    std::uint64_t const claimed = access::load(*known::claimed, order, "lane.claimed");
+    std::uint64_t done = claimed;  // numbers below it are claimed
+    do { --done; } while ((done + known::capacity) % known::capacity != index);
+    return static_cast<std::uint32_t>(done + 1);
+  }
+  static std::uint64_t load(std::uint64_t const& word, memory_order order,
+                            char const* site) noexcept {
+    return access::load(word, order, site);
+  }
+};
+static_assert(millrace::core::access_policy<claimed_is_done>);
+
+/// The announced write of a message's bytes happens behind the publication of its slot.
+struct late_bytes : access {
+  static inline void* bytes = nullptr;
+  static inline std::size_t size = 0;
+
+  static void write(void* p, std::size_t n, char const* site) noexcept {
+    if (scheduler::exploring() && std::string_view(site) == "slab.write") {
+      bytes = p;
+      size = n;
+      return;
+    }
+    access::write(p, n, site);
+  }
+  template <class T>
+  static void store(T& word, std::type_identity_t<T> value, memory_order order,
+                    char const* site) noexcept {
+    access::store(word, value, order, site);
+    if (scheduler::exploring() && std::string_view(site) == "slot.publish") {
+      access::write(bytes, size, "slab.write");
+    }
+  }
+};
+static_assert(millrace::core::access_policy<late_bytes>);
+
 }  // namespace race

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <string_view>
 #include <type_traits>
@@ -74,6 +75,17 @@ struct tenfold {
     return queue::status::ok;
   }
 
+  template <std::size_t Max, class Reply>
+  queue::status operator()(queue::message_view<queue::slab_bytes<Max>> m,
+                           queue::reply_writer<Reply>& out) const noexcept {
+    std::uint64_t value = most_messages;
+    race::check(m.size() == sizeof(value), "the length is the message's");
+    std::memcpy(&value, m.bytes().data(), sizeof(value));
+    note(value);
+    if constexpr (!std::is_empty_v<Reply>) { out.write(10 * value); }
+    return queue::status::ok;
+  }
+
  private:
   void note(std::uint64_t value) const noexcept {
     race::check(value < most_messages, "the message is one that was sent");
@@ -112,6 +124,7 @@ class parts {
     std::uint32_t workers = 1;
     queue::message_id first = 0;
     std::uint32_t hold = 1;
+    std::size_t arena_bytes = 0;
   };
 
   explicit parts(shape const& with)
@@ -119,12 +132,12 @@ class parts {
     control_.workers = with.workers;
     control_.hold = with.hold;
     crew_ = queue::crew_ref<P>(control_, workers_.data());
-    std::size_t const bytes = *queue::lane_ref<P>::bytes(with.capacity);
+    std::size_t const bytes = *queue::lane_ref<P>::bytes(with.capacity, with.arena_bytes);
     for (std::uint32_t l = 0; l < lanes(with); ++l) {
       blocks_.push_back(std::move(
           *millrace::memory::buffer<std::byte>::make(bytes, {}, queue::lane_ref<P>::alignment)));
-      lanes_.push_back(
-          queue::lane_ref<P>::create(blocks_.back().data(), with.capacity, with.first));
+      lanes_.push_back(queue::lane_ref<P>::create(blocks_.back().data(), with.capacity, with.first,
+                                                  with.arena_bytes));
     }
     for (std::uint32_t l = 0; l < with.lanes; ++l) {
       owner_notes_.push_back(std::move(*owner_notes::make_zeroed(with.capacity)));
@@ -141,6 +154,7 @@ class parts {
   parts& operator=(parts const&) = delete;
 
   [[nodiscard]] queue::owner_for<P>& owner(std::size_t lane = 0) { return owners_[lane]; }
+  [[nodiscard]] queue::lane_ref<P> const& lane(std::size_t l = 0) const { return lanes_[l]; }
   [[nodiscard]] queue::crew_ref<P> crew() const { return crew_; }
   [[nodiscard]] journal const& notes() const { return notes_; }
 
@@ -159,7 +173,7 @@ class parts {
   }
   /// Submits `value` if the lane takes it.
   bool try_submit(std::uint64_t value, std::size_t lane = 0) {
-    if (owner(lane).admit(1) != millrace::errc::ok) { return false; }
+    if (!has_room(1, lane)) { return false; }
     (void)write(value, lane);
     owner(lane).offer();
     return true;
@@ -172,9 +186,7 @@ class parts {
   }
   void wait_for_room(std::uint32_t count, std::size_t lane = 0) {
     race::begin_round();
-    while (owner(lane).admit(count) != millrace::errc::ok) {
-      take_all(lane) == 0 ? race::pause() : race::begin_round();
-    }
+    while (!has_room(count, lane)) { take_all(lane) == 0 ? race::pause() : race::begin_round(); }
   }
 
   /// Takes what there is and checks it against what was sent.
@@ -248,10 +260,23 @@ class parts {
   using owner_notes = millrace::memory::buffer<
       std::conditional_t<queue::detail::one_ring<P>, queue::message_id, std::uint8_t>>;
 
+  [[nodiscard]] bool has_room(std::uint32_t count, std::size_t lane) {
+    if (owner(lane).admit(count) != millrace::errc::ok) { return false; }
+    if constexpr (queue::detail::in_slab<P>) {
+      return owner(lane).fits(count, [](std::uint32_t) noexcept { return sizeof(std::uint64_t); });
+    }
+    return true;
+  }
+
   queue::message_id write(std::uint64_t value, std::size_t lane) {
-    std::byte* const payload = owner(lane).payload();
-    ::new (payload) std::uint64_t(value);
-    queue::message_id const id = owner(lane).commit(sizeof(value), 0);
+    queue::message_id id = 0;
+    if constexpr (queue::detail::in_slab<P>) {
+      ::new (owner(lane).bytes(sizeof(value))) std::uint64_t(value);
+      id = owner(lane).commit_bytes(sizeof(value), 0);
+    } else {
+      ::new (owner(lane).payload()) std::uint64_t(value);
+      id = owner(lane).commit(sizeof(value), 0);
+    }
     // lanes number their messages alike: only one lane's answers are told apart by number
     values_[id - first_] = lanes_.size() == 1 ? value : values_[id - first_];
     ++submitted_;

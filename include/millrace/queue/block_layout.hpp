@@ -29,11 +29,11 @@ struct block_layout {
   static constexpr std::size_t alignment =
       larger(lane_ref<P>::alignment, snapshots_ref<P>::alignment);
 
-  /// @error errc::bad_argument, native naming the field: 1 capacity, 2 lanes, 3 workers
+  /// @error errc::bad_argument, native naming the field: 1 capacity, 2 lanes, 3 workers, 4 arena
   [[nodiscard]] static result<block_layout> make(options const& with) noexcept {
     if (with.lanes == 0 || with.lanes > 1u << 20) { return core::fail(errc::bad_argument, 2); }
     if (with.workers == 0 || with.workers > 1u << 20) { return core::fail(errc::bad_argument, 3); }
-    auto const lane_bytes = lane_ref<P>::bytes(with.capacity);
+    auto const lane_bytes = lane_ref<P>::bytes(with.capacity, with.arena_bytes);
     if (!lane_bytes) { return cuda::std::unexpected(lane_bytes.error()); }
     block_layout out;
     out.lane_bytes = round_up(*lane_bytes, alignment);
@@ -77,6 +77,7 @@ struct block_layout {
     control.lanes = with.lanes;
     control.capacity = with.capacity;
     control.first = with.first_message;
+    control.arena_bytes = with.arena_bytes;
     auto* const workers = reinterpret_cast<worker_control*>(block + workers_at);
     for (std::uint32_t w = 0; w < with.workers; ++w) { place(workers + w, worker_control{}); }
     if constexpr (retains<P>) {
@@ -90,7 +91,7 @@ struct block_layout {
     }
     for (std::uint32_t l = 0; l < lane_count<P>(with); ++l) {
       static_cast<void>(lane_ref<P>::create(block + lanes_at + l * lane_bytes, with.capacity,
-                                            with.first_message));
+                                            with.first_message, with.arena_bytes));
     }
     P::access::store(control.magic, crew_control::ready, core::release, "crew.ready");
   }

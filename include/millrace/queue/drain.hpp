@@ -344,9 +344,12 @@ class worker_loop {
     slot_header const& header = lane.header(index);
     A::read(&header.length, P::slot::payload_offset - offsetof(slot_header, length), "slot.read");
     A::read(lane.payload(index), header.length, "slot.read");
-    message_view<typename P::message> const view(header, lane.payload(index));
+    message_view<typename P::message> const view = lane.view(index);
     if constexpr (detail::one_ring<P>) {
       if (header.flags == cancelled) { return detail::step_over(lane, index, id); }
+    }
+    if constexpr (detail::in_slab<P>) {
+      access::read(view.bytes().data(), view.size(), "slab.read");
     }
     if constexpr (lane_ref<P, A>::has_records) {
       using record = typename lane_ref<P, A>::record;

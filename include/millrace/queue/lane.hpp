@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/core/error.hpp>
+#include <millrace/queue/arena.hpp>
 #include <millrace/queue/policy.hpp>
 
 #include <cstddef>
@@ -24,7 +25,9 @@ struct lane_control {
   std::uint32_t record_stride = 0;  ///< bytes
   std::uint64_t slots_offset = 0;   ///< bytes from this block
   std::uint64_t records_offset = 0;
-  message_id first = 0;  ///< the number of the lane's first message, in slot 0
+  message_id first = 0;            ///< the number of the lane's first message, in slot 0
+  std::uint64_t arena_offset = 0;  ///< where the bytes of slab messages lie, behind the records
+  std::uint64_t arena_bytes = 0;
 
   /// Written by the producer; of a ring, by whichever producer draws numbers.
   struct alignas(core::destructive_bytes) {
@@ -60,17 +63,25 @@ class lane_ref {
 
   lane_ref() noexcept = default;
 
-  /// Bytes of a lane: the control block, then slots, then records, then orphans.
-  /// @error errc::bad_argument when capacity is 0 (1) or above 2^31 - 1 (1)
-  [[nodiscard]] static result<std::size_t> bytes(std::uint32_t capacity) noexcept {
+  /// Bytes of a lane: the control block, then slots, then records and orphans, or then the arena.
+  /// @param arena_bytes  for slab messages, 0 for as many as `default_arena_bytes` says
+  /// @error errc::bad_argument when capacity is 0 (1) or above 2^31 - 1 (1), when the arena is less
+  ///        than the largest message or nobody's (4); errc::out_of_memory
+  [[nodiscard]] static result<std::size_t> bytes(std::uint32_t capacity,
+                                                 std::size_t arena_bytes = 0) noexcept {
     if (capacity == 0 || capacity > max_capacity) { return core::fail(errc::bad_argument, 1); }
-    return records_at(capacity) + (has_records ? records_bytes(capacity) : 0) +
+    if (arena_bytes != 0 && arena_bytes < least_arena()) {
+      return core::fail(errc::bad_argument, 4);
+    }
+    if (arena_bytes > max_arena_bytes) { return core::fail(errc::out_of_memory); }
+    return arena_at(capacity) + arena_size(capacity, arena_bytes) +
            (has_orphans ? capacity * sizeof(message_id) : 0);
   }
 
-  /// Makes a lane of raw memory: `memory` has `bytes(capacity)` bytes and `alignment`.
+  /// Makes a lane of raw memory: `memory` has `bytes(capacity, arena_bytes)` bytes and `alignment`.
   /// Its first message will be `first`, which may be any number.
-  static lane_ref create(std::byte* memory, std::uint32_t capacity, message_id first) noexcept {
+  static lane_ref create(std::byte* memory, std::uint32_t capacity, message_id first,
+                         std::size_t arena_bytes = 0) noexcept {
     lane_control& control = detail::place(memory, lane_control{});
     control.capacity = capacity;
     control.slot_stride = slot::stride;
@@ -78,6 +89,8 @@ class lane_ref {
     control.slots_offset = slots_at();
     control.records_offset = records_at(capacity);
     control.first = first;
+    control.arena_offset = arena_at(capacity);
+    control.arena_bytes = arena_size(capacity, arena_bytes);
     control.producer = {first, first};
     control.worker = {first};
     control.claim = {first};
@@ -92,7 +105,8 @@ class lane_ref {
     bool const same = control.version == layout_version && control.slot_stride == slot::stride &&
                       control.record_stride == record::stride && control.capacity != 0 &&
                       control.slots_offset == slots_at() &&
-                      control.records_offset == records_at(control.capacity);
+                      control.records_offset == records_at(control.capacity) &&
+                      control.arena_offset == arena_at(control.capacity);
     if (!same) { return core::fail(errc::layout_mismatch); }
     return lane_ref{&control};
   }
@@ -136,7 +150,20 @@ class lane_ref {
   [[nodiscard]] message_id& orphan(std::uint32_t index) const noexcept
     requires has_orphans
   {
-    return reinterpret_cast<message_id*>(records_ + records_bytes(capacity_))[index];
+    return reinterpret_cast<message_id*>(records_ + records_size(capacity_))[index];
+  }
+  /// Where the bytes of slab messages lie: with the producer, whose memory the records are in too.
+  [[nodiscard]] MILLRACE_HD std::byte* arena() const noexcept {
+    return records_ + records_size(capacity_);
+  }
+  /// The message in the slot at `index`, for a functor.
+  [[nodiscard]] MILLRACE_HD message_view<typename P::message> view(
+      std::uint32_t index) const noexcept {
+    if constexpr (detail::in_slab<P>) {
+      return {header(index), *reinterpret_cast<slab_descriptor const*>(payload(index)), arena()};
+    } else {
+      return {header(index), payload(index)};
+    }
   }
 
   /// The slot `distance` behind `index`; distance is at most the capacity.
@@ -166,6 +193,31 @@ class lane_ref {
   static constexpr std::size_t alignment =
       detail::larger(core::destructive_bytes, detail::larger(slot::alignment, record::alignment));
 
+  /// Far more than there is, and far from what 64 bits hold.
+  static constexpr std::size_t max_arena_bytes = std::size_t{1} << 62;
+
+  /// Where slots, records and the arena begin, bytes from the control block.
+  [[nodiscard]] static constexpr std::size_t slots_at() noexcept {
+    return detail::round_up(sizeof(lane_control), alignment);
+  }
+  [[nodiscard]] static constexpr std::size_t records_at(std::uint32_t capacity) noexcept {
+    return slots_at() + detail::round_up(capacity * slot::stride, alignment);
+  }
+  [[nodiscard]] static constexpr std::size_t arena_at(std::uint32_t capacity) noexcept {
+    return records_at(capacity) + records_size(capacity);
+  }
+  /// Bytes of the arena that `arena_bytes`, which `bytes` admits, asks for.
+  [[nodiscard]] static constexpr std::size_t arena_size(std::uint32_t capacity,
+                                                        std::size_t arena_bytes) noexcept {
+    if constexpr (detail::in_slab<P>) {
+      std::size_t const asked =
+          arena_bytes != 0 ? arena_bytes : default_arena_bytes(capacity, P::message::capacity);
+      return detail::round_up(asked, byte_ring::line);
+    } else {
+      return 0;
+    }
+  }
+
  private:
   explicit lane_ref(lane_control* control) noexcept
       : control_(control),
@@ -174,15 +226,16 @@ class lane_ref {
         credit_(&control->worker.consumed),
         capacity_(control->capacity) {}
 
-  [[nodiscard]] static constexpr std::size_t slots_at() noexcept {
-    return detail::round_up(sizeof(lane_control), alignment);
+  [[nodiscard]] static consteval std::size_t least_arena() noexcept {
+    if constexpr (detail::in_slab<P>) {
+      return byte_ring::span_of(P::message::capacity);
+    } else {
+      return ~std::size_t{0};  // of no use to anybody
+    }
   }
-  [[nodiscard]] static constexpr std::size_t records_at(std::uint32_t capacity) noexcept {
-    return slots_at() + detail::round_up(capacity * slot::stride, alignment);
-  }
-
-  [[nodiscard]] static constexpr std::size_t records_bytes(std::uint32_t capacity) noexcept {
-    return detail::round_up(capacity * record::stride, alignment);
+  [[nodiscard]] static MILLRACE_HD constexpr std::size_t records_size(
+      std::uint32_t capacity) noexcept {
+    return has_records ? detail::round_up(capacity * record::stride, alignment) : 0;
   }
 
   template <std::size_t Stride>

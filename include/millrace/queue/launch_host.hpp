@@ -247,7 +247,8 @@ class host_state final : public state<P> {
 }  // namespace detail
 
 /// Starts host threads that do `process` on each message.
-/// @error errc::bad_argument, native naming the option: 1 capacity, 2 lanes, 3 workers;
+/// @error errc::bad_argument, native naming the option: 1 capacity, 2 lanes, 3 workers,
+///        4 arena_bytes;
 ///        errc::out_of_memory; errc::native_failure with errno when a thread cannot start or
 ///        be pinned; errc::deadline_passed when the threads do not come alive
 template <consumer_policy P>

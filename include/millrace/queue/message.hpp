@@ -39,6 +39,31 @@ class message_view {
   std::byte const* payload_;
 };
 
+/// A message that lies in the lane's arena: in place, read only, valid during the call.
+template <std::size_t Max>
+class message_view<slab_bytes<Max>> {
+ public:
+  /// @param arena  the lane's own, wherever this thread sees it
+  MILLRACE_HD message_view(slot_header const& header, slab_descriptor const& where,
+                           std::byte const* arena) noexcept
+      : header_(&header),
+        bytes_(arena + where.offset),
+        size_(static_cast<std::size_t>(where.length)) {}
+
+  [[nodiscard]] MILLRACE_HD message_id id() const noexcept { return header_->id; }
+  [[nodiscard]] MILLRACE_HD std::uint8_t kind() const noexcept { return header_->kind; }
+  [[nodiscard]] MILLRACE_HD std::size_t size() const noexcept { return size_; }
+  /// They begin at a multiple of 64. On a device each read of them crosses the bus.
+  [[nodiscard]] MILLRACE_HD cuda::std::span<std::byte const> bytes() const noexcept {
+    return {bytes_, size_};
+  }
+
+ private:
+  slot_header const* header_;
+  std::byte const* bytes_;
+  std::size_t size_;
+};
+
 /// What stands before every reply. Record i answers slot i.
 struct record_header {
   std::uint32_t seq = 0;  ///< as in slot_header, once the message is done

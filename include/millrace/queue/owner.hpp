@@ -17,7 +17,7 @@ namespace millrace::inline v0::queue {
 /// It executes no read-modify-write; what it remembers is its own.
 /// @thread one at a time
 template <consumer_policy P>
-class lane_owner {
+class lane_owner : private detail::arena_part<detail::in_slab<P>> {
   using access = typename P::access;
 
  public:
@@ -38,7 +38,9 @@ class lane_owner {
         abandoned_(next_),
         kept_(next_),
         taken_(taken),
-        stage_(stage) {}
+        stage_(stage) {
+    if constexpr (detail::in_slab<P>) { this->arena = byte_ring(lane.control().arena_bytes); }
+  }
 
   /// Goes on in a lane whose former owner is gone: behind every message that it published. Results
   /// of messages that the lane retains are there to be taken, though the former owner may have
@@ -100,6 +102,40 @@ class lane_owner {
                   "slot.write");
     lane_.fetch_slot_after(index);
     return lane_.payload(index);
+  }
+
+  /// Whether `count` admitted messages, the i-th of `size(i)` bytes, fit into the arena now.
+  template <class Size>
+  [[nodiscard]] bool fits(std::uint32_t count, Size size) noexcept
+    requires(detail::in_slab<P>)
+  {
+    auto const holds = [&]() noexcept {
+      byte_ring trial = this->arena;
+      for (std::uint32_t i = 0; i < count; ++i) {
+        if (trial.place(size(i)) == byte_ring::nowhere) { return false; }
+        trial.take_placed(size(i));
+      }
+      return true;
+    };
+    if (holds()) { return true; }
+    reclaim();
+    return holds();
+  }
+  /// Where the next message's bytes go, which fit. They stay free until `commit_bytes`.
+  [[nodiscard]] std::byte* bytes(std::size_t size) noexcept
+    requires(detail::in_slab<P>)
+  {
+    std::byte* const at = lane_.arena() + this->arena.place(size);
+    access::write(at, size, "slab.write");
+    return at;
+  }
+  /// Commits the next message, whose `size` bytes are written: no more than `bytes` was asked for.
+  message_id commit_bytes(std::size_t size, std::uint8_t kind) noexcept
+    requires(detail::in_slab<P>)
+  {
+    slab_descriptor const where{this->arena.take_placed(size), size};
+    detail::place(payload(), where);
+    return commit(sizeof(where), kind);
   }
 
   /// Commits the next message, whose payload is written. It stays invisible until `publish`.
@@ -328,7 +364,17 @@ class lane_owner {
       --ahead_;
       ++retired_;
     }
+    give_back();
     catch_up();
+  }
+
+  /// Frees the bytes of the messages that have left their slots: all up to the last one's end.
+  void give_back() noexcept {
+    if constexpr (detail::in_slab<P>) {
+      std::uint32_t const last = lane_.before(next_index_, in_flight() + 1);
+      auto const& where = *reinterpret_cast<slab_descriptor const*>(lane_.payload(last));
+      this->arena.release(where.offset, where.length);
+    }
   }
 
   /// A worker may be done with messages by their age before they are published: they are published
@@ -342,7 +388,9 @@ class lane_owner {
   /// Frees the slots whose results nobody will take.
   void reclaim() noexcept {
     if constexpr (detail::counts_credit<P>) {
+      message_id const before = retired_;
       retired_ = access::load(lane_.credit(), core::acquire, "lane.take_credit");
+      if (detail::in_slab<P> && retired_ != before) { give_back(); }
       catch_up();
     } else {
       message_id const until = P::completions == completion_mode::none ? next_ : abandoned_;

@@ -67,9 +67,9 @@ concept stateful_processor =
 /// One struct is the program: it generates the producer's handle, the host threads and the
 /// persistent kernel. Derive from `default_consumer`, override what differs, name the result.
 ///
-/// Requires: `message` and `reply` are trivially copyable; `slot` lays out `message`; `processor`
-/// is trivially copyable, starts from nothing, and does (message, reply) without throwing, alone or
-/// in a group as `processing` says; `backoff`, `probe`, `access`,
+/// Requires: `message` and `reply` are trivially copyable, and a reply lies in its record; `slot`
+/// lays out `message`; `processor` is trivially copyable, starts from nothing, and does (message,
+/// reply) without throwing, alone or in a group as `processing` says; `backoff`, `probe`, `access`,
 /// `clock` and `parking` model their concepts; without completions `reply` is `no_reply`; direct
 /// ingress has pinned claims, since no read-modify-write crosses the bus; `publish_batch` > 0;
 /// `state` is trivially copyable and starts from nothing, belongs to one worker, hence pinned
@@ -80,6 +80,7 @@ template <class P>
 concept consumer_policy = requires {
   requires message_type<typename P::message>;
   requires message_type<typename P::reply>;
+  requires !detail::is_slab_bytes<typename P::reply>;
   requires slot_layout<typename P::slot>;
   requires std::is_same_v<typename P::slot::message, typename P::message>;
   requires std::is_trivially_copyable_v<typename P::processor>;
@@ -109,6 +110,7 @@ concept consumer_policy = requires {
   requires P::order == order_mode::per_producer || P::publish_batch == 1;
   requires P::order == order_mode::per_producer || P::ingress == ingress_mode::pull;
   requires P::order == order_mode::per_producer || P::snapshot_every == 0;
+  requires P::order == order_mode::per_producer || !detail::is_slab_bytes<typename P::message>;
   requires P::publish_age_ns >= 0;
   requires 0 < P::threads_per_block&& P::threads_per_block <= 1024;
   requires P::threads_per_block % 32 == 0;
@@ -202,6 +204,10 @@ inline constexpr bool has_state = !std::is_empty_v<typename P::state>;
 /// Whether a lane keeps what its worker did since a snapshot.
 template <consumer_policy P>
 inline constexpr bool retains = P::snapshot_every > 0;
+
+/// Whether the bytes of messages lie in the lane's arena.
+template <consumer_policy P>
+inline constexpr bool in_slab = is_slab_bytes<typename P::message>;
 
 }  // namespace detail
 

@@ -48,16 +48,17 @@ class producer {
   /// @error  errc::full when no slot is free: take results, or wait; errc::closed;
   ///         errc::busy while a reservation is open
   [[nodiscard]] result<message_id> submit(message const& what, std::uint8_t kind = 0) noexcept
-    requires(!detail::is_inline_bytes<message>)
+    requires(!detail::is_bytes<message>)
   {
     return submit_batch(1, [&](std::uint32_t, message& slot) noexcept { slot = what; }, kind);
   }
 
-  /// Submits up to the slot's bytes.
-  /// @error as above, and errc::payload_too_large
+  /// Submits up to the message type's capacity of bytes.
+  /// @error as above, and errc::payload_too_large; of slab messages errc::full says what is: 1 the
+  ///        slots, 2 the arena
   [[nodiscard]] result<message_id> submit(cuda::std::span<std::byte const> what,
                                           std::uint8_t kind = 0) noexcept
-    requires(detail::is_inline_bytes<message>)
+    requires(detail::is_bytes<message>)
   {
     auto room = reserve(what.size());
     if (!room) { return cuda::std::unexpected(room.error()); }
@@ -70,7 +71,7 @@ class producer {
   /// @error  as submit; errc::bad_argument for none, or more than the lane's capacity
   [[nodiscard]] result<message_id> submit_batch(cuda::std::span<message const> what,
                                                 std::uint8_t kind = 0) noexcept
-    requires(!detail::is_inline_bytes<message>)
+    requires(!detail::is_bytes<message>)
   {
     if (entry_ == nullptr) { return core::refuse<message_id>(errc::closed); }
     if (what.size() > shared_->built.capacity) {
@@ -90,7 +91,7 @@ class producer {
     requires std::is_nothrow_invocable_v<Fill&, std::uint32_t, message&>
   [[nodiscard]] result<message_id> submit_batch(std::uint32_t count, Fill fill,
                                                 std::uint8_t kind = 0) noexcept
-    requires(!detail::is_inline_bytes<message>)
+    requires(!detail::is_bytes<message>)
   {
     if (errc const refused = admit(count); refused != errc::ok) {
       return core::refuse<message_id>(refused);
@@ -104,11 +105,38 @@ class producer {
     return first;
   }
 
+  /// Submits all messages of `what` or none, visible at once and together.
+  /// @return the number of the first; the others follow it
+  /// @error  as submit; errc::bad_argument for none, or more than the lane's capacity
+  [[nodiscard]] result<message_id> submit_batch(
+      cuda::std::span<cuda::std::span<std::byte const> const> what, std::uint8_t kind = 0) noexcept
+    requires(detail::in_slab<P>)
+  {
+    if (what.size() > ~std::uint32_t{0}) { return core::refuse<message_id>(errc::bad_argument, 1); }
+    auto const size = [&](std::uint32_t i) noexcept { return what[i].size(); };
+    auto const copy = [&](std::uint32_t i, cuda::std::span<std::byte> to) noexcept {
+      if (!to.empty()) { std::memcpy(to.data(), what[i].data(), to.size()); }
+    };
+    return submit_sized(static_cast<std::uint32_t>(what.size()), size, copy, kind);
+  }
+
+  /// Submits `count` messages of `bytes` bytes each or none, each written in place by
+  /// `fill(i, span)`, visible together. `fill` must not call this producer.
+  /// @error as above
+  template <class Fill>
+    requires std::is_nothrow_invocable_v<Fill&, std::uint32_t, cuda::std::span<std::byte>>
+  [[nodiscard]] result<message_id> submit_batch(std::uint32_t count, std::size_t bytes, Fill fill,
+                                                std::uint8_t kind = 0) noexcept
+    requires(detail::in_slab<P>)
+  {
+    return submit_sized(count, [bytes](std::uint32_t) noexcept { return bytes; }, fill, kind);
+  }
+
   /// The next slot's message, to be written in place and then committed. Under total order its
   /// number is drawn here: every later one, whoever's it is, waits until `commit` or `cancel`.
   /// @error errc::full; errc::closed; errc::busy while another reservation is open
   [[nodiscard]] result<message*> reserve() noexcept
-    requires(!detail::is_inline_bytes<message>)
+    requires(!detail::is_bytes<message>)
   {
     if (errc const refused = admit(1); refused != errc::ok) {
       return core::refuse<message*>(refused);
@@ -118,20 +146,40 @@ class producer {
     return reinterpret_cast<message*>(owner().payload());
   }
 
-  /// The next slot's first `bytes` bytes, to be written in place and then committed.
-  /// @error as above, and errc::payload_too_large
+  /// Room for `bytes` bytes, to be written in place and then committed. Slab messages begin at a
+  /// multiple of 64.
+  /// @error as submit
   [[nodiscard]] result<cuda::std::span<std::byte>> reserve(std::size_t bytes) noexcept
-    requires(detail::is_inline_bytes<message>)
+    requires(detail::is_bytes<message>)
   {
-    if (bytes > P::slot::payload_bytes) {
+    if (bytes > message::capacity) {
       return core::refuse<cuda::std::span<std::byte>>(errc::payload_too_large, 1);
     }
     if (errc const refused = admit(1); refused != errc::ok) {
-      return core::refuse<cuda::std::span<std::byte>>(refused);
+      return core::refuse<cuda::std::span<std::byte>>(refused, what_is_full(refused));
+    }
+    std::byte* at = nullptr;
+    if constexpr (detail::in_slab<P>) {
+      if (!owner().fits(1, [bytes](std::uint32_t) noexcept { return bytes; })) {
+        return core::refuse<cuda::std::span<std::byte>>(errc::full, 2);
+      }
+      at = owner().bytes(bytes);
+    } else {
+      at = owner().payload();
     }
     reserved_ = true;
     reserved_bytes_ = bytes;
-    return cuda::std::span<std::byte>(owner().payload(), bytes);
+    return cuda::std::span<std::byte>(at, bytes);
+  }
+
+  /// Keeps no more than the first `bytes` bytes of the reservation.
+  /// @error errc::bad_argument when nothing is reserved, or less
+  [[nodiscard]] result<void> shrink(std::size_t bytes) noexcept
+    requires(detail::is_bytes<message>)
+  {
+    if (!reserved_ || bytes > reserved_bytes_) { return core::fail(errc::bad_argument, 1); }
+    reserved_bytes_ = bytes;
+    return {};
   }
 
   /// Submits the reserved message.
@@ -140,12 +188,18 @@ class producer {
     if (!reserved_) { return core::refuse<message_id>(errc::bad_argument); }
     reserved_ = false;
     if (entry_ == nullptr) { return core::refuse<message_id>(errc::closed); }
-    message_id const id = owner().commit(reserved_bytes_, kind);
+    message_id id = 0;
+    if constexpr (detail::in_slab<P>) {
+      id = owner().commit_bytes(reserved_bytes_, kind);
+    } else {
+      id = owner().commit(reserved_bytes_, kind);
+    }
     owner().offer();
     return id;
   }
-  /// Gives the reservation up; the slot stays free. Under total order its number was drawn: it
-  /// counts as a message accepted and, once a worker has stepped over it, processed.
+  /// Gives the reservation up; the slot stays free, and so do bytes of the arena. Under total order
+  /// its number was drawn: it counts as a message accepted and, once a worker has stepped over it,
+  /// processed.
   void cancel() noexcept {
     if (std::exchange(reserved_, false)) { owner().cancel(); }
   }
@@ -255,6 +309,36 @@ class producer {
     if (entry_ == nullptr) { return errc::closed; }
     if (reserved_) { return errc::busy; }
     return owner().admit(count);
+  }
+
+  /// Which of a lane's rooms a refusal means; only slab messages need two.
+  [[nodiscard]] static constexpr std::int32_t what_is_full(errc refused) noexcept {
+    return detail::in_slab<P> && refused == errc::full ? 1 : 0;
+  }
+
+  /// All or none of `count` messages, the i-th of `size(i)` bytes and written by `write(i, span)`.
+  template <class Size, class Write>
+  [[nodiscard]] result<message_id> submit_sized(std::uint32_t count, Size size, Write write,
+                                                std::uint8_t kind) noexcept
+    requires(detail::in_slab<P>)
+  {
+    if (errc const refused = admit(count); refused != errc::ok) {
+      return core::refuse<message_id>(refused, what_is_full(refused));
+    }
+    for (std::uint32_t i = 0; i < count; ++i) {
+      if (size(i) > message::capacity) {
+        return core::refuse<message_id>(errc::payload_too_large, 1);
+      }
+    }
+    lane_owner<P>& lane = owner();
+    if (!lane.fits(count, size)) { return core::refuse<message_id>(errc::full, 2); }
+    message_id const first = lane.next();
+    for (std::uint32_t i = 0; i < count; ++i) {
+      write(i, cuda::std::span<std::byte>(lane.bytes(size(i)), size(i)));
+      static_cast<void>(lane.commit_bytes(size(i), kind));
+    }
+    lane.publish();
+    return first;
   }
 
   std::shared_ptr<detail::state<P>> shared_;

@@ -57,6 +57,24 @@ struct inline_bytes {
   }
 };
 
+/// The most bytes of one message that lies beside its slot.
+inline constexpr std::size_t max_slab_bytes = std::size_t{1} << 30;
+
+/// Up to Max bytes of a message that lies beside its slot, in the lane's arena: for messages whose
+/// lengths differ much, or exceed what a slot carries. Messages only; it has no value of its own.
+template <std::size_t Max>
+  requires(0 < Max && Max <= max_slab_bytes)
+struct slab_bytes {
+  static constexpr std::size_t capacity = Max;
+};
+
+/// What the slot of such a message holds.
+struct slab_descriptor {
+  std::uint64_t offset = 0;  ///< bytes from the lane's arena
+  std::uint64_t length = 0;  ///< bytes
+};
+static_assert(sizeof(slab_descriptor) == 16 && std::is_trivially_copyable_v<slab_descriptor>);
+
 /// The reply of a functor that returns a status and nothing else.
 struct no_reply {};
 
@@ -68,9 +86,20 @@ template <std::size_t N>
 inline constexpr bool is_inline_bytes<inline_bytes<N>> = true;
 
 template <class T>
+inline constexpr bool is_slab_bytes = false;
+template <std::size_t Max>
+inline constexpr bool is_slab_bytes<slab_bytes<Max>> = true;
+/// Whether a message's length varies.
+template <class T>
+inline constexpr bool is_bytes = is_inline_bytes<T> || is_slab_bytes<T>;
+
+/// Of T in a slot or a record.
+template <class T>
 [[nodiscard]] consteval std::size_t payload_bytes() {
   if constexpr (is_inline_bytes<T>) {
     return T::capacity;
+  } else if constexpr (is_slab_bytes<T>) {
+    return sizeof(slab_descriptor);
   } else if constexpr (std::is_empty_v<T>) {
     return 0;
   } else {
@@ -137,7 +166,18 @@ struct inline_slot {
   static constexpr std::size_t payload_bytes = N;
   static constexpr std::size_t stride = detail::round_up(payload_offset + N, alignment);
 };
+
+/// A slot that says where up to Max bytes lie.
+template <std::size_t Max>
+struct descriptor_slot {
+  using message = slab_bytes<Max>;
+  static constexpr std::size_t alignment = 16;
+  static constexpr std::size_t payload_offset = sizeof(slot_header);
+  static constexpr std::size_t payload_bytes = sizeof(slab_descriptor);
+  static constexpr std::size_t stride = payload_offset + payload_bytes;
+};
 static_assert(slot_layout<typed_slot<int>> && slot_layout<inline_slot<240>>);
+static_assert(slot_layout<descriptor_slot<65'536>> && descriptor_slot<65'536>::stride == 32);
 static_assert(inline_slot<240>::stride == 256);
 
 namespace detail {
@@ -149,6 +189,10 @@ struct slot_for {
 template <std::size_t N>
 struct slot_for<inline_bytes<N>> {
   using type = inline_slot<N>;
+};
+template <std::size_t Max>
+struct slot_for<slab_bytes<Max>> {
+  using type = descriptor_slot<Max>;
 };
 
 }  // namespace detail

@@ -25,8 +25,11 @@ namespace millrace::inline v0::queue {
 struct options {
   std::uint32_t lanes = 1;        ///< producers that can be open at once
   std::uint32_t capacity = 1024;  ///< messages in flight in one lane, or in the ring; any number
-  std::uint32_t workers = 1;      ///< host threads, or groups of device threads
-  message_id first_message = 0;   ///< the number of each lane's first message
+  /// For slab messages in flight in one lane, at least one of the largest; 0 asks for what
+  /// `default_arena_bytes` says.
+  std::size_t arena_bytes = 0;
+  std::uint32_t workers = 1;     ///< host threads, or groups of device threads
+  message_id first_message = 0;  ///< the number of each lane's first message
   /// The processor that host worker 0 runs on, worker i on the i-th after it; -1 lets them roam.
   std::int32_t first_cpu = -1;
   /// How long `launch` waits for the workers to come alive, and a destructor for them to leave.

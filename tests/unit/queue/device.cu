@@ -119,6 +119,47 @@ struct unanswered : queue::default_consumer<packet<64>, adding> {
   static constexpr queue::claim_mode claims = Claims;
 };
 
+/// Messages of any length in the lane's arena, which the group's members read in place.
+constexpr std::size_t largest_slab = 9'000;
+struct sum_slab {
+  using view = queue::message_view<queue::slab_bytes<largest_slab>>;
+
+  MILLRACE_HD queue::status operator()(view message,
+                                       queue::reply_writer<uint64_t>& reply) const noexcept {
+    uint64_t sum = message.size();
+    for (std::size_t i = 0; i < message.size(); ++i) { sum += share_of(message, i); }
+    reply.write(sum + message.id());
+    return static_cast<queue::status>(256 + message.kind());
+  }
+  template <class Group>
+  MILLRACE_HD queue::status operator()(Group group, view message,
+                                       queue::reply_writer<uint64_t>& reply) const noexcept {
+    uint64_t mine = 0, sum = message.size();
+    for (std::size_t i = group.rank(); i < message.size(); i += group.size()) {
+      mine += share_of(message, i);
+    }
+    for (std::uint32_t bit = 0; bit < 48; ++bit) {
+      sum += uint64_t{group.count(((mine >> bit) & 1u) != 0)} << bit;
+    }
+    if (group.rank() == 0) { reply.write(sum + message.id()); }
+    return static_cast<queue::status>(256 + message.kind());
+  }
+
+ private:
+  [[nodiscard]] static MILLRACE_HD uint64_t share_of(view const& message, std::size_t i) noexcept {
+    return share(static_cast<std::uint32_t>(message.bytes()[i]), static_cast<std::uint32_t>(i));
+  }
+};
+template <queue::width Width>
+struct slabs : queue::default_consumer<queue::slab_bytes<largest_slab>, sum_slab> {
+  static constexpr queue::width processing = Width;
+};
+/// A completion that is stored whole, after the bytes were read.
+template <queue::width Width>
+struct slabs_replying : slabs<Width> {
+  static constexpr queue::effect_mode effects = queue::effect_mode::reply;
+};
+
 /// Holds its worker until the host lets go, through a word that both see.
 struct holding {
   std::uint32_t* door = nullptr;
@@ -242,6 +283,45 @@ template <class P, std::uint32_t Bytes>
          });
 }
 
+/// The same for messages of changing lengths.
+template <class P>
+[[nodiscard]] bool slabs_right(queue::options const& with, std::uint32_t per_lane) {
+  auto consumer = on_device<P>(with);
+  std::vector<queue::producer<P>> lanes;
+  for (std::uint32_t l = 0; l < with.lanes; ++l) { lanes.push_back(open(consumer)); }
+  std::vector<std::uint32_t> sent(with.lanes), taken(with.lanes);
+  std::vector<uint64_t> expected(std::size_t{with.lanes} * per_lane);
+  bool right = true;
+  bool const done = eventually([&]() noexcept {
+    bool finished = true;
+    for (std::uint32_t l = 0; l < with.lanes; ++l) {
+      auto const kind = static_cast<std::uint8_t>(l);
+      while (sent[l] < per_lane) {
+        std::size_t const size = (sent[l] * 577u + l * 31u) % (largest_slab + 1);
+        auto const room = lanes[l].reserve(size);
+        if (!room) { break; }
+        uint64_t sum = size;
+        for (std::size_t i = 0; i < size; ++i) {
+          (*room)[i] = static_cast<std::byte>(sent[l] * 7 + i * 13);
+          sum += share(static_cast<std::uint32_t>((*room)[i]), static_cast<std::uint32_t>(i));
+        }
+        expected[std::size_t{l} * per_lane + sent[l]] = sum;
+        right = right && lanes[l].commit(kind);
+        ++sent[l];
+      }
+      lanes[l].poll([&](auto const& got) noexcept {
+        uint64_t const n = got.id - with.first_message;
+        right = right && got.status == static_cast<queue::status>(256 + kind) &&
+                got.reply == expected[std::size_t{l} * per_lane + n] + got.id;
+        ++taken[l];
+      });
+      finished = finished && taken[l] == per_lane;
+    }
+    return finished;
+  });
+  return done && right;
+}
+
 /// Runs `body` on a thread of its own; when it does not come back, `rescue` lets it.
 template <class Body, class Rescue>
 [[nodiscard]] bool comes_back(Body body, Rescue rescue,
@@ -290,6 +370,17 @@ TEST_CASE("device: workers of every width read the producers' memory") {
   CHECK((all_right<direct<by_warp<256>>, 256>({.capacity = 33}, 300)));
   CHECK((all_right<direct<by_block<64>>, 64>({.lanes = 2, .capacity = 100, .workers = 2}, 300)));
   CHECK((all_right<direct<by_block<1024>>, 1024>({.capacity = 7}, 100)));
+}
+
+TEST_CASE_TEMPLATE("device: workers of every width read messages of any length in the arena", P,
+                   slabs<queue::width::thread>, slabs<queue::width::warp>,
+                   slabs<queue::width::block>, direct<slabs<queue::width::thread>>,
+                   direct<slabs<queue::width::warp>>, direct<slabs<queue::width::block>>,
+                   slabs_replying<queue::width::warp>,
+                   direct<slabs_replying<queue::width::thread>>) {
+  CHECK((slabs_right<P>({.capacity = 100}, 300)));
+  CHECK((slabs_right<P>({.capacity = 1, .first_message = near_2_64}, 100)));
+  CHECK((slabs_right<P>({.lanes = 3, .capacity = 7, .arena_bytes = 20'000, .workers = 2}, 100)));
 }
 
 TEST_CASE("device: any capacity is exact and every counter may wrap") {

@@ -73,6 +73,20 @@ struct pulled_unanswered : queue::default_consumer<block_of_words, pulled_unansw
   static constexpr queue::claim_mode claims = queue::claim_mode::pinned;
 };
 
+/// The bytes stay with the producer; what is carried says where.
+struct pulled_slab_processor {
+  queue::status operator()(queue::message_view<queue::slab_bytes<5'000>> message,
+                           queue::reply_writer<uint64_t>& reply) const noexcept {
+    uint64_t sum = message.size() + message.id();
+    for (std::byte const b : message.bytes()) { sum = 3 * sum + static_cast<uint64_t>(b); }
+    reply.write(sum);
+    return queue::status::ok;
+  }
+};
+struct pulled_slab : queue::default_consumer<queue::slab_bytes<5'000>, pulled_slab_processor> {
+  using backoff = queue::yield_backoff<1>;
+};
+
 template <class P>
 class rig {
   using lane = queue::lane_ref<P>;
@@ -250,6 +264,30 @@ TEST_CASE("pull: a silent producer's messages are carried once they are old enou
       CHECK(eventually([&]() noexcept { return r.owner.done(id - 2) && r.owner.done(id - 1); }));
       CHECK(r.owner.take_all([](auto const&) noexcept {}) == 3);
       CHECK(r.owner.room() == capacity);
+    }
+  }
+}
+
+TEST_CASE("pull: a worker of a ring finds the bytes in the producer's arena") {
+  for (std::uint32_t const capacity : {1u, 3u, 40u}) {
+    for (queue::message_id const first : {uint64_t{0}, near_2_32, near_2_64}) {
+      rig<pulled_slab> r(capacity, first);
+      for (uint64_t n = 0; n < 60; ++n) {
+        std::size_t const size = n * 83;
+        REQUIRE(r.owner.fits(1, [&](std::uint32_t) noexcept { return size; }));
+        std::byte* const at = r.owner.bytes(size);
+        queue::message_id const id = r.owner.next();
+        uint64_t expected = size + id;
+        for (std::size_t i = 0; i < size; ++i) {
+          at[i] = static_cast<std::byte>(n * 7 + i * 13);
+          expected = 3 * expected + static_cast<uint64_t>(at[i]);
+        }
+        CHECK(r.owner.commit_bytes(size, 0) == id);
+        r.owner.publish();
+        queue::completion<uint64_t> got;
+        REQUIRE(eventually([&]() noexcept { return r.owner.take(id, got) == errc::ok; }));
+        CHECK(got.reply == expected);
+      }
     }
   }
 }
