@@ -57,6 +57,13 @@ class byte_ring {
     return placed_;
   }
 
+  /// Takes what a message of `size` bytes at `offset` has: in a ring that is made again from the
+  /// messages that are there, oldest first.
+  void take_again(std::uint64_t offset, std::uint64_t size) noexcept {
+    placed_ = offset;
+    take_placed(size);
+  }
+
   /// Gives back what was taken first: everything up to the end of the message of `size` bytes at
   /// `offset`.
   void release(std::uint64_t offset, std::uint64_t size) noexcept {
@@ -105,6 +112,7 @@ struct arena_part {};
 template <>
 struct arena_part<true> {
   byte_ring arena;
+  std::uint64_t freed = 0;  ///< bytes of messages before this number were given back
 };
 
 }  // namespace detail

@@ -34,8 +34,9 @@ struct crew_control {
   std::uint32_t workers = 0;
   std::uint32_t hold = 1;  ///< messages that one worker may hold unanswered
   std::uint32_t lanes = 0;
-  std::uint32_t capacity = 0;  ///< of each lane
-  std::uint64_t first = 0;     ///< number of each lane's first message
+  std::uint32_t capacity = 0;     ///< of each lane
+  std::uint64_t first = 0;        ///< number of each lane's first message
+  std::uint64_t arena_bytes = 0;  ///< of each lane, as the options asked for it
   /// Written by the consumer's handle.
   struct alignas(core::destructive_bytes) {
     std::uint32_t phase = 0;

@@ -106,7 +106,8 @@ class lane_ref {
                       control.record_stride == record::stride && control.capacity != 0 &&
                       control.slots_offset == slots_at() &&
                       control.records_offset == records_at(control.capacity) &&
-                      control.arena_offset == arena_at(control.capacity);
+                      control.arena_offset == arena_at(control.capacity) &&
+                      (!detail::in_slab<P> || control.arena_bytes >= least_arena());
     if (!same) { return core::fail(errc::layout_mismatch); }
     return lane_ref{&control};
   }

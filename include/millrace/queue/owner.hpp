@@ -39,7 +39,10 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
         kept_(next_),
         taken_(taken),
         stage_(stage) {
-    if constexpr (detail::in_slab<P>) { this->arena = byte_ring(lane.control().arena_bytes); }
+    if constexpr (detail::in_slab<P>) {
+      this->arena = byte_ring(lane.control().arena_bytes);
+      this->freed = next_;
+    }
   }
 
   /// Goes on in a lane whose former owner is gone: behind every message that it published. Results
@@ -67,6 +70,7 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
     abandoned_ = retains ? retired_ : next_;
     ahead_ = 0;
     for (std::uint8_t& taken : taken_) { taken = 0; }
+    if constexpr (detail::in_slab<P>) { find_bytes(); }
   }
 
   /// Bytes of a stage: it stays in the first cache beside what else a producer touches.
@@ -75,7 +79,10 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
   /// Slots free for further messages.
   [[nodiscard]] std::uint32_t room() noexcept {
     reclaim();
-    if constexpr (retains) { kept_ = access::load(lane_.credit(), core::acquire, "lane.kept"); }
+    if constexpr (retains) {
+      kept_ = access::load(lane_.credit(), core::acquire, "lane.kept");
+      give_back();
+    }
     return lane_.capacity() - occupied();
   }
   /// Messages whose slots are in use: written, and not yet answered and taken.
@@ -117,9 +124,7 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
       }
       return true;
     };
-    if (holds()) { return true; }
-    reclaim();
-    return holds();
+    return holds() || (room() != 0 && holds());
   }
   /// Where the next message's bytes go, which fit. They stay free until `commit_bytes`.
   [[nodiscard]] std::byte* bytes(std::size_t size) noexcept
@@ -371,9 +376,31 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
   /// Frees the bytes of the messages that have left their slots: all up to the last one's end.
   void give_back() noexcept {
     if constexpr (detail::in_slab<P>) {
-      std::uint32_t const last = lane_.before(next_index_, in_flight() + 1);
-      auto const& where = *reinterpret_cast<slab_descriptor const*>(lane_.payload(last));
-      this->arena.release(where.offset, where.length);
+      message_id const until = next_ - occupied();
+      if (until == this->freed) { return; }
+      slab_descriptor const& last = descriptor(until - 1);
+      this->arena.release(last.offset, last.length);
+      this->freed = until;
+    }
+  }
+
+  /// The slot of a message of the last lap says where its bytes are.
+  [[nodiscard]] slab_descriptor const& descriptor(message_id id) const noexcept {
+    std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
+    return *reinterpret_cast<slab_descriptor const*>(lane_.payload(index));
+  }
+
+  /// The arena of a lane whose former owner is gone: what the messages have that still need it.
+  void find_bytes() noexcept
+    requires(detail::in_slab<P>)
+  {
+    this->freed = next_ - occupied();
+    reclaim();  // the bytes of answered messages may be others' since: only their slots count
+    this->arena = byte_ring(lane_.control().arena_bytes);
+    this->freed = next_ - occupied();
+    for (message_id id = this->freed; id != next_; ++id) {
+      slab_descriptor const& at = descriptor(id);
+      this->arena.take_again(at.offset, at.length);
     }
   }
 
@@ -388,9 +415,8 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
   /// Frees the slots whose results nobody will take.
   void reclaim() noexcept {
     if constexpr (detail::counts_credit<P>) {
-      message_id const before = retired_;
       retired_ = access::load(lane_.credit(), core::acquire, "lane.take_credit");
-      if (detail::in_slab<P> && retired_ != before) { give_back(); }
+      give_back();
       catch_up();
     } else {
       message_id const until = P::completions == completion_mode::none ? next_ : abandoned_;

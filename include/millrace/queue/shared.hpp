@@ -35,6 +35,7 @@ inline constexpr std::uint32_t server_lock = 0;
   with.capacity = control.capacity;
   with.workers = control.workers;
   with.first_message = control.first;
+  with.arena_bytes = control.arena_bytes;
   return with;
 }
 
