@@ -25,7 +25,7 @@ inline constexpr bool compiles_device_code = false;
 /// points to must be within the reach of both.
 ///
 /// The last parameter keeps the two compilers' versions apart in one program; leave it alone.
-/// @error errc::bad_argument, native 4, for a CUDA device under total order; errc::no_device,
+/// @error errc::bad_argument, native 5, for a CUDA device under total order; errc::no_device,
 ///        native holding a core::device_fault; errc::not_compiled for a CUDA device in a
 ///        translation unit without a CUDA compiler; else as launch_host, launch_device
 template <consumer_policy P, bool Device = compiles_device_code>
@@ -36,7 +36,7 @@ template <consumer_policy P, bool Device = compiles_device_code>
       return launch_host<P>(with, std::move(process));
     }
     if constexpr (P::order == order_mode::total) {
-      if (where.kind() == core::backend_kind::cuda) { return core::fail(errc::bad_argument, 4); }
+      if (where.kind() == core::backend_kind::cuda) { return core::fail(errc::bad_argument, 5); }
       auto made = launch_host<P>(with, std::move(process));
       if (made) { made->explain("host threads: total order needs what no bus to a device has"); }
       return made;
