@@ -69,8 +69,8 @@ struct call : queue::default_consumer<message, Functor<std::uint64_t>> {
 
 constexpr std::uint32_t capacity = 512;
 /// Messages of the smaller run; the larger has twice as many. Both are a whole number of looks at a
-/// stop, and of credits of a lane of this capacity.
-constexpr std::uint32_t messages = 64;
+/// stop; few, since a step takes microseconds, and far longer on a busy machine.
+constexpr std::uint32_t messages = 16;
 static_assert(2 * messages < capacity);
 
 [[nodiscard]] queue::message_id number(std::uint32_t i) noexcept { return i; }
