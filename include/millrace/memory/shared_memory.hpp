@@ -16,8 +16,8 @@
 
 namespace millrace::inline v0::memory {
 
-/// Memory with a name, which several processes map. It stays when a process dies, and until somebody
-/// removes the name and the last one that maps it is gone. Moves, never copies.
+/// Memory with a name, which several processes map. It stays when a process dies, and until
+/// somebody removes the name and the last one that maps it is gone. Moves, never copies.
 /// @thread one at a time; the memory itself any
 class shared_memory {
  public:
@@ -82,8 +82,8 @@ class shared_memory {
     return {};
   }
 
-  /// Takes lock `number` for this object, until it is given back, or this object or its process ends
-  /// in whatever way. Other objects, of this process too, have it refused.
+  /// Takes lock `number` for this object, until it is given back, or this object or its process
+  /// ends in whatever way. Other objects, of this process too, have it refused.
   /// @error errc::busy; errc::native_failure with errno
   [[nodiscard]] result<void> try_lock(std::uint32_t number) noexcept {
     return set_lock(number, F_WRLCK);
