@@ -39,8 +39,8 @@ template <consumer_policy P>
   }
   out += "; " + n(block->lane_bytes) + " B\n";
   out += "block: " + several(with.workers, "worker") + " at " + n(block->workers_at) + ", " +
-         several(with.lanes, "lane") + " at " + n(block->lanes_at) + "; " + n(block->bytes) +
-         " B\n";
+         several(detail::lane_count<P>(with), "lane") + " at " + n(block->lanes_at) + "; " +
+         n(block->bytes) + " B\n";
   return out;
 }
 

@@ -79,10 +79,7 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
   /// Slots free for further messages.
   [[nodiscard]] std::uint32_t room() noexcept {
     reclaim();
-    if constexpr (retains) {
-      kept_ = access::load(lane_.credit(), core::acquire, "lane.kept");
-      give_back();
-    }
+    if constexpr (retains) { kept_ = access::load(lane_.credit(), core::acquire, "lane.kept"); }
     return lane_.capacity() - occupied();
   }
   /// Messages whose slots are in use: written, and not yet answered and taken.

@@ -75,7 +75,9 @@ concept stateful_processor =
 /// `state` is trivially copyable and starts from nothing, belongs to one worker, hence pinned
 /// claims, and snapshots of it need completions, from which lost work is done again. Under total
 /// order `publish_batch` is 1, since a number held back would hold up all the later ones, ingress
-/// is not direct, and no snapshots are taken, which a producer's lane alone can answer for.
+/// is not direct, and no snapshots are taken, which a producer's lane alone can answer for; nor do
+/// messages lie in an arena, which has one owner. Nor do they in a lane that retains messages for
+/// snapshots, which could keep all its bytes and wait for more messages.
 template <class P>
 concept consumer_policy = requires {
   requires message_type<typename P::message>;
@@ -111,6 +113,7 @@ concept consumer_policy = requires {
   requires P::order == order_mode::per_producer || P::ingress == ingress_mode::pull;
   requires P::order == order_mode::per_producer || P::snapshot_every == 0;
   requires P::order == order_mode::per_producer || !detail::is_slab_bytes<typename P::message>;
+  requires P::snapshot_every == 0 || !detail::is_slab_bytes<typename P::message>;
   requires P::publish_age_ns >= 0;
   requires 0 < P::threads_per_block&& P::threads_per_block <= 1024;
   requires P::threads_per_block % 32 == 0;
