@@ -38,7 +38,7 @@ class worker_loop {
   static constexpr std::uint32_t rounds_watched = 16;
   /// Rounds in a row without a message before a group of device threads reports: that costs it as
   /// much as a look at a lane.
-  static constexpr std::uint32_t rounds_to_settle = 8;
+  static constexpr std::uint32_t rounds_to_settle = 32;
 
  public:
   MILLRACE_HD worker_loop(drain_args<P, A> const& args, std::uint32_t worker, Group group) noexcept
@@ -48,7 +48,12 @@ class worker_loop {
         group_(group),
         worker_(worker),
         exclusive_(P::claims == claim_mode::pinned || args.crew.workers() == 1),
-        hint_(has_lanes() ? phase::running : phase::closing) {}
+        hint_(has_lanes() ? phase::running : phase::closing) {
+    if (args.states != nullptr) {
+      processed_ = reported_ = args.states[worker].processed;
+      failed_ = args.states[worker].failed;
+    }
+  }
 
   MILLRACE_HD void run() noexcept {
     if constexpr (retains) { replay(); }
@@ -81,7 +86,11 @@ class worker_loop {
     report();
     if constexpr (retains) {
       if (unsaved_ != 0) { save(); }
-      if (group_.rank() == 0) { args_.states[worker_].turn = turn_; }
+    }
+    if (args_.states != nullptr && group_.rank() == 0) {
+      args_.states[worker_].processed = processed_;
+      args_.states[worker_].failed = failed_;
+      if constexpr (retains) { args_.states[worker_].turn = turn_; }
     }
   }
 
@@ -508,21 +517,15 @@ class worker_loop {
     }
   }
 
-  /// Adds to the counters, which go on from one epoch to the next; what the functor wrote is
-  /// visible to whoever reads them.
+  /// Publishes the counters; what the functor wrote is visible to whoever reads them.
   MILLRACE_HD void report() noexcept {
+    reported_ = processed_;
     group_.sync();
     if (group_.rank() == 0) {
       worker_control& me = args_.crew.worker(worker_);
-      auto const so_far = [](std::uint64_t const& count) noexcept {
-        return access::load(count, core::relaxed, "worker.so_far");
-      };
-      access::store(me.failed, so_far(me.failed) + failed_, core::relaxed, "worker.failed");
-      access::store(me.processed, so_far(me.processed) + processed_ - reported_, core::release,
-                    "worker.processed");
+      access::store(me.failed, failed_, core::relaxed, "worker.failed");
+      access::store(me.processed, processed_, core::release, "worker.processed");
     }
-    failed_ = 0;
-    reported_ = processed_;
   }
 
   MILLRACE_HD void rest(typename P::backoff& wait) noexcept {

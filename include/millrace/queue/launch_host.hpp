@@ -166,6 +166,8 @@ class host_state final : public state<P> {
     for (std::uint32_t w = 0; w < this->built.workers; ++w) {
       worker_state<typename P::state>& mine = place(&states_[w], worker_state<typename P::state>{});
       if constexpr (retains<P>) { mine = args_.snapshots.of(w, this->crew.worker(w).snapshots); }
+      mine.processed = this->crew.worker(w).processed;
+      mine.failed = this->crew.worker(w).failed;
     }
     for (std::size_t c = 0; c < cursors_.size(); ++c) {
       auto const l = static_cast<std::uint32_t>(c % this->lanes.size());

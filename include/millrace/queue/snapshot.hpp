@@ -15,6 +15,8 @@ namespace millrace::inline v0::queue {
 /// the worker's next message. It outlives an epoch; a snapshot outlives the process.
 template <class State>
 struct worker_state {
+  std::uint64_t processed = 0;  ///< as the worker last reported: its counters never go back
+  std::uint64_t failed = 0;
   std::uint64_t turn = 0;
   State state{};
 };
