@@ -4,6 +4,7 @@
 /// \file
 /// Everything of millrace::queue. For users; the library itself includes single headers.
 
+#include <millrace/queue/by_kind.hpp>
 #include <millrace/queue/consumer.hpp>
 #include <millrace/queue/launch.hpp>
 #include <millrace/queue/layout_text.hpp>

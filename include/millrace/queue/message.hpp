@@ -6,10 +6,12 @@
 namespace millrace::inline v0::queue {
 
 /// How a message ended. A functor returns one; from `user` on the values are the caller's own.
+/// Values are frozen: they cross the C ABI and the wire.
 enum class status : std::uint16_t {
   ok = 0,
-  failed = 1,       ///< the functor says that it could not do the work
-  unprocessed = 2,  ///< the consumer stopped before any worker took the message
+  failed = 1,        ///< the functor says that it could not do the work
+  unprocessed = 2,   ///< the consumer stopped before any worker took the message
+  unknown_kind = 3,  ///< no functor of `by_kind` has the message's kind
   user = 256,
 };
 
