@@ -381,7 +381,7 @@ TEST_CASE("lifetime: the counters say what happened") {
   }
   CHECK(consumer.stats().accepted == 16);
   REQUIRE(consumer.drain(soon()));
-  CHECK(consumer.stats().processed == 16);
+  CHECK(eventually([&]() noexcept { return consumer.stats().processed == 16; }));
   REQUIRE(consumer.stop(soon()));
   CHECK(consumer.stats().exited == 3);
 }
