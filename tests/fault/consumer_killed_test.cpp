@@ -186,7 +186,10 @@ TEST_CASE("killed consumer: one process serves at a time") {
   server = queue::serve<policy>("/millrace-no-such-ring");
   REQUIRE(!server);
   CHECK(server.error().origin == core::origin::posix);
-  CHECK(!handle.served());  // the first one's end parked its workers
+  CHECK(!handle.served());               // the first one's end parked its workers
+  auto const resumed = handle.resume();  // they are not this handle's to bring back
+  REQUIRE(!resumed);
+  CHECK(resumed.error().code == millrace::errc::busy);
   auto again = queue::serve<policy>(ring.name());
   REQUIRE(again);
   REQUIRE(lane.submit(6));

@@ -94,8 +94,12 @@ class consumer {
     if (shared_ == nullptr) { return; }
     std::scoped_lock const lock(shared_->opening);
     phase const now = shared_->crew.phase();
-    if (now == phase::running) { shared_->crew.advance(phase::closing); }
-    if (now == phase::parking && all_left()) { static_cast<void>(bring_back(phase::closing)); }
+    bool const others = shared_->part == detail::role::producers;  // who serves brings the workers
+    if (now == phase::running || (now == phase::parking && others)) {
+      shared_->crew.advance(phase::closing);
+    } else if (now == phase::parking && all_left()) {
+      static_cast<void>(bring_back(phase::closing));
+    }
   }
 
   /// Lets the workers leave within 16 messages, to come back with `resume`; meanwhile producers go
@@ -117,22 +121,21 @@ class consumer {
   }
 
   /// Brings parked workers back; they go on where they stopped.
-  /// @error errc::busy while a worker has not left yet; errc::closed; as the launcher's, and then
-  /// the
-  ///        workers stay parked, or the consumer is stopped when some of them came
+  /// @error errc::busy while a worker has not left yet, or when the workers are another process's;
+  ///        errc::closed; as the launcher's, and then the consumer is stopped
   [[nodiscard]] result<void> resume() noexcept {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
     std::scoped_lock const lock(shared_->opening);
     phase const now = shared_->crew.phase();
     if (now == phase::running) { return {}; }
     if (now != phase::parking) { return core::fail(errc::closed); }
-    if (!all_left()) { return core::fail(errc::busy); }
+    bool const others = shared_->part == detail::role::producers;
+    if (others || !all_left()) { return core::fail(errc::busy); }
     return bring_back(phase::running);
   }
 
   /// A copy of worker `w`'s state, while the workers are parked or have left.
-  /// @error errc::busy while they run; errc::bad_argument when there is no such worker;
-  /// errc::closed
+  /// @error errc::busy while they run; errc::bad_argument for no such worker; errc::closed
   [[nodiscard]] result<typename P::state> state(std::uint32_t w) noexcept
     requires detail::has_state<P>
   {

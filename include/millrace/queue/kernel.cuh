@@ -93,6 +93,9 @@ __device__ void work_one(kernel_args<P> const& args, std::uint32_t worker) {
 template <consumer_policy P>
 MILLRACE_KERNEL void __launch_bounds__(P::threads_per_block)
     drain_kernel(__grid_constant__ kernel_args<P> const args) {
+  static_assert(!detail::has_state<P> || P::processing != width::thread,
+                "millrace: the threads of a warp would share their worker's state: on a device a "
+                "policy with state processes by warp or block");
   constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
   std::uint32_t const warp = core::block_lane() / 32u;
   if constexpr (P::ingress == ingress_mode::pull) {
