@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <millrace/core/error.hpp>
-#include <millrace/memory/buffer.hpp>
-#include <millrace/queue/crew.hpp>
-#include <millrace/queue/lane.hpp>
+#include <millrace/queue/results.hpp>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
 namespace millrace::inline v0::queue {
 
@@ -17,28 +13,26 @@ namespace millrace::inline v0::queue {
 /// It executes no read-modify-write; what it remembers is its own.
 /// @thread one at a time
 template <consumer_policy P>
-class lane_owner : private detail::arena_part<detail::in_slab<P>> {
+class lane_owner : private detail::lane_results<P> {
+  using results = detail::lane_results<P>;
   using access = typename P::access;
+  using results::lane_, results::crew_, results::number_, results::next_, results::next_index_,
+      results::published_, results::retired_, results::abandoned_, results::kept_, results::ahead_,
+      results::taken_, results::probe_, results::occupied, results::reclaim, results::descriptor,
+      results::retains;
 
  public:
   using message = typename P::message;
   using reply = typename P::reply;
+  using results::in_flight, results::next, results::oldest, results::publish, results::take,
+      results::take_all, results::done;
 
   /// @param taken  [capacity] zeros that outlive the owner: which results were taken out of order
   /// @param stage  raw memory that outlives the owner, where batches are built; may be empty
   lane_owner(lane_ref<P> lane, crew_ref<P> crew, std::uint32_t number,
              memory::buffer_ref<std::uint8_t> taken,
              memory::buffer_ref<std::byte> stage = {}) noexcept
-      : lane_(lane),
-        crew_(crew),
-        number_(number),
-        next_(lane.control().first),
-        published_(next_),
-        retired_(next_),
-        abandoned_(next_),
-        kept_(next_),
-        taken_(taken),
-        stage_(stage) {
+      : results(lane, crew, number, taken), stage_(stage) {
     if constexpr (detail::in_slab<P>) {
       this->arena = byte_ring(lane.control().arena_bytes);
       this->freed = next_;
@@ -82,13 +76,6 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
     if constexpr (retains) { kept_ = access::load(lane_.credit(), core::acquire, "lane.kept"); }
     return lane_.capacity() - occupied();
   }
-  /// Messages whose slots are in use: written, and not yet answered and taken.
-  [[nodiscard]] std::uint32_t in_flight() const noexcept {
-    return static_cast<std::uint32_t>(next_ - retired_);
-  }
-  /// The number that the next message will get.
-  [[nodiscard]] message_id next() const noexcept { return next_; }
-
   /// errc::ok when `count` messages fit now. A bare code: what a result costs, the hot path would
   /// pay in stalled stores.
   /// @error errc::closed; errc::full; errc::bad_argument when the lane could never hold so many
@@ -155,23 +142,23 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
     constexpr std::size_t length = P::slot::payload_bytes;
     message_id const first = next_;
     std::uint32_t const room = stage_room(count);
-    for (std::uint32_t done = 0; done < count;) {
+    for (std::uint32_t built = 0; built < count;) {
       if (room < 2) {
-        build(done++, payload());
+        build(built++, payload());
         commit(length, kind);
         continue;
       }
-      std::uint32_t const run = std::min({count - done, room, lane_.capacity() - next_index_});
+      std::uint32_t const run = std::min({count - built, room, lane_.capacity() - next_index_});
       for (std::uint32_t i = 0; i < run; ++i) {
         std::byte* const at = stage_.data() + std::size_t{i} * P::slot::stride;
         slot_header& header = detail::place(at, slot_header{});
         header.seq = sequence_of(next_ + i);
         write_header(header, next_ + i, length, kind);
-        build(done + i, at + P::slot::payload_offset);
+        build(built + i, at + P::slot::payload_offset);
       }
       copy_stage(run);
       step(run);
-      done += run;
+      built += run;
     }
     return first;
   }
@@ -190,78 +177,6 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
     publish();
   }
 
-  /// Makes every committed message visible to the workers.
-  void publish() noexcept {
-    if (published_ == next_) { return; }
-    std::uint32_t const pending = static_cast<std::uint32_t>(next_ - published_);
-    slot_header& first = lane_.header(lane_.before(next_index_, pending));
-    if constexpr (detail::defers<P>) {
-      access::store(lane_.control().producer.reserved, next_, core::release, "lane.reserve");
-    }
-    access::store(first.seq, sequence_of(published_), detail::publish_order<P>, "slot.publish");
-    access::store(lane_.control().producer.published, next_, core::release, "lane.publish");
-    probe_.record(core::probe_event::published, published_);
-    published_ = next_;
-    crew_.wake_for(number_, pending);
-  }
-
-  /// Takes the result of message `id` into `out`.
-  /// @error errc::unknown_id when no such message is in flight; errc::not_ready
-  [[nodiscard]] errc take(message_id id, completion<reply>& out) noexcept
-    requires(P::completions == completion_mode::records)
-  {
-    if (id - retired_ >= next_ - retired_ || is_abandoned(id)) { return errc::unknown_id; }
-    std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
-    if (ahead_ != 0 && taken_[index] != 0) { return errc::unknown_id; }
-    if (!answered(index, id) && !crew_.over()) { return errc::not_ready; }
-    // looked at again: the last answers may have come between the two
-    if (answered(index, id)) {
-      detail::read_answer<P>(lane_, index, out);
-    } else {
-      out.status = status::unprocessed;
-    }
-    out.id = id;
-    retire(id, index);
-    probe_.record(core::probe_event::taken, id);
-    return errc::ok;
-  }
-
-  /// Takes every result there is, oldest message first, and calls `use(completion)` for each;
-  /// `use` must not touch the lane. Returns how many.
-  template <class Use>
-  std::uint32_t take_all(Use use) noexcept
-    requires(P::completions == completion_mode::records)
-  {
-    // No more messages than this can be between claim and answer: behind so many unanswered ones
-    // nothing has been claimed.
-    std::uint32_t patience = at_once();
-    std::uint32_t count = 0;
-    message_id const first = is_abandoned(retired_) ? abandoned_ : retired_;
-    for (message_id id = first; id != next_ && patience != 0; ++id) {
-      completion<reply> got;
-      errc const outcome = take(id, got);
-      if (outcome == errc::ok) {
-        ++count;
-        use(std::as_const(got));
-      } else {
-        patience -= outcome == errc::not_ready ? 1u : 0u;
-      }
-    }
-    return count;
-  }
-
-  /// Whether the message is done, its result still untaken or not asked for.
-  [[nodiscard]] bool done(message_id id) noexcept {
-    if (id - retired_ >= next_ - retired_) { return true; }
-    if constexpr (detail::counts_credit<P>) {
-      reclaim();
-      return id - retired_ >= next_ - retired_;
-    } else {
-      return answered(lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id)), id);
-    }
-  }
-  [[nodiscard]] message_id oldest() const noexcept { return retired_; }
-
   /// Gives an admitted message up: its slot was never taken.
   void cancel() noexcept {}
 
@@ -272,20 +187,6 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
   }
 
  private:
-  static constexpr bool retains = detail::retains<P>;
-
-  /// Slots in use: of messages in flight, and of those that the lane retains.
-  [[nodiscard]] std::uint32_t occupied() const noexcept {
-    std::uint32_t const kept = retains ? static_cast<std::uint32_t>(next_ - kept_) : 0;
-    return std::max(in_flight(), kept);
-  }
-
-  /// Whether message `id`, which is in flight, is of a producer before this one.
-  [[nodiscard]] bool is_abandoned(message_id id) const noexcept {
-    message_id const left = abandoned_ - retired_;  // far more than is in flight once none is left
-    return left <= next_ - retired_ && id - retired_ < left;
-  }
-
   static void write_header(slot_header& header, message_id id, std::size_t length,
                            std::uint8_t kind) noexcept {
     header.length = static_cast<std::uint16_t>(length);
@@ -329,13 +230,6 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
     std::memcpy(slots + skip, stage_.data() + skip, std::size_t{run} * P::slot::stride - skip);
   }
 
-  /// Messages of this lane that all its workers together can hold unanswered.
-  [[nodiscard]] std::uint32_t at_once() const noexcept {
-    std::uint64_t const workers = P::claims == claim_mode::pinned ? 1 : crew_.workers();
-    std::uint64_t const held = workers * crew_.control().hold;
-    return static_cast<std::uint32_t>(std::min<std::uint64_t>(lane_.capacity(), held));
-  }
-
   /// True when nothing but the pending messages is in flight: then waiting for company only costs.
   [[nodiscard]] bool idle(std::uint32_t pending) noexcept {
     if (in_flight() == pending) { return true; }
@@ -345,46 +239,6 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
     } else {
       return false;
     }
-  }
-
-  [[nodiscard]] bool answered(std::uint32_t index, message_id id) const noexcept {
-    return detail::answered<P>(lane_, index, id);
-  }
-
-  /// The slots of answered messages become free in order; the ones taken early wait for the rest.
-  void retire(message_id id, std::uint32_t index) noexcept {
-    if (id != retired_) {
-      taken_[index] = 1;
-      ++ahead_;
-      return;
-    }
-    ++retired_;
-    while (ahead_ != 0) {
-      index = lane_.after(index, 1);
-      if (taken_[index] == 0) { break; }
-      taken_[index] = 0;
-      --ahead_;
-      ++retired_;
-    }
-    give_back();
-    catch_up();
-  }
-
-  /// Frees the bytes of the messages that have left their slots: all up to the last one's end.
-  void give_back() noexcept {
-    if constexpr (detail::in_slab<P>) {
-      message_id const until = next_ - occupied();
-      if (until == this->freed) { return; }
-      slab_descriptor const& last = descriptor(until - 1);
-      this->arena.release(last.offset, last.length);
-      this->freed = until;
-    }
-  }
-
-  /// The slot of a message of the last lap says where its bytes are.
-  [[nodiscard]] slab_descriptor const& descriptor(message_id id) const noexcept {
-    std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
-    return *reinterpret_cast<slab_descriptor const*>(lane_.payload(index));
   }
 
   /// The arena of a lane whose former owner is gone: what the messages have that still need it.
@@ -401,43 +255,7 @@ class lane_owner : private detail::arena_part<detail::in_slab<P>> {
     }
   }
 
-  /// A worker may be done with messages by their age before they are published: they are published
-  /// before their slots are used again, so that what is pending always fits the lane.
-  void catch_up() noexcept {
-    if constexpr (detail::defers<P>) {
-      if (retired_ != published_ && retired_ - published_ <= next_ - published_) { publish(); }
-    }
-  }
-
-  /// Frees the slots whose results nobody will take.
-  void reclaim() noexcept {
-    if constexpr (detail::counts_credit<P>) {
-      retired_ = access::load(lane_.credit(), core::acquire, "lane.take_credit");
-      give_back();
-      catch_up();
-    } else {
-      message_id const until = P::completions == completion_mode::none ? next_ : abandoned_;
-      while (until - retired_ <= next_ - retired_ && retired_ != until) {
-        std::uint32_t const index = lane_.before(next_index_, in_flight());
-        if (!answered(index, retired_)) { break; }
-        retire(retired_, index);
-      }
-    }
-  }
-
-  lane_ref<P> lane_;
-  crew_ref<P> crew_;
-  std::uint32_t number_;
-  std::uint32_t next_index_ = 0;
-  message_id next_;
-  message_id published_;  ///< messages before it are visible to workers
-  message_id retired_;    ///< messages before it have left their slots
-  message_id abandoned_;  ///< nobody asks for messages before it
-  message_id kept_;       ///< messages from here on may be done again
-  std::uint32_t ahead_ = 0;
-  memory::buffer_ref<std::uint8_t> taken_;
   memory::buffer_ref<std::byte> stage_;
-  typename P::probe probe_;
 };
 
 }  // namespace millrace::inline v0::queue
