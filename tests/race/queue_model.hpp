@@ -144,7 +144,10 @@ class parts {
       if constexpr (queue::detail::one_ring<P>) {
         owners_.emplace_back(lanes_[0], crew_, owner_notes_.back().ref());
       } else {
-        owners_.emplace_back(lanes_[l], crew_, l, owner_notes_.back().ref());
+        dropped_ids_.push_back(
+            std::move(*millrace::memory::buffer<queue::message_id>::make(most_messages)));
+        owners_.emplace_back(lanes_[l], crew_, l, owner_notes_.back().ref(),
+                             millrace::memory::buffer_ref<std::byte>{}, dropped_ids_.back().ref());
       }
     }
     for (queue::lane_cursor& c : cursors_) { c.position = c.limit = with.first; }
@@ -176,6 +179,25 @@ class parts {
     if (!has_room(1, lane)) { return false; }
     (void)write(value, lane);
     owner(lane).offer();
+    return true;
+  }
+  /// Submits `count` messages from `value` on, dropping older ones if it must; false when workers
+  /// and untaken results hold the lane.
+  bool try_displace(std::uint64_t value, std::uint32_t count = 1) {
+    auto const build = [value](std::uint32_t i, std::byte* payload) noexcept {
+      ::new (payload) std::uint64_t(value + i);
+    };
+    queue::message_id first = 0;
+    millrace::errc outcome = owner().admit(count);
+    if (outcome == millrace::errc::ok) {
+      first = owner().commit_batch(count, 0, build);
+      owner().publish();
+    } else {
+      outcome = owner().displace(count, sizeof(value), 0, build, first);
+    }
+    if (outcome != millrace::errc::ok) { return false; }
+    for (std::uint32_t i = 0; i < count; ++i) { values_[first + i - first_] = value + i; }
+    submitted_ += count;
     return true;
   }
   /// Submits `count` messages from `value` on, visible together.
@@ -245,8 +267,10 @@ class parts {
       race::check(notes_.times[v] == answered_[v], "what is answered was processed, once");
       processed += notes_.times[v];
     }
-    race::check(processed + unprocessed_ == submitted_, "no message is lost");
+    race::check(processed + unprocessed_ + dropped_ == submitted_, "no message is lost");
   }
+  [[nodiscard]] std::uint32_t dropped() const { return dropped_; }
+  [[nodiscard]] std::uint32_t unprocessed() const { return unprocessed_; }
 
  private:
   [[nodiscard]] static std::vector<queue::lane_cursor> cursors(shape const& with) {
@@ -289,6 +313,11 @@ class parts {
       ++unprocessed_;
       return;
     }
+    if (c.status == queue::status::dropped) {
+      race::check(notes_.times[values_[c.id - first_]] == 0, "what is dropped is not processed");
+      ++dropped_;
+      return;
+    }
     std::uint64_t const value = c.reply / 10;
     race::check(c.status == queue::status::ok && value < most_messages && c.reply == 10 * value,
                 "the answer is the functor's");
@@ -303,6 +332,7 @@ class parts {
   std::vector<millrace::memory::buffer<std::byte>> blocks_;
   std::vector<queue::lane_ref<P>> lanes_;
   std::vector<owner_notes> owner_notes_;
+  std::vector<millrace::memory::buffer<queue::message_id>> dropped_ids_;
   std::vector<queue::owner_for<P>> owners_;
   queue::crew_ref<P> crew_;
   journal notes_;
@@ -312,6 +342,7 @@ class parts {
   std::array<std::uint64_t, most_messages> values_{};
   std::array<std::uint32_t, most_messages> answered_{};
   std::uint32_t unprocessed_ = 0;
+  std::uint32_t dropped_ = 0;
   std::uint32_t submitted_ = 0;
 };
 

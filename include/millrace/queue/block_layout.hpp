@@ -55,11 +55,16 @@ struct block_layout {
     return round_up(larger(capacity * each, 1), core::destructive_bytes);
   }
 
+  /// Dropped messages that a lane remembers until their completions are taken.
+  [[nodiscard]] static std::size_t dropped_count(std::uint32_t capacity) noexcept {
+    return drops_oldest<P> && P::completions == completion_mode::records ? capacity : 0;
+  }
   /// Of one lane's stage: no more than the lane itself could hold; a ring's producers have none.
   [[nodiscard]] static std::size_t stage_bytes(std::uint32_t capacity) noexcept {
     if (one_ring<P>) { return alignment; }
     std::size_t const all = std::size_t{capacity} * P::slot::stride;
-    return round_up(std::min(all, lane_owner<P>::stage_bytes), alignment);
+    std::size_t const draft = drops_oldest<P> ? P::slot::stride : 0;
+    return round_up(std::max(draft, std::min(all, lane_owner<P>::stage_bytes)), alignment);
   }
 
   /// Builds crew and lanes in `block`, and what `shared` needs to find them.
@@ -111,6 +116,13 @@ struct block_layout {
     if (!stages) { return cuda::std::unexpected(stages.error()); }
     shared.stages = std::move(*stages);
     if (!notes) { return cuda::std::unexpected(notes.error()); }
+    std::size_t const dropped_stride = dropped_count(with.capacity);
+    if (dropped_stride != 0) {
+      auto dropped = memory::buffer<message_id>::make(with.lanes * dropped_stride, {},
+                                                      core::destructive_bytes);
+      if (!dropped) { return cuda::std::unexpected(dropped.error()); }
+      shared.dropped = std::move(*dropped);
+    }
     if (!lanes) { return cuda::std::unexpected(lanes.error()); }
     shared.notes = std::move(*notes);
     shared.lanes = std::move(*lanes);
@@ -133,8 +145,10 @@ struct block_layout {
         memory::buffer_ref<std::uint8_t> const taken(mine, with.capacity);
         memory::buffer_ref<std::byte> const stage(shared.stages.data() + p * stage_stride,
                                                   stage_stride);
+        memory::buffer_ref<message_id> const dropped(
+            shared.dropped.data() + (dropped_stride != 0 ? p * dropped_stride : 0), dropped_stride);
         shared.entries.push_back(
-            {lane_owner<P>(shared.lanes[p], shared.crew, p, taken, stage), false});
+            {lane_owner<P>(shared.lanes[p], shared.crew, p, taken, stage, dropped), false});
       }
     }
     return {};

@@ -26,7 +26,8 @@ class lane_claims {
       : args_(args),
         group_(group),
         worker_(worker),
-        exclusive_(P::claims == claim_mode::pinned || args.crew.workers() == 1),
+        exclusive_(!drops_oldest<P> &&
+                   (P::claims == claim_mode::pinned || args.crew.workers() == 1)),
         hint_(has_lanes() ? phase::running : phase::closing) {}
 
   /// The leader's value of `f()`, in every member.
@@ -92,29 +93,37 @@ class lane_claims {
   [[nodiscard]] MILLRACE_HD std::uint32_t claim(lane_ref<P, A> const& lane, lane_cursor& cursor,
                                                 bool exclusive) noexcept {
     for (;;) {
-      if (!exclusive) { follow(lane, cursor); }
+      if (!exclusive && !follow(lane, cursor)) { return 0; }
       std::uint32_t run = ready_run(lane, cursor);
       if constexpr (detail::defers<P>) {
         if (run == 0 && look_behind(lane, cursor)) { run = ready_run(lane, cursor); }
       }
       if (run == 0 || exclusive) { return run; }
-      // relaxed is enough: the look at the slot was the acquire, and only one worker can win
+      // relaxed is enough: the look at the slot was the acquire, and only one worker can win; but
+      // a producer that drops may have written the slot since
+      constexpr core::memory_order won = drops_oldest<P> ? core::acquire : core::relaxed;
       if (lead([&]() noexcept {
             message_id expected = cursor.position;
             return A::compare_exchange(lane.control().claim.claimed, expected,
-                                       cursor.position + run, core::relaxed, core::relaxed,
-                                       "lane.claim");
+                                       cursor.position + run, won, core::relaxed, "lane.claim");
           })) {
         return run;
       }
     }
   }
 
-  /// Moves a shared lane's cursor to the first message without a worker.
-  MILLRACE_HD void follow(lane_ref<P, A> const& lane, lane_cursor& cursor) noexcept {
+  /// Moves a shared lane's cursor to the first message without a worker; false while the lane's
+  /// producer holds those.
+  MILLRACE_HD bool follow(lane_ref<P, A> const& lane, lane_cursor& cursor) noexcept {
     message_id const claimed = lead([&]() noexcept {
       return A::load(lane.control().claim.claimed, core::relaxed, "lane.claimed");
     });
+    if constexpr (drops_oldest<P>) {
+      if (is_withheld(claimed, cursor.position)) {
+        withheld_ = true;
+        return false;
+      }
+    }
     message_id const distance = claimed - cursor.position;
     if (distance != 0) {
       cursor.index =
@@ -124,6 +133,7 @@ class lane_claims {
       cursor.position = claimed;
       cursor.dry = false;
     }
+    return true;
   }
 
   /// Published messages from the cursor on, as many as the group can do at once.
@@ -209,7 +219,8 @@ class lane_claims {
   std::uint32_t worker_;
   bool exclusive_;  ///< its lanes have no other worker
   bool closing_ = false;
-  phase hint_;                   ///< what a group of device threads believes of the phase
+  bool withheld_ = false;  ///< a producer held its lane's messages in this round: it is not dry
+  phase hint_;             ///< what a group of device threads believes of the phase
   std::uint32_t held_ = nobody;  ///< the lane that a group of device threads looks at
   lane_ref<P, A> held_lane_;
   lane_cursor held_cursor_;

@@ -172,7 +172,7 @@ class consumer {
     if (!ended) { return cuda::std::unexpected(ended.error()); }
     go(phase::stopped);
     statistics const now = stats();
-    return now.accepted - now.processed;
+    return now.accepted - now.processed - now.dropped;
   }
 
   /// The counters now, each read once.
@@ -187,11 +187,16 @@ class consumer {
       out.replayed += access::load(worker.replayed, core::relaxed, "worker.replayed");
     }
     for (auto const& lane : shared_->lanes.ref()) {
+      auto const& words = lane.control().producer;
+      std::uint64_t const dropped = access::load(words.dropped, core::relaxed, "lane.tallied");
+      out.dropped += dropped;
+      out.rejected += access::load(words.rejected, core::relaxed, "lane.tallied");
+      out.accepted += dropped;  // the newer ones took their places
       out.accepted += access::load(accepted(lane.control()), core::acquire, "lane.published") -
                       lane.control().first;
     }
     // a message may be done before its producer has stored that it is published
-    out.accepted = std::max(out.accepted, out.processed);
+    out.accepted = std::max(out.accepted, out.processed + out.dropped);
     out.workers = access::load(crew.control().crew.alive, core::relaxed, "crew.alive");
     out.exited = access::load(crew.control().crew.exited, core::relaxed, "crew.exited");
     return out;

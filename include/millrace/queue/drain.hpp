@@ -17,7 +17,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
   using base::args_, base::claim, base::closing_, base::cursor_of, base::exclusive_, base::follow,
       base::for_each_lane, base::group_, base::has_lanes, base::held_cursor_, base::held_lane_,
       base::hold, base::lead, base::let_go, base::look_at_phase, base::put_back, base::roomy,
-      base::stopping, base::thread_wide, base::worker_;
+      base::stopping, base::thread_wide, base::withheld_, base::worker_;
   static constexpr bool has_state = detail::has_state<P>;
   static constexpr bool retains = detail::retains<P>;
   /// Whether a cursor changes although its lane is dry: for its age, or to follow other workers.
@@ -55,6 +55,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
       phase const now = look_at_phase();
       if (leaves_work(now)) { break; }
       closing_ = now == phase::closing;
+      withheld_ = false;
       std::uint32_t taken = 0;
       for_each_lane([&](std::uint32_t lane) noexcept {
         taken += take_run(lane);
@@ -70,7 +71,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
       }
       bool const settled = Group::alone || ++dry >= rounds_to_settle;
       if (settled && processed_ != reported_) { report(); }
-      if (now == phase::closing && !awaits_more()) { break; }
+      if (now == phase::closing && !withheld_ && !awaits_more()) { break; }
       rest(wait);
     }
     if constexpr (roomy) { let_go(); }
@@ -346,7 +347,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
 
   MILLRACE_HD void rest(typename P::backoff& wait) noexcept {
     if constexpr (P::backoff::blocks && Group::may_park) {
-      if (wait.wants_sleep()) {
+      if (wait.wants_sleep() && !withheld_) {
         probe_.record(core::probe_event::parked, worker_);
         args_.crew.sleep(worker_, [this]() noexcept { return something_to_do(); });
         probe_.record(core::probe_event::woken, worker_);
@@ -374,7 +375,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
     for_each_lane([&](std::uint32_t number) noexcept {
       lane_ref<P, A> const& lane = args_.lanes[number];
       lane_cursor& cursor = cursor_of(number);
-      if (!exclusive_) { follow(lane, cursor); }
+      if (!exclusive_) { found = !follow(lane, cursor) || found; }
       found = found || !detail::is_quiet(lane, cursor.index, cursor.position);
       if constexpr (detail::defers<P>) {
         found = found || A::load(lane.control().producer.reserved, core::seq_cst,

@@ -13,7 +13,7 @@
 namespace millrace::inline v0::queue {
 
 /// The version of every control block in this module.
-inline constexpr std::uint32_t layout_version = 2;
+inline constexpr std::uint32_t layout_version = 3;
 
 /// The words of one lane that threads share. It holds offsets from itself, never pointers, so that
 /// it means the same wherever it is mapped. Each group of words has one writer and a line of its
@@ -31,8 +31,10 @@ struct lane_control {
 
   /// Written by the producer; of a ring, by whichever producer draws numbers.
   struct alignas(core::destructive_bytes) {
-    message_id published = 0;  ///< every message before it is visible to workers
-    message_id reserved = 0;   ///< every message before it is written; of a ring: has a producer
+    message_id published = 0;    ///< every message before it is visible to workers
+    message_id reserved = 0;     ///< every message before it is written; of a ring: has a producer
+    std::uint64_t rejected = 0;  ///< messages refused for want of room
+    std::uint64_t dropped = 0;   ///< messages given up for newer ones
   } producer;
   /// Written by the lane's worker, for lanes whose room is counted by credit.
   struct alignas(core::destructive_bytes) {
@@ -45,6 +47,20 @@ struct lane_control {
 };
 static_assert(std::is_trivially_copyable_v<lane_control> &&
               std::is_standard_layout_v<lane_control>);
+
+namespace detail {
+
+/// What the claim word shows beside a position while the producer holds the unclaimed messages: a
+/// position that no worker's cursor comes near.
+inline constexpr message_id withheld_mark = message_id{1} << 63;
+
+/// Whether the claim word that was read by a worker at `position` carries the mark.
+[[nodiscard]] MILLRACE_HD constexpr bool is_withheld(message_id claimed,
+                                                     message_id position) noexcept {
+  return (claimed - position + (withheld_mark >> 1)) >> 63 != 0;
+}
+
+}  // namespace detail
 
 /// A lane without its ownership: goes into kernels and threads by value. A (the access policy) is
 /// the scope of slots and control words; records and credit, which the producer reads, always go
@@ -91,7 +107,7 @@ class lane_ref {
     control.first = first;
     control.arena_offset = arena_at(capacity);
     control.arena_bytes = arena_size(capacity, arena_bytes);
-    control.producer = {first, first};
+    control.producer.published = control.producer.reserved = first;
     control.worker = {first};
     control.claim = {first};
     lane_ref lane{&control};

@@ -20,14 +20,16 @@ inline constexpr bool compiles_device_code = false;
 #endif
 
 /// Starts workers where `where` says: host threads, one CUDA device, or automatically the first
-/// usable device and host threads where there is none, or where the policy's order is total.
+/// usable device and host threads where there is none, or where only they can do what the policy
+/// asks for: total order, or to drop the oldest messages.
 /// `consumer::where` and `consumer::why` tell what was chosen. Under `automatic` whatever `process`
 /// points to must be within the reach of both.
 ///
 /// The last parameter keeps the two compilers' versions apart in one program; leave it alone.
-/// @error errc::bad_argument, native 5, for a CUDA device under total order; errc::no_device,
-///        native holding a core::device_fault; errc::not_compiled for a CUDA device in a
-///        translation unit without a CUDA compiler; else as launch_host, launch_device
+/// @error errc::bad_argument, native 5, for a CUDA device and a policy that only host threads can
+///        follow; errc::no_device, native holding a core::device_fault; errc::not_compiled for a
+///        CUDA device in a translation unit without a CUDA compiler; else as launch_host,
+///        launch_device
 template <consumer_policy P, bool Device = compiles_device_code>
 [[nodiscard]] result<consumer<P>> launch(core::backend where, options const& with,
                                          typename P::processor process = {}) noexcept {
@@ -35,10 +37,14 @@ template <consumer_policy P, bool Device = compiles_device_code>
     if (where.kind() == core::backend_kind::host) {
       return launch_host<P>(with, std::move(process));
     }
-    if constexpr (P::order == order_mode::total) {
+    if constexpr (detail::host_only<P>) {
       if (where.kind() == core::backend_kind::cuda) { return core::fail(errc::bad_argument, 5); }
       auto made = launch_host<P>(with, std::move(process));
-      if (made) { made->explain("host threads: total order needs what no bus to a device has"); }
+      if (made) {
+        made->explain(detail::one_ring<P>
+                          ? "host threads: total order needs what no bus to a device has"
+                          : "host threads: the policy asks for what only they can do");
+      }
       return made;
     }
     core::device_report const there = core::devices();
@@ -46,7 +52,7 @@ template <consumer_policy P, bool Device = compiles_device_code>
     if (!chosen) { return cuda::std::unexpected(chosen.error()); }
     std::string why = core::explain(where, there);
     bool const on_device = chosen->kind() == core::backend_kind::cuda;
-    if constexpr (Device && P::order == order_mode::per_producer) {
+    if constexpr (Device && !detail::host_only<P>) {
 #if defined(MILLRACE_CUDACC)
       if (on_device) {
         auto made = launch_device<P>(chosen->ordinal(), with, std::move(process));

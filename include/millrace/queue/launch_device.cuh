@@ -344,6 +344,9 @@ template <consumer_policy P>
   requires(P::order == order_mode::per_producer)
 [[nodiscard]] result<consumer<P>> launch_device(int ordinal, options const& with,
                                                 typename P::processor process = {}) noexcept {
+  static_assert(!detail::host_only<P>,
+                "millrace: the policy needs a read-modify-write or a clock that producers and "
+                "workers share, which the bus does not have; launch it on host threads");
   try {
     auto made = detail::device_state<P>::make(ordinal, with, std::move(process));
     if (!made) { return cuda::std::unexpected(made.error()); }

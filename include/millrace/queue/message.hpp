@@ -12,6 +12,7 @@ enum class status : std::uint16_t {
   failed = 1,        ///< the functor says that it could not do the work
   unprocessed = 2,   ///< the consumer stopped before any worker took the message
   unknown_kind = 3,  ///< no functor of `by_kind` has the message's kind
+  dropped = 4,       ///< its producer gave it up for newer ones before any worker took it
   user = 256,
 };
 

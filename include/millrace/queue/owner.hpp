@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/queue/displace.hpp>
 #include <millrace/queue/results.hpp>
 
 #include <algorithm>
@@ -10,7 +11,8 @@
 namespace millrace::inline v0::queue {
 
 /// The one side of a lane that is not a worker: it writes messages and takes their results.
-/// It executes no read-modify-write; what it remembers is its own.
+/// It executes no read-modify-write but where the policy drops the oldest messages, whose claims it
+/// then shares with the workers; what it remembers is its own.
 /// @thread one at a time
 template <consumer_policy P>
 class lane_owner : private detail::lane_results<P> {
@@ -19,7 +21,8 @@ class lane_owner : private detail::lane_results<P> {
   using results::lane_, results::crew_, results::number_, results::next_, results::next_index_,
       results::published_, results::retired_, results::abandoned_, results::kept_, results::ahead_,
       results::taken_, results::probe_, results::occupied, results::reclaim, results::descriptor,
-      results::retains;
+      results::retains, results::number_of, results::place_of, results::is_abandoned,
+      results::dropped_, results::total_dropped_;
 
  public:
   using message = typename P::message;
@@ -28,11 +31,13 @@ class lane_owner : private detail::lane_results<P> {
       results::take_all, results::done;
 
   /// @param taken  [capacity] zeros that outlive the owner: which results were taken out of order
-  /// @param stage  raw memory that outlives the owner, where batches are built; may be empty
+  /// @param stage  raw memory that outlives the owner, where batches are built; may be empty, but
+  ///        holds a slot where the policy drops the oldest messages
+  /// @param dropped  of such a policy, where dropped messages wait until their results are taken
   lane_owner(lane_ref<P> lane, crew_ref<P> crew, std::uint32_t number,
-             memory::buffer_ref<std::uint8_t> taken,
-             memory::buffer_ref<std::byte> stage = {}) noexcept
-      : results(lane, crew, number, taken), stage_(stage) {
+             memory::buffer_ref<std::uint8_t> taken, memory::buffer_ref<std::byte> stage = {},
+             memory::buffer_ref<message_id> dropped = {}) noexcept
+      : results(lane, crew, number, taken, dropped), stage_(stage) {
     if constexpr (detail::in_slab<P>) {
       this->arena = byte_ring(lane.control().arena_bytes);
       this->freed = next_;
@@ -89,8 +94,7 @@ class lane_owner : private detail::lane_results<P> {
   /// The payload of the message `ahead` places behind the next one; admitted before.
   [[nodiscard]] std::byte* payload(std::uint32_t ahead = 0) noexcept {
     std::uint32_t const index = lane_.after(next_index_, ahead);
-    access::write(&lane_.header(index).length, P::slot::stride - offsetof(slot_header, length),
-                  "slot.write");
+    announce_slot(index);
     lane_.fetch_slot_after(index);
     return lane_.payload(index);
   }
@@ -129,8 +133,10 @@ class lane_owner : private detail::lane_results<P> {
 
   /// Commits the next message, whose payload is written. It stays invisible until `publish`.
   message_id commit(std::size_t length, std::uint8_t kind) noexcept {
-    write_header(lane_.header(next_index_), next_, length, kind);
-    return step();
+    message_id const id = number_of(next_);
+    write_header(lane_.header(next_index_), id, length, kind);
+    step();
+    return id;
   }
 
   /// Commits `count` admitted messages of full length, each built by `build(i, payload)`.
@@ -140,7 +146,7 @@ class lane_owner : private detail::lane_results<P> {
   template <class Build>
   message_id commit_batch(std::uint32_t count, std::uint8_t kind, Build build) noexcept {
     constexpr std::size_t length = P::slot::payload_bytes;
-    message_id const first = next_;
+    message_id const first = number_of(next_);
     std::uint32_t const room = stage_room(count);
     for (std::uint32_t built = 0; built < count;) {
       if (room < 2) {
@@ -163,6 +169,62 @@ class lane_owner : private detail::lane_results<P> {
     return first;
   }
 
+  /// Submits `count` messages of `length` bytes, each built by `build(i, payload)`, where there is
+  /// room for fewer: the oldest messages that no worker has taken make way. Those behind them move
+  /// up, so that the lane keeps its order whatever the workers hold. All of it is visible at once.
+  /// @error errc::full when the lane holds too few such messages; nothing is dropped then
+  /// @cost  moves every unclaimed message of the lane, while its workers wait
+  template <class Build>
+  [[nodiscard]] errc displace(std::uint32_t count, std::size_t length, std::uint8_t kind,
+                              Build build, message_id& first) noexcept
+    requires(detail::drops_oldest<P>)
+  {
+    publish();
+    std::uint32_t const free = std::min(room(), count);
+    std::uint32_t const places = count - free;
+    detail::unclaimed<P> held(lane_);
+    if (places != 0) {
+      if (!held.take(next_, places)) {
+        reject(count);
+        return errc::full;
+      }
+      drop(held.first(), places);
+      held.shift(next_, next_index_, places);
+    }
+    first = number_of(next_ - places);
+    for (std::uint32_t i = 0; i < places; ++i) {
+      std::uint32_t const index = lane_.before(next_index_, places - i);
+      announce_slot(index);
+      write_header(lane_.header(index), first + i, length, kind);
+      build(i, lane_.payload(index));
+    }
+    for (std::uint32_t i = places; i < count; ++i) {
+      build(i, payload());
+      commit(length, kind);
+    }
+    publish();
+    if (places != 0) { held.put_back(); }
+    return errc::ok;
+  }
+
+  /// Where a message can be built before it is known which slot it gets.
+  [[nodiscard]] std::byte* draft() noexcept
+    requires(detail::drops_oldest<P>)
+  {
+    return stage_.data() + P::slot::payload_offset;
+  }
+  /// Whether `displace` would find room for a message now.
+  [[nodiscard]] bool displaceable() const noexcept
+    requires(detail::drops_oldest<P>)
+  {
+    message_id const claimed =
+        access::load(lane_.control().claim.claimed, core::relaxed, "lane.claimed");
+    return claimed != next_;
+  }
+
+  /// Counts messages that were refused for want of room.
+  void reject(std::uint32_t count) noexcept { tally(lane_.control().producer.rejected, count); }
+
   /// Publishes, or holds the messages back for company if the policy says so.
   void offer() noexcept {
     if constexpr (detail::defers<P>) {
@@ -184,9 +246,36 @@ class lane_owner : private detail::lane_results<P> {
   void abandon() noexcept {
     publish();
     abandoned_ = next_;
+    if constexpr (detail::drops_oldest<P>) { dropped_.clear(); }
   }
 
  private:
+  /// Gives the oldest `count` messages from `first` on up.
+  void drop(message_id first, std::uint32_t count) noexcept {
+    std::uint32_t orphans = 0;  // of a producer before this one
+    for (std::uint32_t i = 0; i < count; ++i) {
+      if (is_abandoned(first + i)) {
+        ++orphans;
+        continue;
+      }
+      auto const behind = static_cast<std::uint32_t>(next_ - first) - i;
+      dropped_.add(lane_.header(lane_.before(next_index_, behind)).id);
+    }
+    abandoned_ -= orphans;
+    total_dropped_ += count;
+    tally(lane_.control().producer.dropped, count);
+  }
+
+  /// Adds to a counter that only the producer writes.
+  static void tally(std::uint64_t& word, std::uint32_t count) noexcept {
+    access::store(word, word + count, core::relaxed, "lane.tally");
+  }
+
+  void announce_slot(std::uint32_t index) const noexcept {
+    access::write(&lane_.header(index).length, P::slot::stride - offsetof(slot_header, length),
+                  "slot.write");
+  }
+
   static void write_header(slot_header& header, message_id id, std::size_t length,
                            std::uint8_t kind) noexcept {
     header.length = static_cast<std::uint16_t>(length);
@@ -215,7 +304,7 @@ class lane_owner : private detail::lane_results<P> {
   [[nodiscard]] std::uint32_t stage_room(std::uint32_t count) const noexcept {
     constexpr std::size_t worth_it = 2048;
     bool const one_worker = P::claims == claim_mode::pinned || crew_.workers() == 1;
-    if (!one_worker || count * P::slot::stride < worth_it) { return 0; }
+    if (detail::drops_oldest<P> || !one_worker || count * P::slot::stride < worth_it) { return 0; }
     return static_cast<std::uint32_t>(stage_.size() / P::slot::stride);
   }
 

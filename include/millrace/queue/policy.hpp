@@ -43,6 +43,12 @@ enum class effect_mode : std::uint8_t { anywhere, reply };
 /// A functor without memory.
 struct no_state {};
 
+/// What a submit does when its lane has no room. `fail`: it says so. `block`: it waits, until a
+/// deadline. `drop_newest`: it gives up the new messages, and counts them. `drop_oldest`: it gives
+/// up the oldest messages that no worker has taken yet, each of which completes as
+/// `status::dropped`, and counts them; on host threads alone.
+enum class overflow_mode : std::uint8_t { fail, block, drop_newest, drop_oldest };
+
 /// How many threads do one message on a device. Host threads are groups of one.
 enum class width : std::uint8_t { thread, warp, block };
 
@@ -77,7 +83,10 @@ concept stateful_processor =
 /// order `publish_batch` is 1, since a number held back would hold up all the later ones, ingress
 /// is not direct, and no snapshots are taken, which a producer's lane alone can answer for; nor do
 /// messages lie in an arena, which has one owner. Nor do they in a lane that retains messages for
-/// snapshots, which could keep all its bytes and wait for more messages.
+/// snapshots, which could keep all its bytes and wait for more messages. Who drops the oldest
+/// messages shares the claims with the workers and has a lane of his own, in whose slots they lie;
+/// who blocks has no completions, since the room behind those comes from the caller, who would be
+/// waiting for himself.
 template <class P>
 concept consumer_policy = requires {
   requires message_type<typename P::message>;
@@ -108,6 +117,11 @@ concept consumer_policy = requires {
   requires std::is_same_v<decltype(P::processing), queue::width const>;
   requires P::completions == completion_mode::records || std::is_empty_v<typename P::reply>;
   requires P::ingress == ingress_mode::pull || P::claims == claim_mode::pinned;
+  requires std::is_same_v<decltype(P::overflow), overflow_mode const>;
+  requires P::overflow != overflow_mode::block || P::completions == completion_mode::none;
+  requires P::overflow != overflow_mode::drop_oldest || P::claims == claim_mode::shared;
+  requires P::overflow != overflow_mode::drop_oldest || P::order == order_mode::per_producer;
+  requires P::overflow != overflow_mode::drop_oldest || !detail::is_slab_bytes<typename P::message>;
   requires P::publish_batch > 0;
   requires P::order == order_mode::per_producer || P::publish_batch == 1;
   requires P::order == order_mode::per_producer || P::ingress == ingress_mode::pull;
@@ -144,6 +158,9 @@ struct default_consumer {
   static constexpr order_mode order = order_mode::per_producer;
   static constexpr effect_mode effects = effect_mode::anywhere;
   static constexpr queue::width processing = queue::width::thread;
+  static constexpr overflow_mode overflow = overflow_mode::fail;
+  /// How long a submit that blocks waits for room unless it is told otherwise.
+  static constexpr std::uint64_t block_ns = 1'000'000'000;
   /// Messages that a submit may hold back before it publishes; 1 publishes each at once. A lane
   /// whose messages are all answered publishes at once in any case.
   static constexpr std::uint32_t publish_batch = 1;
@@ -172,6 +189,7 @@ concept same_shape = requires {
   requires P::backoff::blocks == Q::backoff::blocks;
   requires P::publish_batch == Q::publish_batch;
   requires(P::snapshot_every == 0) == (Q::snapshot_every == 0);
+  requires P::overflow == Q::overflow;
 };
 /// And on a device the same grid.
 template <class P, class Q>
@@ -211,6 +229,17 @@ inline constexpr bool retains = P::snapshot_every > 0;
 /// Whether the bytes of messages lie in the lane's arena.
 template <consumer_policy P>
 inline constexpr bool in_slab = is_slab_bytes<typename P::message>;
+
+/// Whether a producer takes messages back from its lane, beside the workers that claim them.
+template <consumer_policy P>
+inline constexpr bool drops_oldest = P::overflow == overflow_mode::drop_oldest;
+
+/// Whether only host threads can do it: it needs a read-modify-write between producer and worker.
+template <consumer_policy P>
+inline constexpr bool host_only = drops_oldest<P> || one_ring<P>;
+
+/// Stands where a policy has no use for what others keep.
+struct nothing {};
 
 }  // namespace detail
 

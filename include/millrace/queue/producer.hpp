@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 
 namespace millrace::inline v0::queue {
@@ -45,12 +46,19 @@ class producer {
   /// A message submitted while the consumer closes may come after its last worker: its result is
   /// then `status::unprocessed`, and without completions only `drain` tells.
   /// @return its number, by which its result is known
-  /// @error  errc::full when no slot is free: take results, or wait; errc::closed;
-  ///         errc::busy while a reservation is open
+  /// @error  errc::full when no slot is free: take results, or wait; or, by `P::overflow`, what
+  ///         comes of the waiting or the dropping: errc::deadline_passed, errc::device_lost,
+  ///         errc::full when nothing could be dropped; errc::closed; errc::busy while a reservation
+  ///         is open
   [[nodiscard]] result<message_id> submit(message const& what, std::uint8_t kind = 0) noexcept
     requires(!detail::is_bytes<message>)
   {
     return submit_batch(1, [&](std::uint32_t, message& slot) noexcept { slot = what; }, kind);
+  }
+  [[nodiscard]] result<message_id> submit(message const& what, terms const& how) noexcept
+    requires(!detail::is_bytes<message>)
+  {
+    return submit_batch(1, [&](std::uint32_t, message& slot) noexcept { slot = what; }, how);
   }
 
   /// Submits up to the message type's capacity of bytes.
@@ -60,10 +68,16 @@ class producer {
                                           std::uint8_t kind = 0) noexcept
     requires(detail::is_bytes<message>)
   {
-    auto room = reserve(what.size());
+    return submit(what, terms{.kind = kind});
+  }
+  [[nodiscard]] result<message_id> submit(cuda::std::span<std::byte const> what,
+                                          terms const& how) noexcept
+    requires(detail::is_bytes<message>)
+  {
+    auto room = reserve(what.size(), how.until);
     if (!room) { return cuda::std::unexpected(room.error()); }
     if (!what.empty()) { std::memcpy(room->data(), what.data(), what.size()); }
-    return commit(kind);
+    return commit(how);
   }
 
   /// Submits all of `what` or nothing, visible at once and together.
@@ -73,12 +87,18 @@ class producer {
                                                 std::uint8_t kind = 0) noexcept
     requires(!detail::is_bytes<message>)
   {
+    return submit_batch(what, terms{.kind = kind});
+  }
+  [[nodiscard]] result<message_id> submit_batch(cuda::std::span<message const> what,
+                                                terms const& how) noexcept
+    requires(!detail::is_bytes<message>)
+  {
     if (entry_ == nullptr) { return core::refuse<message_id>(errc::closed); }
     if (what.size() > shared_->built.capacity) {
       return core::refuse<message_id>(errc::bad_argument, 1);
     }
     auto const fill = [&](std::uint32_t i, message& slot) noexcept { slot = what[i]; };
-    auto const first = submit_batch(static_cast<std::uint32_t>(what.size()), fill, kind);
+    auto const first = submit_batch(static_cast<std::uint32_t>(what.size()), fill, how);
     if (first) { owner().publish(); }
     return first;
   }
@@ -93,14 +113,27 @@ class producer {
                                                 std::uint8_t kind = 0) noexcept
     requires(!detail::is_bytes<message>)
   {
-    if (errc const refused = admit(count); refused != errc::ok) {
+    return submit_batch(count, fill, terms{.kind = kind});
+  }
+  template <class Fill>
+    requires std::is_nothrow_invocable_v<Fill&, std::uint32_t, message&>
+  [[nodiscard]] result<message_id> submit_batch(std::uint32_t count, Fill fill,
+                                                terms const& how) noexcept
+    requires(!detail::is_bytes<message>)
+  {
+    auto const build = [&](std::uint32_t i, std::byte* payload) noexcept {
+      fill(i, *reinterpret_cast<message*>(payload));
+    };
+    if (errc const refused = admit(count, how.until); refused != errc::ok) {
+      if constexpr (detail::drops_oldest<P>) {
+        if (refused == errc::full) {
+          return displace(count, P::slot::payload_bytes, how.kind, build);
+        }
+      }
       return core::refuse<message_id>(refused);
     }
     auto& lane = owner();
-    message_id const first =
-        lane.commit_batch(count, kind, [&](std::uint32_t i, std::byte* payload) noexcept {
-          fill(i, *reinterpret_cast<message*>(payload));
-        });
+    message_id const first = lane.commit_batch(count, how.kind, build);
     count == 1 ? lane.offer() : lane.publish();
     return first;
   }
@@ -112,12 +145,18 @@ class producer {
       cuda::std::span<cuda::std::span<std::byte const> const> what, std::uint8_t kind = 0) noexcept
     requires(detail::in_slab<P>)
   {
+    return submit_batch(what, terms{.kind = kind});
+  }
+  [[nodiscard]] result<message_id> submit_batch(
+      cuda::std::span<cuda::std::span<std::byte const> const> what, terms const& how) noexcept
+    requires(detail::in_slab<P>)
+  {
     if (what.size() > ~std::uint32_t{0}) { return core::refuse<message_id>(errc::bad_argument, 1); }
     auto const size = [&](std::uint32_t i) noexcept { return what[i].size(); };
     auto const copy = [&](std::uint32_t i, cuda::std::span<std::byte> to) noexcept {
       if (!to.empty()) { std::memcpy(to.data(), what[i].data(), to.size()); }
     };
-    return submit_sized(static_cast<std::uint32_t>(what.size()), size, copy, kind);
+    return submit_sized(static_cast<std::uint32_t>(what.size()), size, copy, how);
   }
 
   /// Submits `count` messages of `bytes` bytes each or none, each written in place by
@@ -129,47 +168,56 @@ class producer {
                                                 std::uint8_t kind = 0) noexcept
     requires(detail::in_slab<P>)
   {
-    return submit_sized(count, [bytes](std::uint32_t) noexcept { return bytes; }, fill, kind);
+    return submit_batch(count, bytes, fill, terms{.kind = kind});
+  }
+  template <class Fill>
+    requires std::is_nothrow_invocable_v<Fill&, std::uint32_t, cuda::std::span<std::byte>>
+  [[nodiscard]] result<message_id> submit_batch(std::uint32_t count, std::size_t bytes, Fill fill,
+                                                terms const& how) noexcept
+    requires(detail::in_slab<P>)
+  {
+    return submit_sized(count, [bytes](std::uint32_t) noexcept { return bytes; }, fill, how);
   }
 
-  /// The next slot's message, to be written in place and then committed. Under total order its
-  /// number is drawn here: every later one, whoever's it is, waits until `commit` or `cancel`.
-  /// @error errc::full; errc::closed; errc::busy while another reservation is open
-  [[nodiscard]] result<message*> reserve() noexcept
+  /// The next slot's message, to be written in place and then committed; a producer that drops
+  /// messages lends a place beside the lane, and drops as it commits. Under total order its number
+  /// is drawn here: every later one, whoever's it is, waits until `commit` or `cancel`.
+  /// @error as submit; errc::busy while another reservation is open
+  [[nodiscard]] result<message*> reserve(
+      std::optional<recover::deadline> until = std::nullopt) noexcept
     requires(!detail::is_bytes<message>)
   {
-    if (errc const refused = admit(1); refused != errc::ok) {
+    if (errc const refused = lend(P::slot::payload_bytes, until); refused != errc::ok) {
       return core::refuse<message*>(refused);
     }
-    reserved_ = true;
-    reserved_bytes_ = P::slot::payload_bytes;
-    return reinterpret_cast<message*>(owner().payload());
+    return reinterpret_cast<message*>(lent());
   }
 
   /// Room for `bytes` bytes, to be written in place and then committed. Slab messages begin at a
   /// multiple of 64.
   /// @error as submit
-  [[nodiscard]] result<cuda::std::span<std::byte>> reserve(std::size_t bytes) noexcept
+  [[nodiscard]] result<cuda::std::span<std::byte>> reserve(
+      std::size_t bytes, std::optional<recover::deadline> until = std::nullopt) noexcept
     requires(detail::is_bytes<message>)
   {
     if (bytes > message::capacity) {
       return core::refuse<cuda::std::span<std::byte>>(errc::payload_too_large, 1);
     }
-    if (errc const refused = admit(1); refused != errc::ok) {
-      return core::refuse<cuda::std::span<std::byte>>(refused, what_is_full(refused));
-    }
-    std::byte* at = nullptr;
     if constexpr (detail::in_slab<P>) {
-      if (!owner().fits(1, [bytes](std::uint32_t) noexcept { return bytes; })) {
-        return core::refuse<cuda::std::span<std::byte>>(errc::full, 2);
+      auto const size = [bytes](std::uint32_t) noexcept { return bytes; };
+      error const refused = admit_sized(1, size, until);
+      if (refused.code != errc::ok) {
+        return core::refuse<cuda::std::span<std::byte>>(refused.code, refused.native);
       }
-      at = owner().bytes(bytes);
+      reserved_ = true;
+      reserved_bytes_ = bytes;
+      return cuda::std::span<std::byte>(owner().bytes(bytes), bytes);
     } else {
-      at = owner().payload();
+      if (errc const refused = lend(bytes, until); refused != errc::ok) {
+        return core::refuse<cuda::std::span<std::byte>>(refused);
+      }
+      return cuda::std::span<std::byte>(lent(), bytes);
     }
-    reserved_ = true;
-    reserved_bytes_ = bytes;
-    return cuda::std::span<std::byte>(at, bytes);
   }
 
   /// Keeps no more than the first `bytes` bytes of the reservation.
@@ -183,16 +231,27 @@ class producer {
   }
 
   /// Submits the reserved message.
-  /// @error errc::bad_argument when nothing is reserved; errc::closed
+  /// @error errc::bad_argument when nothing is reserved; errc::closed; errc::full when the producer
+  ///        drops messages and workers have taken them all by now
   [[nodiscard]] result<message_id> commit(std::uint8_t kind = 0) noexcept {
+    return commit(terms{.kind = kind});
+  }
+  [[nodiscard]] result<message_id> commit(terms const& how) noexcept {
     if (!reserved_) { return core::refuse<message_id>(errc::bad_argument); }
     reserved_ = false;
     if (entry_ == nullptr) { return core::refuse<message_id>(errc::closed); }
+    if constexpr (detail::drops_oldest<P>) {
+      auto const build = [this](std::uint32_t, std::byte* payload) noexcept {
+        std::memcpy(payload, owner().draft(), reserved_bytes_);
+      };
+      if (owner().room() == 0) { return displace(1, reserved_bytes_, how.kind, build); }
+      build(0, owner().payload());
+    }
     message_id id = 0;
     if constexpr (detail::in_slab<P>) {
-      id = owner().commit_bytes(reserved_bytes_, kind);
+      id = owner().commit_bytes(reserved_bytes_, how.kind);
     } else {
-      id = owner().commit(reserved_bytes_, kind);
+      id = owner().commit(reserved_bytes_, how.kind);
     }
     owner().offer();
     return id;
@@ -305,37 +364,111 @@ class producer {
 
   [[nodiscard]] owner_for<P>& owner() noexcept { return entry_->owner; }
 
-  [[nodiscard]] errc admit(std::uint32_t count) noexcept {
+  [[nodiscard]] errc admit(std::uint32_t count,
+                           std::optional<recover::deadline> const& until) noexcept {
     if (entry_ == nullptr) { return errc::closed; }
     if (reserved_) { return errc::busy; }
-    return owner().admit(count);
+    errc outcome = owner().admit(count);
+    if (outcome == errc::full) {
+      outcome = overflow(count, until, [&]() noexcept { return owner().admit(count); });
+    }
+    return outcome;
+  }
+  /// The same for slab messages, the i-th of `size(i)` bytes, which need bytes beside their slots.
+  /// @return what is wrong; of errc::full, which room it means: 1 the slots, 2 the arena
+  template <class Size>
+  [[nodiscard]] error admit_sized(std::uint32_t count, Size size,
+                                  std::optional<recover::deadline> const& until) noexcept
+    requires(detail::in_slab<P>)
+  {
+    if (entry_ == nullptr) { return {errc::closed}; }
+    if (reserved_) { return {errc::busy}; }
+    std::int32_t room = 0;
+    auto const look = [&]() noexcept {
+      errc const slots = owner().admit(count);
+      room = slots == errc::full ? 1 : 2;
+      return slots == errc::ok && !owner().fits(count, size) ? errc::full : slots;
+    };
+    errc outcome = owner().admit(count);
+    if (outcome != errc::ok && outcome != errc::full) { return {outcome}; }
+    for (std::uint32_t i = 0; i < count; ++i) {
+      if (size(i) > message::capacity) { return {errc::payload_too_large, {}, 1}; }
+    }
+    outcome = look();
+    if (outcome == errc::full) { outcome = overflow(count, until, look); }
+    return {outcome, {}, outcome == errc::full ? room : 0};
   }
 
-  /// Which of a lane's rooms a refusal means; only slab messages need two.
-  [[nodiscard]] static constexpr std::int32_t what_is_full(errc refused) noexcept {
-    return detail::in_slab<P> && refused == errc::full ? 1 : 0;
+  /// What becomes of `count` messages for which there is no room; `look()` says whether there is
+  /// some now.
+  template <class Look>
+  [[nodiscard]] errc overflow(std::uint32_t count, std::optional<recover::deadline> const& until,
+                              Look look) noexcept {
+    if constexpr (P::overflow == overflow_mode::block) { return wait_for_room(count, until, look); }
+    if constexpr (P::overflow == overflow_mode::drop_newest) { owner().reject(count); }
+    return errc::full;
+  }
+  /// What comes of waiting for room, which the workers make.
+  template <class Look>
+  [[nodiscard, gnu::cold, gnu::noinline]] errc wait_for_room(
+      std::uint32_t count, std::optional<recover::deadline> const& until, Look look) noexcept {
+    owner().publish();
+    errc outcome = errc::full;
+    auto const has_room = [&]() noexcept {
+      outcome = look();
+      return outcome != errc::full;
+    };
+    auto const end = until.value_or(recover::deadline::after(core::steady_clock{}, P::block_ns));
+    if (auto const ended = detail::wait_until(*shared_, end, has_room); !ended) {
+      owner().reject(count);
+      return ended.error().code;
+    }
+    return outcome;
+  }
+
+  /// Opens a reservation.
+  [[nodiscard]] errc lend(std::size_t bytes,
+                          std::optional<recover::deadline> const& until) noexcept {
+    errc outcome = admit(1, until);
+    if constexpr (detail::drops_oldest<P>) {
+      if (outcome == errc::full && owner().displaceable()) { outcome = errc::ok; }
+      if (outcome == errc::full) { owner().reject(1); }
+    }
+    reserved_ = outcome == errc::ok || reserved_;
+    reserved_bytes_ = outcome == errc::ok ? bytes : reserved_bytes_;
+    return outcome;
+  }
+  [[nodiscard]] std::byte* lent() noexcept {
+    if constexpr (detail::drops_oldest<P>) {
+      return owner().draft();
+    } else {
+      return owner().payload();
+    }
+  }
+
+  template <class Build>
+  [[nodiscard]] result<message_id> displace(std::uint32_t count, std::size_t length,
+                                            std::uint8_t kind, Build build) noexcept {
+    message_id first = 0;
+    errc const outcome = owner().displace(count, length, kind, build, first);
+    if (outcome != errc::ok) { return core::refuse<message_id>(outcome); }
+    return first;
   }
 
   /// All or none of `count` messages, the i-th of `size(i)` bytes and written by `write(i, span)`.
   template <class Size, class Write>
   [[nodiscard]] result<message_id> submit_sized(std::uint32_t count, Size size, Write write,
-                                                std::uint8_t kind) noexcept
+                                                terms const& how) noexcept
     requires(detail::in_slab<P>)
   {
-    if (errc const refused = admit(count); refused != errc::ok) {
-      return core::refuse<message_id>(refused, what_is_full(refused));
-    }
-    for (std::uint32_t i = 0; i < count; ++i) {
-      if (size(i) > message::capacity) {
-        return core::refuse<message_id>(errc::payload_too_large, 1);
-      }
+    if (error const refused = admit_sized(count, size, how.until); refused.code != errc::ok) {
+      return core::refuse<message_id>(refused.code, refused.native);
     }
     lane_owner<P>& lane = owner();
-    if (!lane.fits(count, size)) { return core::refuse<message_id>(errc::full, 2); }
     message_id const first = lane.next();
     for (std::uint32_t i = 0; i < count; ++i) {
       write(i, cuda::std::span<std::byte>(lane.bytes(size(i)), size(i)));
-      static_cast<void>(lane.commit_bytes(size(i), kind));
+      static_cast<void>(lane.commit_bytes(size(i), how.kind));
     }
     lane.publish();
     return first;

@@ -4,10 +4,12 @@
 #include <millrace/core/error.hpp>
 #include <millrace/memory/buffer.hpp>
 #include <millrace/queue/crew.hpp>
+#include <millrace/queue/displace.hpp>
 #include <millrace/queue/lane.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 namespace millrace::inline v0::queue::detail {
@@ -22,7 +24,8 @@ class lane_results : protected arena_part<in_slab<P>> {
 
  public:
   lane_results(lane_ref<P> lane, crew_ref<P> crew, std::uint32_t number,
-               memory::buffer_ref<std::uint8_t> taken) noexcept
+               memory::buffer_ref<std::uint8_t> taken,
+               [[maybe_unused]] memory::buffer_ref<message_id> dropped) noexcept
       : lane_(lane),
         crew_(crew),
         number_(number),
@@ -31,7 +34,9 @@ class lane_results : protected arena_part<in_slab<P>> {
         retired_(next_),
         abandoned_(next_),
         kept_(next_),
-        taken_(taken) {}
+        taken_(taken) {
+    if constexpr (drops_oldest<P>) { dropped_ = dropped_list(dropped); }
+  }
 
   /// Messages whose slots are in use: written, and not yet answered and taken.
   [[nodiscard]] std::uint32_t in_flight() const noexcept {
@@ -60,24 +65,19 @@ class lane_results : protected arena_part<in_slab<P>> {
   [[nodiscard]] errc take(message_id id, completion<reply>& out) noexcept
     requires(P::completions == completion_mode::records)
   {
-    if (id - retired_ >= next_ - retired_ || is_abandoned(id)) { return errc::unknown_id; }
-    std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
-    if (ahead_ != 0 && taken_[index] != 0) { return errc::unknown_id; }
-    if (!answered(index, id) && !crew_.over()) { return errc::not_ready; }
-    // looked at again: the last answers may have come between the two
-    if (answered(index, id)) {
-      read_answer<P>(lane_, index, out);
-    } else {
-      out.status = status::unprocessed;
+    if constexpr (drops_oldest<P>) {
+      if (dropped_.take(id)) {
+        out = {};
+        out.id = id;
+        out.status = status::dropped;
+        return errc::ok;
+      }
     }
-    out.id = id;
-    retire(id, index);
-    probe_.record(core::probe_event::taken, id);
-    return errc::ok;
+    return take_at(place_of(id), out);
   }
 
-  /// Takes every result there is, oldest message first, and calls `use(completion)` for each;
-  /// `use` must not touch the lane. Returns how many.
+  /// Takes every result there is, dropped messages before the others, each oldest first, and calls
+  /// `use(completion)` for each; `use` must not touch the lane. Returns how many.
   template <class Use>
   std::uint32_t take_all(Use use) noexcept
     requires(P::completions == completion_mode::records)
@@ -86,10 +86,18 @@ class lane_results : protected arena_part<in_slab<P>> {
     // nothing has been claimed.
     std::uint32_t patience = at_once();
     std::uint32_t count = 0;
+    if constexpr (drops_oldest<P>) {
+      for (; dropped_.size() != 0; ++count) {
+        completion<reply> gone;
+        gone.id = dropped_.pop();
+        gone.status = status::dropped;
+        use(std::as_const(gone));
+      }
+    }
     message_id const first = is_abandoned(retired_) ? abandoned_ : retired_;
     for (message_id id = first; id != next_ && patience != 0; ++id) {
       completion<reply> got;
-      errc const outcome = take(id, got);
+      errc const outcome = take_at(id, got);
       if (outcome == errc::ok) {
         ++count;
         use(std::as_const(got));
@@ -125,6 +133,32 @@ class lane_results : protected arena_part<in_slab<P>> {
   [[nodiscard]] bool is_abandoned(message_id id) const noexcept {
     message_id const left = abandoned_ - retired_;  // far more than is in flight once none is left
     return left <= next_ - retired_ && id - retired_ < left;
+  }
+
+  /// The number of a message that is committed at place `id`: each dropped one before it moved it
+  /// up by one.
+  [[nodiscard]] message_id number_of(message_id id) const noexcept {
+    if constexpr (drops_oldest<P>) {
+      return id + total_dropped_;
+    } else {
+      return id;
+    }
+  }
+  /// Where message `id` stands in the lane; `next_`, where none is, when it is not in flight.
+  [[nodiscard]] message_id place_of(message_id id) const noexcept {
+    if constexpr (drops_oldest<P>) {
+      std::uint32_t low = 0;
+      for (std::uint32_t high = in_flight(); low < high;) {
+        std::uint32_t const middle = low + (high - low) / 2;
+        message_id const there = lane_.header(lane_.before(next_index_, in_flight() - middle)).id;
+        if (there == id) { return retired_ + middle; }
+        // numbers grow along the lane, and may wrap
+        there - id > ~message_id{0} / 2 ? low = middle + 1 : high = middle;
+      }
+      return next_;
+    } else {
+      return id;
+    }
   }
 
   [[nodiscard]] bool answered(std::uint32_t index, message_id id) const noexcept {
@@ -202,9 +236,30 @@ class lane_results : protected arena_part<in_slab<P>> {
   message_id kept_;       ///< messages from here on may be done again
   std::uint32_t ahead_ = 0;
   memory::buffer_ref<std::uint8_t> taken_;
+  std::conditional_t<drops_oldest<P>, dropped_list, nothing> dropped_;
+  std::conditional_t<drops_oldest<P>, message_id, nothing> total_dropped_{};
   typename P::probe probe_;
 
  private:
+  /// Takes the result of the message at `id`, its place in the lane.
+  [[nodiscard]] errc take_at(message_id id, completion<reply>& out) noexcept {
+    if (id - retired_ >= next_ - retired_ || is_abandoned(id)) { return errc::unknown_id; }
+    std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
+    if (ahead_ != 0 && taken_[index] != 0) { return errc::unknown_id; }
+    if (!answered(index, id) && !crew_.over()) { return errc::not_ready; }
+    // looked at again: the last answers may have come between the two
+    if (answered(index, id)) {
+      read_answer<P>(lane_, index, out);
+    } else {
+      out.status = status::unprocessed;
+    }
+    out.id = id;
+    if constexpr (drops_oldest<P>) { out.id = lane_.header(index).id; }
+    retire(id, index);
+    probe_.record(core::probe_event::taken, id);
+    return errc::ok;
+  }
+
   /// Messages of this lane that all its workers together can hold unanswered.
   [[nodiscard]] std::uint32_t at_once() const noexcept {
     std::uint64_t const workers = P::claims == claim_mode::pinned ? 1 : crew_.workers();

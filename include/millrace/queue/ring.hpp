@@ -126,6 +126,12 @@ class ring_owner {
     publish();
   }
 
+  /// Counts messages that were refused for want of room.
+  void reject(std::uint32_t count) noexcept {
+    access::fetch_add(ring_.control().producer.rejected, std::uint64_t{count}, core::relaxed,
+                      "ring.tally");
+  }
+
   /// Nothing is ever held back: later numbers wait for it.
   void offer() noexcept { publish(); }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,12 +37,21 @@ struct options {
   std::chrono::nanoseconds patience = std::chrono::seconds(5);
 };
 
+/// How one submit differs from the plain one.
+struct terms {
+  std::uint8_t kind = 0;  ///< the caller's own tag
+  /// When a submit that blocks gives up; by itself `block_ns` from the call. Others never wait.
+  std::optional<recover::deadline> until = {};
+};
+
 /// A consumer's counters; each only grows. `processed` counts failed ones too.
 struct statistics {
   std::uint64_t accepted = 0;   ///< messages that producers submitted
   std::uint64_t processed = 0;  ///< messages that a functor has returned from
   std::uint64_t failed = 0;     ///< messages whose status was not ok
   std::uint64_t replayed = 0;   ///< messages done again, for the state alone, after a death
+  std::uint64_t rejected = 0;   ///< messages refused for want of room, where the policy counts them
+  std::uint64_t dropped = 0;    ///< accepted messages given up for newer ones
   std::uint32_t workers = 0;    ///< workers that came alive
   std::uint32_t exited = 0;     ///< workers that left
 };
@@ -116,6 +126,7 @@ class state : public std::enable_shared_from_this<state<P>> {
   std::vector<lane_entry> entries;
   memory::buffer<std::byte> stages;    ///< where producers build large batches
   memory::buffer<std::uint8_t> notes;  ///< the owners' own, a line or more for each
+  memory::buffer<message_id> dropped;  ///< the owners' own, where the policy drops messages
   std::mutex opening;                  ///< guards lane_entry::open, never the message path
   std::mutex leaving;  ///< guards release_workers: a leaving worker may close a producer of its own
 };

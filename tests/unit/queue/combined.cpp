@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+using namespace queue_test;
+
+// What policies say of single messages, beside order, arenas, parking and snapshots.
+
+namespace {
+
+/// Waits at the gate at message 0, and counts.
+struct held {
+  gate* door = nullptr;
+
+  queue::status see(uint64_t value) const noexcept {
+    if (value == door->held) {
+      ++door->entered;
+      while (!door->open) { core::yield_thread(); }
+      ++door->left;
+    }
+    return queue::status::ok;
+  }
+  template <class Reply>
+  queue::status operator()(queue::message_view<uint64_t> message,
+                           queue::reply_writer<Reply>& reply) const noexcept {
+    if constexpr (!std::is_empty_v<Reply>) { reply.write(answer_to(message.value())); }
+    return see(message.value());
+  }
+  template <std::size_t Max, class Reply>
+  queue::status operator()(queue::message_view<queue::slab_bytes<Max>> message,
+                           queue::reply_writer<Reply>& reply) const noexcept {
+    if constexpr (!std::is_empty_v<Reply>) { reply.write(message.size()); }
+    return see(static_cast<uint64_t>(message.bytes()[0]));
+  }
+};
+
+template <class Message, queue::overflow_mode Mode, queue::claim_mode Claims>
+struct unanswered : queue::default_consumer<Message, held> {
+  using reply = queue::no_reply;
+  static constexpr queue::completion_mode completions = queue::completion_mode::none;
+  static constexpr queue::claim_mode claims = Claims;
+  static constexpr queue::overflow_mode overflow = Mode;
+};
+template <queue::overflow_mode Mode, queue::claim_mode Claims = queue::claim_mode::shared>
+struct in_total : unanswered<uint64_t, Mode, Claims> {
+  static constexpr queue::order_mode order = queue::order_mode::total;
+};
+using blocking_marks = in_total<queue::overflow_mode::block>;
+using blocking_credit = in_total<queue::overflow_mode::block, queue::claim_mode::pinned>;
+struct newest_in_total : queue::default_consumer<uint64_t, held> {
+  static constexpr queue::order_mode order = queue::order_mode::total;
+  static constexpr queue::overflow_mode overflow = queue::overflow_mode::drop_newest;
+};
+
+using slabs = queue::slab_bytes<1024>;
+using blocking_slabs = unanswered<slabs, queue::overflow_mode::block, queue::claim_mode::pinned>;
+using newest_slabs =
+    unanswered<slabs, queue::overflow_mode::drop_newest, queue::claim_mode::shared>;
+
+struct oldest : queue::default_consumer<uint64_t, held> {
+  static constexpr queue::overflow_mode overflow = queue::overflow_mode::drop_oldest;
+};
+
+[[nodiscard]] std::vector<std::byte> text_of(unsigned char first, std::size_t bytes) {
+  return std::vector<std::byte>(bytes, std::byte{first});
+}
+[[nodiscard]] cuda::std::span<std::byte const> span_of(std::vector<std::byte> const& text) {
+  return {text.data(), text.size()};
+}
+
+/// Opens the gate a moment from now.
+struct opens_later {
+  explicit opens_later(gate& door)
+      : helper([&door] {
+          core::relax_for(1'000'000);
+          door.open = true;
+        }) {}
+  ~opens_later() { helper.join(); }
+  std::thread helper;
+};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("overflow: producers of one ring block until there is room, and are counted", P,
+                   blocking_marks, blocking_credit) {
+  gate door;
+  door.held = 0;
+  auto consumer = launch<P>({.lanes = 2, .capacity = 4}, {&door});
+  auto first = open(consumer);
+  auto second = open(consumer);
+  REQUIRE(first.submit(0));
+  REQUIRE(eventually([&]() noexcept { return door.entered == 1; }));
+  for (uint64_t v = 1; v < 4; ++v) { REQUIRE(second.submit(v)); }
+  CHECK(code_of(first.submit(4, {.until = now()})) == errc::deadline_passed);
+  CHECK(code_of(second.submit(4, {.until = now()})) == errc::deadline_passed);
+  CHECK(consumer.stats().rejected == 2);
+  {
+    opens_later const later(door);
+    CHECK(first.submit(4, {.until = soon()}));
+    CHECK(second.submit(5, {.until = soon()}));
+  }
+  CHECK(consumer.drain(soon()));
+  CHECK(consumer.stats().processed == 6);
+}
+
+TEST_CASE("overflow: all producers of a ring count what they give up") {
+  gate door;
+  door.held = 0;
+  auto consumer = launch<newest_in_total>({.lanes = 2, .capacity = 2}, {&door});
+  auto first = open(consumer);
+  auto second = open(consumer);
+  REQUIRE(first.submit(1));
+  REQUIRE(first.submit(2));
+  std::thread other([&] {
+    for (int i = 0; i < 1000; ++i) { CHECK(code_of(second.submit(3)) == errc::full); }
+  });
+  for (int i = 0; i < 1000; ++i) { CHECK(code_of(first.submit(3)) == errc::full); }
+  other.join();
+  CHECK(consumer.stats().rejected == 2000);
+}
+
+TEST_CASE("overflow: a submit waits for bytes as it does for slots") {
+  gate door;
+  door.held = 0;
+  auto consumer = launch<blocking_slabs>({.capacity = 8, .arena_bytes = 1024}, {&door});
+  auto lane = open(consumer);
+  auto const gate_text = text_of(0, 512), more = text_of(1, 512), most = text_of(2, 1024);
+  REQUIRE(lane.submit(span_of(gate_text)));
+  REQUIRE(eventually([&]() noexcept { return door.entered == 1; }));
+  REQUIRE(lane.submit(span_of(more)));
+  CHECK(code_of(lane.submit(span_of(more), {.until = now()})) == errc::deadline_passed);
+  CHECK(code_of(lane.reserve(512, now())) == errc::deadline_passed);
+  std::array<cuda::std::span<std::byte const>, 2> const both{span_of(more), span_of(more)};
+  CHECK(code_of(lane.submit_batch(both, {.until = now()})) == errc::deadline_passed);
+  auto const large = text_of(3, 1025);
+  CHECK(code_of(lane.submit(span_of(large), {.until = soon()})) == errc::payload_too_large);
+  CHECK(consumer.stats().rejected == 4);
+  {
+    opens_later const later(door);
+    CHECK(lane.submit(span_of(most), {.until = soon()}));
+  }
+  CHECK(lane.submit_batch(both, {.until = soon()}));
+  CHECK(consumer.drain(soon()));
+  CHECK(consumer.stats().processed == 5);
+}
+
+TEST_CASE("overflow: messages that find no bytes are counted, and which room was short is said") {
+  gate door;
+  door.held = 0;
+  auto consumer = launch<newest_slabs>({.capacity = 2, .arena_bytes = 1024}, {&door});
+  auto lane = open(consumer);
+  auto const gate_text = text_of(0, 1000), one = text_of(1, 10);
+  REQUIRE(lane.submit(span_of(gate_text)));
+  REQUIRE(eventually([&]() noexcept { return door.entered == 1; }));
+  auto const no_bytes = lane.submit(span_of(one));
+  REQUIRE(!no_bytes);
+  CHECK(no_bytes.error().code == errc::full);
+  CHECK(no_bytes.error().native == 2);
+  CHECK(consumer.stats().rejected == 1);
+  door.open = true;
+}
+
+TEST_CASE("overflow: the oldest make way while the workers are parked, and the rest is done") {
+  gate door;
+  auto consumer = launch<oldest>({.capacity = 4, .workers = 2}, {&door});
+  auto lane = open(consumer);
+  REQUIRE(lane.submit(100));
+  REQUIRE(lane.drain(soon()));
+  REQUIRE(consumer.park(soon()));
+  for (uint64_t v = 0; v < 7; ++v) { REQUIRE(lane.submit(v)); }
+  std::uint32_t dropped = 0;
+  auto const count = [&](auto const& c) noexcept {
+    dropped += c.status == queue::status::dropped ? 1 : 0;
+  };
+  CHECK(lane.poll(count) == 5);  // the first one's answer, which held its slot, among them
+  CHECK(dropped == 4);
+  REQUIRE(consumer.resume());
+  REQUIRE(lane.drain(soon()));
+  CHECK(lane.poll(count) == 3);
+  CHECK(dropped == 4);
+  CHECK(consumer.stats().processed == 4);
+  CHECK(consumer.stats().dropped == 4);
+}
