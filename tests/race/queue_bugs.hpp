@@ -119,6 +119,16 @@ struct blind_to_withheld : access {
   }
 };
 
+/// The load at `Site` returns a value that is off by `By`.
+template <site_name Site, std::int64_t By>
+struct misread : access {
+  template <class T>
+  [[nodiscard]] static T load(T const& word, memory_order order, char const* site) noexcept {
+    T const seen = access::load(word, order, site);
+    return Site == site ? static_cast<T>(seen + static_cast<T>(By)) : seen;
+  }
+};
+
 /// What a worker saw when it looked at its slot too early.
 struct phase_look {
   void const* slot = nullptr;

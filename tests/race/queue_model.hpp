@@ -54,6 +54,7 @@ inline constexpr std::size_t most_messages = 8;
 
 /// What the functor did: how often each message was processed.
 struct journal {
+  std::uint64_t* cancel_word = nullptr;  ///< of the first lane's first slot, where there is one
   std::array<std::uint32_t, most_messages> times{};
 };
 
@@ -150,6 +151,7 @@ class parts {
                              millrace::memory::buffer_ref<std::byte>{}, dropped_ids_.back().ref());
       }
     }
+    if constexpr (P::cancellable) { notes_.cancel_word = &lanes_[0].cancel_word(0); }
     for (queue::lane_cursor& c : cursors_) { c.position = c.limit = with.first; }
     args_ = queue::drain_args<P>{lanes_.data(), cursors_.data(), lanes(with), crew_, {&notes_}, {}};
   }
@@ -267,7 +269,13 @@ class parts {
       race::check(notes_.times[v] == answered_[v], "what is answered was processed, once");
       processed += notes_.times[v];
     }
-    race::check(processed + unprocessed_ + dropped_ == submitted_, "no message is lost");
+    race::check(processed + unprocessed_ + dropped_ + cancelled_ == submitted_,
+                "no message is lost");
+  }
+  /// Cancels message `id`, whether it is still there or not.
+  void cancel(queue::message_id id) {
+    unwanted_[id - first_] = true;
+    (void)owner().cancel(id);
   }
   [[nodiscard]] std::uint32_t dropped() const { return dropped_; }
   [[nodiscard]] std::uint32_t unprocessed() const { return unprocessed_; }
@@ -318,6 +326,12 @@ class parts {
       ++dropped_;
       return;
     }
+    if (c.status == queue::status::cancelled) {
+      race::check(notes_.times[values_[c.id - first_]] == 0, "what is cancelled is not processed");
+      race::check(unwanted_[c.id - first_], "only what was cancelled is");
+      ++cancelled_;
+      return;
+    }
     std::uint64_t const value = c.reply / 10;
     race::check(c.status == queue::status::ok && value < most_messages && c.reply == 10 * value,
                 "the answer is the functor's");
@@ -343,6 +357,8 @@ class parts {
   std::array<std::uint32_t, most_messages> answered_{};
   std::uint32_t unprocessed_ = 0;
   std::uint32_t dropped_ = 0;
+  std::uint32_t cancelled_ = 0;
+  std::array<bool, most_messages> unwanted_{};
   std::uint32_t submitted_ = 0;
 };
 

@@ -172,7 +172,7 @@ class consumer {
     if (!ended) { return cuda::std::unexpected(ended.error()); }
     go(phase::stopped);
     statistics const now = stats();
-    return now.accepted - now.processed - now.dropped;
+    return now.accepted - settled(now);
   }
 
   /// The counters now, each read once.
@@ -185,6 +185,8 @@ class consumer {
       out.processed += access::load(worker.processed, core::acquire, "worker.processed");
       out.failed += access::load(worker.failed, core::relaxed, "worker.failed");
       out.replayed += access::load(worker.replayed, core::relaxed, "worker.replayed");
+      out.cancelled += access::load(worker.cancelled, core::relaxed, "worker.cancelled");
+      out.expired += access::load(worker.expired, core::relaxed, "worker.expired");
     }
     for (auto const& lane : shared_->lanes.ref()) {
       auto const& words = lane.control().producer;
@@ -196,7 +198,7 @@ class consumer {
                       lane.control().first;
     }
     // a message may be done before its producer has stored that it is published
-    out.accepted = std::max(out.accepted, out.processed + out.dropped);
+    out.accepted = std::max(out.accepted, settled(out));
     out.workers = access::load(crew.control().crew.alive, core::relaxed, "crew.alive");
     out.exited = access::load(crew.control().crew.exited, core::relaxed, "crew.exited");
     return out;
@@ -219,6 +221,11 @@ class consumer {
 
  private:
   using access = typename P::access;
+
+  /// Messages that nothing more becomes of.
+  [[nodiscard]] static std::uint64_t settled(statistics const& s) noexcept {
+    return s.processed + s.dropped + s.cancelled + s.expired;
+  }
 
   /// Whether a published message, no older than a lap, is done.
   [[nodiscard]] static bool processed(lane_ref<P> const& lane, message_id id) noexcept {

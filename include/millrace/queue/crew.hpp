@@ -56,6 +56,8 @@ struct alignas(core::destructive_bytes) worker_control {
   std::uint64_t failed = 0;     ///< of those, the ones whose status was not ok
   std::uint64_t replayed = 0;   ///< messages done again after a worker's death
   std::uint64_t snapshots = 0;  ///< finished; see snapshots_ref
+  std::uint64_t cancelled = 0;
+  std::uint64_t expired = 0;
 };
 
 /// The workers of one consumer, seen by whoever publishes to them or waits for them.

@@ -50,6 +50,9 @@ class unclaimed {
       access::write(&lane_.header(to).length, moved, "slot.shift");
       std::memcpy(reinterpret_cast<std::byte*>(&lane_.header(to)) + skip,
                   reinterpret_cast<std::byte*>(&lane_.header(from)) + skip, moved);
+      if constexpr (P::cancellable) {
+        access::store(lane_.cancel_word(to), lane_.cancel_word(from), core::relaxed, "slot.cancel");
+      }
       to = lane_.after(to, 1);
     }
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/queue/call.hpp>
 #include <millrace/queue/claim.hpp>
 
 #include <cstdint>
@@ -18,13 +19,14 @@ class worker_loop : detail::lane_claims<P, A, Group> {
       base::for_each_lane, base::group_, base::has_lanes, base::held_cursor_, base::held_lane_,
       base::hold, base::lead, base::let_go, base::look_at_phase, base::put_back, base::roomy,
       base::stopping, base::thread_wide, base::withheld_, base::worker_;
-  static constexpr bool has_state = detail::has_state<P>;
   static constexpr bool retains = detail::retains<P>;
   /// Whether a cursor changes although its lane is dry: for its age, or to follow other workers.
   static constexpr bool remembers_dry_rounds = detail::defers<P> || P::claims == claim_mode::shared;
   /// Whether a completion is one word that is stored whole: nothing else must be visible with it.
   static constexpr bool answers_whole = !Group::alone && P::effects == effect_mode::reply &&
                                         !retains && lane_ref<P, A>::record::stride == 16;
+  /// The bit of a message's turn that says that no functor saw it.
+  static constexpr std::uint64_t unseen = detail::screens<P> ? std::uint64_t{1} << 63 : 0;
   /// Messages taken from one lane before the worker looks up.
   static constexpr std::uint32_t burst = 256;
   /// Messages between two looks at a stop.
@@ -39,9 +41,9 @@ class worker_loop : detail::lane_claims<P, A, Group> {
 
  public:
   MILLRACE_HD worker_loop(drain_args<P, A> const& args, std::uint32_t worker, Group group) noexcept
-      : base(args, worker, group), process_(args.process), probe_(args.probe) {
+      : base(args, worker, group), process_(args, worker, group), probe_(args.probe) {
     if (args.states != nullptr) {
-      processed_ = reported_ = args.states[worker].processed;
+      processed_ = reported_ = args.states[worker].processed + process_.all_skipped();
       failed_ = args.states[worker].failed;
     }
   }
@@ -80,7 +82,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
       if (unsaved_ != 0) { save(); }
     }
     if (args_.states != nullptr && group_.rank() == 0) {
-      args_.states[worker_].processed = processed_;
+      args_.states[worker_].processed = processed_ - process_.all_skipped();
       args_.states[worker_].failed = failed_;
       if constexpr (retains) { args_.states[worker_].turn = turn_; }
     }
@@ -157,11 +159,16 @@ class worker_loop : detail::lane_claims<P, A, Group> {
                                                       std::uint32_t run) noexcept {
     std::uint32_t const mine = thread_wide ? group_.rank() : 0;
     status outcome = status::ok;
+    process_.begin();
     if (mine < run) {
       outcome = do_one(lane, cursor.position + mine, lane.after(cursor.index, mine));
     }
-    bool const bad = outcome != status::ok;
-    return thread_wide ? group_.count(bad) : static_cast<std::uint32_t>(bad);
+    process_.tally(outcome, [this](bool so) noexcept { return count(so); });
+    return count(outcome != status::ok && !process_.skipped());
+  }
+  /// How many messages of the group's run say so.
+  [[nodiscard]] MILLRACE_HD std::uint32_t count(bool mine) noexcept {
+    return thread_wide ? group_.count(mine) : static_cast<std::uint32_t>(mine);
   }
 
   MILLRACE_HD status do_one(lane_ref<P, A> const& lane, message_id id,
@@ -172,7 +179,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
     A::read(lane.payload(index), header.length, "slot.read");
     message_view<typename P::message> const view = lane.view(index);
     if constexpr (detail::one_ring<P>) {
-      if (header.flags == cancelled) { return detail::step_over(lane, index, id); }
+      if (header.flags == given_up) { return detail::step_over(lane, index, id); }
     }
     if constexpr (detail::in_slab<P>) {
       access::read(view.bytes().data(), view.size(), "slab.read");
@@ -187,8 +194,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
       if constexpr (answers_whole) {
         std::uint64_t words[2] = {};
         reply_writer<typename P::reply> out(reinterpret_cast<std::byte*>(&words[1]), length);
-        status const outcome = call(view, out);
-        probe_.record(core::probe_event::processed, id);
+        status const outcome = call(lane, id, index, view, out);
         if (thread_wide || group_.rank() == 0) {
           words[0] = std::uint64_t{sequence_of(id)} | static_cast<std::uint64_t>(outcome) << 32 |
                      std::uint64_t{length} << 48;
@@ -198,10 +204,9 @@ class worker_loop : detail::lane_claims<P, A, Group> {
         return outcome;
       } else {
         reply_writer<typename P::reply> out(lane.reply(index), length);
-        status const outcome = call(view, out);
-        probe_.record(core::probe_event::processed, id);
+        status const outcome = call(lane, id, index, view, out);
         if (thread_wide || group_.rank() == 0) {
-          if constexpr (retains) { lane.turn(index) = turn_++; }
+          if constexpr (retains) { lane.turn(index) = turn_++ | (process_.skipped() ? unseen : 0); }
           answer.status = static_cast<std::uint16_t>(outcome);
           answer.length = length;
           access::store(answer.seq, sequence_of(id), core::release, "record.publish");
@@ -212,29 +217,18 @@ class worker_loop : detail::lane_claims<P, A, Group> {
     } else {
       std::uint16_t length = 0;
       reply_writer<typename P::reply> out(nullptr, length);
-      status const outcome = call(view, out);
-      probe_.record(core::probe_event::processed, id);
+      status const outcome = call(lane, id, index, view, out);
       if constexpr (detail::marks_free<P>) { detail::free_slot(lane, index, id); }
       return outcome;
     }
   }
 
-  MILLRACE_HD status call(message_view<typename P::message> view,
+  MILLRACE_HD status call(lane_ref<P, A> const& lane, message_id id, std::uint32_t index,
+                          message_view<typename P::message> view,
                           reply_writer<typename P::reply>& out) noexcept {
-    if constexpr (thread_wide && has_state) {
-      return process_(view, out, args_.states[worker_].state);
-    } else if constexpr (thread_wide) {
-      return process_(view, out);
-    } else {
-      status outcome = status::ok;
-      if constexpr (has_state) {
-        outcome = process_(group_, view, out, args_.states[worker_].state);
-      } else {
-        outcome = process_(group_, view, out);
-      }
-      group_.sync();
-      return outcome;  // the leader's counts, and it is the leader who tells
-    }
+    status const outcome = process_(lane, index, view, out);
+    if (!process_.skipped()) { probe_.record(core::probe_event::processed, id); }
+    return outcome;
   }
 
   /// Does again what a worker before this one did after its last snapshot, in the order of its
@@ -269,18 +263,22 @@ class worker_loop : detail::lane_claims<P, A, Group> {
                return 0u;
              }
              access::read(&lane.turn(cursor.index), sizeof(std::uint64_t), "record.read");
-             return lane.turn(cursor.index) == turn_ ? 1u : 0u;
+             return (lane.turn(cursor.index) & ~unseen) == turn_ ? 1u : 0u;
            }) != 0;
   }
   MILLRACE_HD void do_again(lane_ref<P, A> const& lane, lane_cursor const& cursor) noexcept {
     using record = typename lane_ref<P, A>::record;
+    if constexpr (detail::screens<P>) {
+      // what was cancelled or too late then is so now, whatever a second look would say
+      if ((lane.turn(cursor.index) & unseen) != 0) { return; }
+    }
     slot_header const& header = lane.header(cursor.index);
     A::read(lane.payload(cursor.index), header.length, "slot.read");
     alignas(record::alignment) std::byte scratch[record::payload_bytes + 1];
     std::uint16_t length = 0;
     reply_writer<typename P::reply> out(scratch, length);
     message_view<typename P::message> const view(header, lane.payload(cursor.index));
-    static_cast<void>(call(view, out));
+    static_cast<void>(process_.again(view, out));
     if (group_.rank() == 0) {
       worker_control& me = args_.crew.worker(worker_);
       access::store(me.replayed, access::load(me.replayed, core::relaxed, "worker.so_far") + 1,
@@ -341,7 +339,9 @@ class worker_loop : detail::lane_claims<P, A, Group> {
     if (group_.rank() == 0) {
       worker_control& me = args_.crew.worker(worker_);
       access::store(me.failed, failed_, core::relaxed, "worker.failed");
-      access::store(me.processed, processed_, core::release, "worker.processed");
+      process_.report_skipped();
+      access::store(me.processed, processed_ - process_.all_skipped(), core::release,
+                    "worker.processed");
     }
   }
 
@@ -385,7 +385,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
     return found;
   }
 
-  typename P::processor process_;
+  detail::functor_call<P, A, Group> process_;
   typename P::probe probe_;
   std::uint64_t turn_ = 0;     ///< of the next message, in policies that retain
   std::uint32_t unsaved_ = 0;  ///< messages since the last snapshot

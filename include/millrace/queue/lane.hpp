@@ -79,7 +79,8 @@ class lane_ref {
 
   lane_ref() noexcept = default;
 
-  /// Bytes of a lane: the control block, then slots, then records and orphans, or then the arena.
+  /// Bytes of a lane: the control block, then slots, then records and orphans, or then the words of
+  /// cancelled messages and the arena.
   /// @param arena_bytes  for slab messages, 0 for as many as `default_arena_bytes` says
   /// @error errc::bad_argument when capacity is 0 (1) or above 2^31 - 1 (1), when the arena is less
   ///        than the largest message or nobody's (4); errc::out_of_memory
@@ -162,6 +163,20 @@ class lane_ref {
     return *reinterpret_cast<std::uint64_t*>(records_ + std::size_t{index} * record::stride +
                                              record::turn_offset);
   }
+  /// The message of slot `index` that its producer does not want any more: its number, written by
+  /// the producer alone. It lies with the records, where the producer is.
+  [[nodiscard]] MILLRACE_HD message_id& cancel_word(std::uint32_t index) const noexcept
+    requires(P::cancellable)
+  {
+    return reinterpret_cast<message_id*>(records_ + records_size(capacity_))[index];
+  }
+  /// When the message of slot `index` expires.
+  [[nodiscard]] MILLRACE_HD std::uint64_t& deadline(std::uint32_t index) const noexcept
+    requires(P::expires)
+  {
+    return *reinterpret_cast<std::uint64_t*>(slots_ + std::size_t{index} * slot::stride +
+                                             slot::deadline_offset);
+  }
 
   /// The last message of slot `index` whose producer left without the result.
   [[nodiscard]] message_id& orphan(std::uint32_t index) const noexcept
@@ -171,7 +186,7 @@ class lane_ref {
   }
   /// Where the bytes of slab messages lie: with the producer, whose memory the records are in too.
   [[nodiscard]] MILLRACE_HD std::byte* arena() const noexcept {
-    return records_ + records_size(capacity_);
+    return records_ + records_size(capacity_) + cancels_size(capacity_);
   }
   /// The message in the slot at `index`, for a functor.
   [[nodiscard]] MILLRACE_HD message_view<typename P::message> view(
@@ -221,7 +236,7 @@ class lane_ref {
     return slots_at() + detail::round_up(capacity * slot::stride, alignment);
   }
   [[nodiscard]] static constexpr std::size_t arena_at(std::uint32_t capacity) noexcept {
-    return records_at(capacity) + records_size(capacity);
+    return records_at(capacity) + records_size(capacity) + cancels_size(capacity);
   }
   /// Bytes of the arena that `arena_bytes`, which `bytes` admits, asks for.
   [[nodiscard]] static constexpr std::size_t arena_size(std::uint32_t capacity,
@@ -255,6 +270,11 @@ class lane_ref {
     return has_records ? detail::round_up(capacity * record::stride, alignment) : 0;
   }
 
+  [[nodiscard]] static MILLRACE_HD constexpr std::size_t cancels_size(
+      std::uint32_t capacity) noexcept {
+    return P::cancellable ? detail::round_up(capacity * sizeof(message_id), alignment) : 0;
+  }
+
   template <std::size_t Stride>
   MILLRACE_HD void fetch_after(std::byte const* all, std::uint32_t index) const noexcept {
     constexpr std::size_t line = 64;
@@ -273,6 +293,7 @@ class lane_ref {
       detail::place(&header(i), slot_header{seq, 0, 0, 0, 0});
       if constexpr (has_records) { detail::place(&record_at(i), record_header{last_lap, 0, 0}); }
       if constexpr (has_orphans) { detail::place(&orphan(i), first + i - capacity_); }
+      if constexpr (P::cancellable) { detail::place(&cancel_word(i), first + i - capacity_); }
     }
   }
 

@@ -13,6 +13,8 @@ enum class status : std::uint16_t {
   unprocessed = 2,   ///< the consumer stopped before any worker took the message
   unknown_kind = 3,  ///< no functor of `by_kind` has the message's kind
   dropped = 4,       ///< its producer gave it up for newer ones before any worker took it
+  cancelled = 5,     ///< its producer cancelled it before a worker began
+  expired = 6,       ///< its time had passed before a worker began
   user = 256,
 };
 

@@ -123,18 +123,20 @@ class lane_owner : private detail::lane_results<P> {
     return at;
   }
   /// Commits the next message, whose `size` bytes are written: no more than `bytes` was asked for.
-  message_id commit_bytes(std::size_t size, std::uint8_t kind) noexcept
+  message_id commit_bytes(std::size_t size, std::uint8_t kind,
+                          std::uint64_t expires_ns = never_expires) noexcept
     requires(detail::in_slab<P>)
   {
     slab_descriptor const where{this->arena.take_placed(size), size};
     detail::place(payload(), where);
-    return commit(sizeof(where), kind);
+    return commit(sizeof(where), kind, expires_ns);
   }
 
   /// Commits the next message, whose payload is written. It stays invisible until `publish`.
-  message_id commit(std::size_t length, std::uint8_t kind) noexcept {
+  message_id commit(std::size_t length, std::uint8_t kind,
+                    std::uint64_t expires_ns = never_expires) noexcept {
     message_id const id = number_of(next_);
-    write_header(lane_.header(next_index_), id, length, kind);
+    write_header(lane_.header(next_index_), id, length, kind, expires_ns);
     step();
     return id;
   }
@@ -144,14 +146,15 @@ class lane_owner : private detail::lane_results<P> {
   /// Large batches are built in the stage and copied in one piece: such a copy overwrites whole
   /// lines without fetching them from the worker that read them last.
   template <class Build>
-  message_id commit_batch(std::uint32_t count, std::uint8_t kind, Build build) noexcept {
+  message_id commit_batch(std::uint32_t count, std::uint8_t kind, Build build,
+                          std::uint64_t expires_ns = never_expires) noexcept {
     constexpr std::size_t length = P::slot::payload_bytes;
     message_id const first = number_of(next_);
     std::uint32_t const room = stage_room(count);
     for (std::uint32_t built = 0; built < count;) {
       if (room < 2) {
         build(built++, payload());
-        commit(length, kind);
+        commit(length, kind, expires_ns);
         continue;
       }
       std::uint32_t const run = std::min({count - built, room, lane_.capacity() - next_index_});
@@ -159,7 +162,7 @@ class lane_owner : private detail::lane_results<P> {
         std::byte* const at = stage_.data() + std::size_t{i} * P::slot::stride;
         slot_header& header = detail::place(at, slot_header{});
         header.seq = sequence_of(next_ + i);
-        write_header(header, next_ + i, length, kind);
+        write_header(header, next_ + i, length, kind, expires_ns);
         build(built + i, at + P::slot::payload_offset);
       }
       copy_stage(run);
@@ -176,7 +179,8 @@ class lane_owner : private detail::lane_results<P> {
   /// @cost  moves every unclaimed message of the lane, while its workers wait
   template <class Build>
   [[nodiscard]] errc displace(std::uint32_t count, std::size_t length, std::uint8_t kind,
-                              Build build, message_id& first) noexcept
+                              Build build, message_id& first,
+                              std::uint64_t expires_ns = never_expires) noexcept
     requires(detail::drops_oldest<P>)
   {
     publish();
@@ -195,12 +199,12 @@ class lane_owner : private detail::lane_results<P> {
     for (std::uint32_t i = 0; i < places; ++i) {
       std::uint32_t const index = lane_.before(next_index_, places - i);
       announce_slot(index);
-      write_header(lane_.header(index), first + i, length, kind);
+      write_header(lane_.header(index), first + i, length, kind, expires_ns);
       build(i, lane_.payload(index));
     }
     for (std::uint32_t i = places; i < count; ++i) {
       build(i, payload());
-      commit(length, kind);
+      commit(length, kind, expires_ns);
     }
     publish();
     if (places != 0) { held.put_back(); }
@@ -220,6 +224,21 @@ class lane_owner : private detail::lane_results<P> {
     message_id const claimed =
         access::load(lane_.control().claim.claimed, core::relaxed, "lane.claimed");
     return claimed != next_;
+  }
+
+  /// Asks the workers not to begin message `id`.
+  /// @error errc::unknown_id when no such message is in flight
+  [[nodiscard]] errc cancel(message_id id) noexcept
+    requires(P::cancellable)
+  {
+    message_id const place = place_of(id);
+    if (place - retired_ >= next_ - retired_ || is_abandoned(place)) { return errc::unknown_id; }
+    std::uint32_t const index =
+        lane_.before(next_index_, static_cast<std::uint32_t>(next_ - place));
+    if (ahead_ != 0 && taken_[index] != 0) { return errc::unknown_id; }
+    // a request: nothing else is told by it, and whoever comes too late does the message
+    access::store(lane_.cancel_word(index), id, core::relaxed, "slot.cancel");
+    return errc::ok;
   }
 
   /// Counts messages that were refused for want of room.
@@ -277,7 +296,11 @@ class lane_owner : private detail::lane_results<P> {
   }
 
   static void write_header(slot_header& header, message_id id, std::size_t length,
-                           std::uint8_t kind) noexcept {
+                           std::uint8_t kind, std::uint64_t expires_ns) noexcept {
+    if constexpr (P::expires) {
+      std::memcpy(reinterpret_cast<std::byte*>(&header) + P::slot::deadline_offset, &expires_ns,
+                  sizeof(expires_ns));
+    }
     header.length = static_cast<std::uint16_t>(length);
     header.kind = kind;
     header.flags = 0;

@@ -86,7 +86,8 @@ concept stateful_processor =
 /// snapshots, which could keep all its bytes and wait for more messages. Who drops the oldest
 /// messages shares the claims with the workers and has a lane of his own, in whose slots they lie;
 /// who blocks has no completions, since the room behind those comes from the caller, who would be
-/// waiting for himself.
+/// waiting for himself. Messages that can be cancelled lie in a producer's lane, and those that
+/// expire in a `timed_slot`.
 template <class P>
 concept consumer_policy = requires {
   requires message_type<typename P::message>;
@@ -122,6 +123,10 @@ concept consumer_policy = requires {
   requires P::overflow != overflow_mode::drop_oldest || P::claims == claim_mode::shared;
   requires P::overflow != overflow_mode::drop_oldest || P::order == order_mode::per_producer;
   requires P::overflow != overflow_mode::drop_oldest || !detail::is_slab_bytes<typename P::message>;
+  requires std::is_same_v<decltype(P::cancellable), bool const>;
+  requires !P::cancellable || P::order == order_mode::per_producer;
+  requires std::is_same_v<decltype(P::expires), bool const>;
+  requires !P::expires || timed_layout<typename P::slot>;
   requires P::publish_batch > 0;
   requires P::order == order_mode::per_producer || P::publish_batch == 1;
   requires P::order == order_mode::per_producer || P::ingress == ingress_mode::pull;
@@ -161,6 +166,11 @@ struct default_consumer {
   static constexpr overflow_mode overflow = overflow_mode::fail;
   /// How long a submit that blocks waits for room unless it is told otherwise.
   static constexpr std::uint64_t block_ns = 1'000'000'000;
+  /// Whether `producer::cancel` can take a message back that no worker has begun.
+  static constexpr bool cancellable = false;
+  /// Whether a message may carry a deadline of `clock`, after which no worker begins it; on host
+  /// threads alone, since a device's clock is another.
+  static constexpr bool expires = false;
   /// Messages that a submit may hold back before it publishes; 1 publishes each at once. A lane
   /// whose messages are all answered publishes at once in any case.
   static constexpr std::uint32_t publish_batch = 1;
@@ -189,7 +199,8 @@ concept same_shape = requires {
   requires P::backoff::blocks == Q::backoff::blocks;
   requires P::publish_batch == Q::publish_batch;
   requires(P::snapshot_every == 0) == (Q::snapshot_every == 0);
-  requires P::overflow == Q::overflow;
+  requires P::overflow == Q::overflow&& P::cancellable == Q::cancellable;
+  requires P::expires == Q::expires;
 };
 /// And on a device the same grid.
 template <class P, class Q>
@@ -234,9 +245,14 @@ inline constexpr bool in_slab = is_slab_bytes<typename P::message>;
 template <consumer_policy P>
 inline constexpr bool drops_oldest = P::overflow == overflow_mode::drop_oldest;
 
-/// Whether only host threads can do it: it needs a read-modify-write between producer and worker.
+/// Whether a worker looks at more than the message before it calls the functor.
 template <consumer_policy P>
-inline constexpr bool host_only = drops_oldest<P> || one_ring<P>;
+inline constexpr bool screens = P::cancellable || P::expires;
+
+/// Whether only host threads can do it: it needs a read-modify-write between producer and worker,
+/// or one clock for both.
+template <consumer_policy P>
+inline constexpr bool host_only = drops_oldest<P> || one_ring<P> || P::expires;
 
 /// Stands where a policy has no use for what others keep.
 struct nothing {};

@@ -46,7 +46,8 @@ class producer {
   /// A message submitted while the consumer closes may come after its last worker: its result is
   /// then `status::unprocessed`, and without completions only `drain` tells.
   /// @return its number, by which its result is known
-  /// @error  errc::full when no slot is free: take results, or wait; or, by `P::overflow`, what
+  /// @error  errc::bad_argument (2) for a deadline in a policy whose messages do not expire;
+  ///         errc::full when no slot is free: take results, or wait; or, by `P::overflow`, what
   ///         comes of the waiting or the dropping: errc::deadline_passed, errc::device_lost,
   ///         errc::full when nothing could be dropped; errc::closed; errc::busy while a reservation
   ///         is open
@@ -74,6 +75,7 @@ class producer {
                                           terms const& how) noexcept
     requires(detail::is_bytes<message>)
   {
+    if (!can_expire(how)) { return core::refuse<message_id>(errc::bad_argument, 2); }
     auto room = reserve(what.size(), how.until);
     if (!room) { return cuda::std::unexpected(room.error()); }
     if (!what.empty()) { std::memcpy(room->data(), what.data(), what.size()); }
@@ -124,16 +126,15 @@ class producer {
     auto const build = [&](std::uint32_t i, std::byte* payload) noexcept {
       fill(i, *reinterpret_cast<message*>(payload));
     };
+    if (!can_expire(how)) { return core::refuse<message_id>(errc::bad_argument, 2); }
     if (errc const refused = admit(count, how.until); refused != errc::ok) {
       if constexpr (detail::drops_oldest<P>) {
-        if (refused == errc::full) {
-          return displace(count, P::slot::payload_bytes, how.kind, build);
-        }
+        if (refused == errc::full) { return displace(count, P::slot::payload_bytes, how, build); }
       }
       return core::refuse<message_id>(refused);
     }
     auto& lane = owner();
-    message_id const first = lane.commit_batch(count, how.kind, build);
+    message_id const first = lane.commit_batch(count, how.kind, build, how.expires.at_ns());
     count == 1 ? lane.offer() : lane.publish();
     return first;
   }
@@ -238,20 +239,21 @@ class producer {
   }
   [[nodiscard]] result<message_id> commit(terms const& how) noexcept {
     if (!reserved_) { return core::refuse<message_id>(errc::bad_argument); }
+    if (!can_expire(how)) { return core::refuse<message_id>(errc::bad_argument, 2); }
     reserved_ = false;
     if (entry_ == nullptr) { return core::refuse<message_id>(errc::closed); }
     if constexpr (detail::drops_oldest<P>) {
       auto const build = [this](std::uint32_t, std::byte* payload) noexcept {
         std::memcpy(payload, owner().draft(), reserved_bytes_);
       };
-      if (owner().room() == 0) { return displace(1, reserved_bytes_, how.kind, build); }
+      if (owner().room() == 0) { return displace(1, reserved_bytes_, how, build); }
       build(0, owner().payload());
     }
     message_id id = 0;
     if constexpr (detail::in_slab<P>) {
-      id = owner().commit_bytes(reserved_bytes_, how.kind);
+      id = owner().commit_bytes(reserved_bytes_, how.kind, how.expires.at_ns());
     } else {
-      id = owner().commit(reserved_bytes_, how.kind);
+      id = owner().commit(reserved_bytes_, how.kind, how.expires.at_ns());
     }
     owner().offer();
     return id;
@@ -261,6 +263,19 @@ class producer {
   /// processed.
   void cancel() noexcept {
     if (std::exchange(reserved_, false)) { owner().cancel(); }
+  }
+
+  /// Asks the workers not to begin message `id`. One that no worker has begun completes as
+  /// `status::cancelled`, and no functor sees it; one that a worker has begun completes as ever.
+  /// Its completion says which; it is to be taken in either case.
+  /// @error errc::unknown_id when its result was taken, or it was never submitted here;
+  ///        errc::closed after `close` or a move
+  [[nodiscard]] result<void> cancel(message_id id) noexcept
+    requires(P::cancellable)
+  {
+    if (entry_ == nullptr) { return core::fail(errc::closed); }
+    errc const outcome = owner().cancel(id);
+    return outcome == errc::ok ? result<void>{} : core::fail(outcome);
   }
 
   /// The result of message `id`, if it is there. Taking a result frees its slot.
@@ -364,6 +379,11 @@ class producer {
 
   [[nodiscard]] owner_for<P>& owner() noexcept { return entry_->owner; }
 
+  /// A deadline that no worker would look at must not be taken for one that it does.
+  [[nodiscard]] static bool can_expire(terms const& how) noexcept {
+    return P::expires || how.expires.is_never();
+  }
+
   [[nodiscard]] errc admit(std::uint32_t count,
                            std::optional<recover::deadline> const& until) noexcept {
     if (entry_ == nullptr) { return errc::closed; }
@@ -448,9 +468,10 @@ class producer {
 
   template <class Build>
   [[nodiscard]] result<message_id> displace(std::uint32_t count, std::size_t length,
-                                            std::uint8_t kind, Build build) noexcept {
+                                            terms const& how, Build build) noexcept {
     message_id first = 0;
-    errc const outcome = owner().displace(count, length, kind, build, first);
+    errc const outcome =
+        owner().displace(count, length, how.kind, build, first, how.expires.at_ns());
     if (outcome != errc::ok) { return core::refuse<message_id>(outcome); }
     return first;
   }
@@ -461,6 +482,7 @@ class producer {
                                                 terms const& how) noexcept
     requires(detail::in_slab<P>)
   {
+    if (!can_expire(how)) { return core::refuse<message_id>(errc::bad_argument, 2); }
     if (error const refused = admit_sized(count, size, how.until); refused.code != errc::ok) {
       return core::refuse<message_id>(refused.code, refused.native);
     }
@@ -468,7 +490,7 @@ class producer {
     message_id const first = lane.next();
     for (std::uint32_t i = 0; i < count; ++i) {
       write(i, cuda::std::span<std::byte>(lane.bytes(size(i)), size(i)));
-      static_cast<void>(lane.commit_bytes(size(i), how.kind));
+      static_cast<void>(lane.commit_bytes(size(i), how.kind, how.expires.at_ns()));
     }
     lane.publish();
     return first;

@@ -101,8 +101,9 @@ class ring_owner {
   }
 
   /// Commits the next message, whose payload is written. It stays invisible until `publish`.
-  message_id commit(std::size_t length, std::uint8_t kind) noexcept {
-    message_id const id = write_header(length, kind, 0);
+  message_id commit(std::size_t length, std::uint8_t kind,
+                    std::uint64_t expires_ns = never_expires) noexcept {
+    message_id const id = write_header(length, kind, 0, expires_ns);
     if constexpr (answers) { remember(id); }
     return id;
   }
@@ -110,11 +111,12 @@ class ring_owner {
   /// Commits `count` admitted messages of full length, each built by `build(i, payload)` in its
   /// slot: other producers may be looking at the slots' numbers, so no wide copy may touch them.
   template <class Build>
-  message_id commit_batch(std::uint32_t count, std::uint8_t kind, Build build) noexcept {
+  message_id commit_batch(std::uint32_t count, std::uint8_t kind, Build build,
+                          std::uint64_t expires_ns = never_expires) noexcept {
     message_id const first = next_;
     for (std::uint32_t i = 0; i < count; ++i) {
       build(i, payload());
-      commit(P::slot::payload_bytes, kind);
+      commit(P::slot::payload_bytes, kind, expires_ns);
     }
     return first;
   }
@@ -122,7 +124,7 @@ class ring_owner {
   /// Gives the message that was admitted, and not committed, up. Its number stays drawn: a worker
   /// steps over it.
   void cancel() noexcept {
-    write_header(0, 0, cancelled);
+    write_header(0, 0, given_up, never_expires);
     publish();
   }
 
@@ -270,9 +272,11 @@ class ring_owner {
   }
 
   /// @return the message's number
-  message_id write_header(std::size_t length, std::uint8_t kind, std::uint8_t flags) noexcept {
+  message_id write_header(std::size_t length, std::uint8_t kind, std::uint8_t flags,
+                          std::uint64_t expires_ns) noexcept {
     message_id const id = next_;
     slot_header& header = ring_.header(next_index_);
+    if constexpr (P::expires) { ring_.deadline(next_index_) = expires_ns; }
     header.length = static_cast<std::uint16_t>(length);
     header.kind = kind;
     header.flags = flags;

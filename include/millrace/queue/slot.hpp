@@ -20,7 +20,7 @@ struct slot_header {
   std::uint32_t seq = 0;     ///< low bits of the message's number + 1, once it is published
   std::uint16_t length = 0;  ///< payload bytes
   std::uint8_t kind = 0;     ///< the caller's own tag
-  std::uint8_t flags = 0;    ///< 0, or `cancelled`
+  std::uint8_t flags = 0;    ///< 0, or `given_up`
   message_id id = 0;
 };
 static_assert(sizeof(slot_header) == 16 && std::is_trivially_copyable_v<slot_header>);
@@ -37,7 +37,7 @@ static_assert(sizeof(slot_header) == 16 && std::is_trivially_copyable_v<slot_hea
 }
 
 /// slot_header::flags of a number whose producer gave it up: no functor sees it.
-inline constexpr std::uint8_t cancelled = 1;
+inline constexpr std::uint8_t given_up = 1;
 
 /// The most payload bytes a slot or a reply may carry.
 inline constexpr std::size_t max_payload_bytes = 65'504;
@@ -179,6 +179,27 @@ struct descriptor_slot {
 static_assert(slot_layout<typed_slot<int>> && slot_layout<inline_slot<240>>);
 static_assert(slot_layout<descriptor_slot<65'536>> && descriptor_slot<65'536>::stride == 32);
 static_assert(inline_slot<240>::stride == 256);
+
+/// `Slot` with room for a deadline between header and payload, for policies whose messages expire.
+template <slot_layout Slot>
+struct timed_slot {
+  using message = typename Slot::message;
+  static constexpr std::size_t alignment = Slot::alignment;
+  static constexpr std::size_t deadline_offset = sizeof(slot_header);
+  static constexpr std::size_t payload_offset = detail::round_up(
+      detail::larger(Slot::payload_offset, deadline_offset + sizeof(std::uint64_t)),
+      detail::payload_alignment<message>());
+  static constexpr std::size_t payload_bytes = Slot::payload_bytes;
+  static constexpr std::size_t stride = detail::round_up(payload_offset + payload_bytes, alignment);
+};
+template <class S>
+concept timed_layout = slot_layout<S> && S::deadline_offset >= sizeof(slot_header) &&
+                       S::deadline_offset % sizeof(std::uint64_t) == 0 &&
+                       S::payload_offset >= S::deadline_offset + sizeof(std::uint64_t);
+static_assert(timed_layout<timed_slot<typed_slot<int>>> && !timed_layout<typed_slot<int>>);
+
+/// The deadline of a message that does not expire.
+inline constexpr std::uint64_t never_expires = ~std::uint64_t{0};
 
 namespace detail {
 

@@ -42,9 +42,13 @@ struct terms {
   std::uint8_t kind = 0;  ///< the caller's own tag
   /// When a submit that blocks gives up; by itself `block_ns` from the call. Others never wait.
   std::optional<recover::deadline> until = {};
+  /// When the message is not worth beginning any more, on the policy's clock; for policies whose
+  /// messages expire, and never by itself.
+  recover::deadline expires = {};
 };
 
-/// A consumer's counters; each only grows. `processed` counts failed ones too.
+/// A consumer's counters; each only grows. `processed` counts failed ones too. What is accepted is
+/// processed, dropped, cancelled or expired in the end, unless a stop leaves it undone.
 struct statistics {
   std::uint64_t accepted = 0;   ///< messages that producers submitted
   std::uint64_t processed = 0;  ///< messages that a functor has returned from
@@ -52,6 +56,8 @@ struct statistics {
   std::uint64_t replayed = 0;   ///< messages done again, for the state alone, after a death
   std::uint64_t rejected = 0;   ///< messages refused for want of room, where the policy counts them
   std::uint64_t dropped = 0;    ///< accepted messages given up for newer ones
+  std::uint64_t cancelled = 0;  ///< accepted messages that no functor saw because of `cancel`
+  std::uint64_t expired = 0;    ///< accepted messages that no functor saw because of their deadline
   std::uint32_t workers = 0;    ///< workers that came alive
   std::uint32_t exited = 0;     ///< workers that left
 };

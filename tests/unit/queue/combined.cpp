@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support.hpp"
+#include <millrace/queue/shared.hpp>
 
 #include <doctest/doctest.h>
 
 #include <array>
+#include <atomic>
 #include <cstring>
+#include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 using namespace queue_test;
@@ -186,4 +190,157 @@ TEST_CASE("overflow: the oldest make way while the workers are parked, and the r
   CHECK(dropped == 4);
   CHECK(consumer.stats().processed == 4);
   CHECK(consumer.stats().dropped == 4);
+}
+
+namespace {
+
+/// Time that the tests tell.
+struct told_clock {
+  static inline std::atomic<uint64_t> ns{0};
+  [[nodiscard]] static uint64_t now_ns() noexcept { return ns; }
+};
+template <class P, class Message = uint64_t>
+struct expiring : P {
+  using slot = queue::timed_slot<queue::default_slot<Message>>;
+  using clock = told_clock;
+  static constexpr bool expires = true;
+};
+struct answered_in_total : queue::default_consumer<uint64_t, held> {
+  static constexpr queue::order_mode order = queue::order_mode::total;
+};
+using expiring_in_total = expiring<answered_in_total>;
+using expiring_marks = expiring<in_total<queue::overflow_mode::fail>>;
+struct answered_slabs : queue::default_consumer<slabs, held> {
+  static constexpr bool cancellable = true;
+};
+using screened_slabs = expiring<answered_slabs, slabs>;
+
+[[nodiscard]] millrace::recover::deadline at(uint64_t ns) noexcept {
+  return millrace::recover::deadline::at(ns);
+}
+
+/// Adds up what it sees, and says how the messages came.
+struct summing {
+  queue::status operator()(queue::message_view<uint64_t> message,
+                           queue::reply_writer<uint64_t>& reply, uint64_t& sum) const noexcept {
+    sum = 10 * sum + message.value();
+    reply.write(sum);
+    return queue::status::ok;
+  }
+};
+struct retaining : queue::default_consumer<uint64_t, summing> {
+  using state = uint64_t;
+  using slot = queue::timed_slot<queue::default_slot<uint64_t>>;
+  using clock = told_clock;
+  static constexpr queue::claim_mode claims = queue::claim_mode::pinned;
+  static constexpr std::uint32_t snapshot_every = 1'000;
+  static constexpr bool cancellable = true;
+  static constexpr bool expires = true;
+};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("expiry: a message of a ring that is too late frees its slot unseen", P,
+                   expiring_in_total, expiring_marks) {
+  told_clock::ns = 0;
+  gate door;
+  door.held = 0;
+  auto consumer = launch<P>({.lanes = 2, .capacity = 4}, {&door});
+  auto first = open(consumer);
+  auto second = open(consumer);
+  auto const begun = first.submit(0, {.expires = at(1)});
+  REQUIRE(begun);
+  REQUIRE(eventually([&]() noexcept { return door.entered == 1; }));
+  auto const late = first.submit(1, {.expires = at(10)});
+  auto const in_time = second.submit(2, {.expires = at(11)});
+  REQUIRE(late);
+  REQUIRE(in_time);
+  REQUIRE(second.reserve());
+  second.cancel();
+  told_clock::ns = 10;
+  door.open = true;
+  REQUIRE(consumer.drain(soon()));
+  if constexpr (P::completions == queue::completion_mode::records) {
+    CHECK(first.wait(*begun, soon())->reply == answer_to(0));
+    CHECK(first.wait(*late, soon())->status == queue::status::expired);
+    CHECK(second.wait(*in_time, soon())->reply == answer_to(2));
+  }
+  REQUIRE(first.submit(3, {.expires = at(11)}));
+  REQUIRE(consumer.drain(soon()));
+  REQUIRE(consumer.stop(soon()));
+  CHECK(consumer.stats().expired == 1);
+  CHECK(consumer.stats().accepted == consumer.stats().processed + 1);
+}
+
+TEST_CASE("cancel and expiry: the bytes of messages that no functor saw come back") {
+  told_clock::ns = 0;
+  gate door;
+  door.held = 0;
+  auto consumer = launch<screened_slabs>({.capacity = 4, .arena_bytes = 2048}, {&door});
+  auto lane = open(consumer);
+  auto const gate_text = text_of(0, 600), one = text_of(1, 600), large = text_of(2, 1024);
+  auto const held_one = lane.submit(span_of(gate_text));
+  REQUIRE(eventually([&]() noexcept { return door.entered == 1; }));
+  auto const unwanted = lane.submit(span_of(one));
+  auto const late = lane.submit(span_of(one), {.expires = at(5)});
+  REQUIRE(late);
+  CHECK(lane.submit(span_of(one)).error().native == 2);
+  REQUIRE(lane.cancel(*unwanted));
+  told_clock::ns = 5;
+  door.open = true;
+  CHECK(lane.wait(*held_one, soon())->reply == 600);
+  CHECK(lane.wait(*unwanted, soon())->status == queue::status::cancelled);
+  CHECK(lane.wait(*late, soon())->status == queue::status::expired);
+  auto const next = lane.submit(span_of(large), {.expires = at(6)});
+  REQUIRE(next);
+  CHECK(lane.wait(*next, soon())->reply == 1024);
+}
+
+TEST_CASE("cancel and expiry: what no functor saw is not done when the work is done again") {
+  told_clock::ns = 0;
+  std::string const name = "/millrace_combined_" + std::to_string(::getpid());
+  queue::options const with{.capacity = 16};
+  auto handle = core::value_or_throw(queue::share<retaining>(name, with));
+  auto lane = open(handle);
+  std::vector<queue::message_id> ids;
+  for (uint64_t v = 1; v < 7; ++v) {
+    ids.push_back(core::value_or_throw(lane.submit(v, {.expires = at(v == 5 ? 10 : 100)})));
+  }
+  REQUIRE(lane.cancel(ids[1]));
+  told_clock::ns = 10;
+  uint64_t first_state = 0;
+  {
+    auto server = core::value_or_throw(queue::serve<retaining>(name));
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      auto const got = core::value_or_throw(lane.wait(ids[i], soon()));
+      queue::status const wanted = i == 1   ? queue::status::cancelled
+                                   : i == 4 ? queue::status::expired
+                                            : queue::status::ok;
+      CHECK(got.status == wanted);
+    }
+    REQUIRE(server.park(soon()));
+    first_state = *server.state(0);
+    CHECK(first_state == 1346);
+    CHECK(server.stats().cancelled == 1);
+    CHECK(server.stats().expired == 1);
+    CHECK(server.stats().processed == 4);
+  }
+  // as if the process had died before it finished its only snapshot
+  auto memory = core::value_or_throw(millrace::memory::shared_memory::open(name));
+  auto const layout = core::value_or_throw(queue::detail::block_layout<retaining>::make(with));
+  auto& words = *reinterpret_cast<queue::worker_control*>(memory.data() + layout.workers_at);
+  REQUIRE(words.snapshots == 1);
+  words.snapshots = 0;
+  told_clock::ns = 1'000;  // by now all of them would be too late
+  {
+    auto server = core::value_or_throw(queue::serve<retaining>(name));
+    REQUIRE(server.park(soon()));
+    CHECK(*server.state(0) == first_state);
+    CHECK(server.stats().replayed == 4);
+    CHECK(server.stats().cancelled == 1);
+    CHECK(server.stats().expired == 1);
+    CHECK(server.stats().processed == 4);
+  }
+  bool const removed = memory.remove().has_value();
+  CHECK(removed);
 }
