@@ -154,6 +154,12 @@ class parts {
     if constexpr (P::cancellable) { notes_.cancel_word = &lanes_[0].cancel_word(0); }
     for (queue::lane_cursor& c : cursors_) { c.position = c.limit = with.first; }
     args_ = queue::drain_args<P>{lanes_.data(), cursors_.data(), lanes(with), crew_, {&notes_}, {}};
+    if constexpr (P::follow_ups != 0) {
+      using layout = queue::detail::follow_layout_of<P>;
+      follow_ups_ = std::move(*millrace::memory::buffer<std::byte>::make(
+          with.workers * layout::bytes, {}, layout::alignment));
+      args_.follow_ups = follow_ups_.data();
+    }
   }
   parts(parts const&) = delete;
   parts& operator=(parts const&) = delete;
@@ -161,6 +167,9 @@ class parts {
   [[nodiscard]] queue::owner_for<P>& owner(std::size_t lane = 0) { return owners_[lane]; }
   [[nodiscard]] queue::lane_ref<P> const& lane(std::size_t l = 0) const { return lanes_[l]; }
   [[nodiscard]] queue::crew_ref<P> crew() const { return crew_; }
+  [[nodiscard]] queue::worker_control const& words(std::uint32_t worker) const {
+    return workers_[worker];
+  }
   [[nodiscard]] journal const& notes() const { return notes_; }
 
   /// One worker, from its start to its end.
@@ -350,6 +359,7 @@ class parts {
   std::vector<queue::owner_for<P>> owners_;
   queue::crew_ref<P> crew_;
   journal notes_;
+  millrace::memory::buffer<std::byte> follow_ups_;
   queue::drain_args<P> args_;
   queue::message_id first_;
   // of the producers' threads; with two lanes they touch different entries

@@ -2,18 +2,22 @@
 #pragma once
 
 #include <millrace/queue/drain_args.hpp>
+#include <millrace/queue/follow_up.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
 namespace millrace::inline v0::queue::detail {
 
-/// How a worker calls its functor, and what it looks at before.
+/// How a worker calls its functor: what it looks at before, and what the functor leaves behind.
 template <consumer_policy P, core::access_policy A, class Group>
 class functor_call {
   using access = typename P::access;
   using view = message_view<typename P::message>;
   using writer = reply_writer<typename P::reply>;
+  using layout = follow_layout_of<P>;
+  using side = typename follow_up<typename P::message>::worker_side;
   static constexpr bool thread_wide = P::processing == width::thread;
 
  public:
@@ -23,6 +27,16 @@ class functor_call {
       worker_control const& me = args.crew.worker(worker);
       cancelled_ = access::load(me.cancelled, core::relaxed, "worker.so_far");
       expired_ = access::load(me.expired, core::relaxed, "worker.so_far");
+    }
+    if constexpr (follows<P>) {
+      static_assert(!thread_wide || Group::alone,
+                    "millrace: a warp of single threads has no leader who could leave messages");
+      worker_control const& me = args.crew.worker(worker);
+      scratch_ = args.follow_ups + std::size_t{worker} * layout::bytes;
+      follow_ = follow_up<typename P::message>(scratch_ + layout::slots_at, P::follow_ups,
+                                               group_.rank() == 0);
+      side::accepted(follow_) = access::load(me.followed, core::relaxed, "worker.so_far");
+      follow_done_ = access::load(me.follow_done, core::relaxed, "worker.so_far");
     }
   }
 
@@ -35,14 +49,22 @@ class functor_call {
       skipped_ = verdict != status::ok;
       if (skipped_) { return verdict; }
     }
+    if constexpr (follows<P>) { side::root(follow_) = message.id(); }
     return again(message, out);
   }
   /// Does a message whatever there is to look at.
   MILLRACE_HD status again(view message, writer& out) noexcept {
-    if constexpr (has_state<P>) {
-      return call(message, out, args_.states[worker_].state);
+    if constexpr (follows<P>) {
+      std::uint64_t const before = side::accepted(follow_);
+      status const outcome = with_state(message, out, follow_);
+      // before the message's own record: whoever sees that one done knows what follows from it
+      if (side::accepted(follow_) != before) {
+        access::store(args_.crew.worker(worker_).followed, side::accepted(follow_), core::relaxed,
+                      "worker.followed");
+      }
+      return outcome;
     } else {
-      return call(message, out);
+      return with_state(message, out);
     }
   }
 
@@ -84,13 +106,58 @@ class functor_call {
     }
   }
 
+  /// Does what functors left to this worker, and what follows from that, until `stops()`, which is
+  /// asked after every `patience` of them; calls `done(outcome)` for each.
+  /// @return false when it was stopped
+  template <class Stops, class Done>
+  [[nodiscard]] MILLRACE_HD bool do_follow_ups(std::uint32_t patience, Stops stops,
+                                               Done done) noexcept
+    requires(follows<P>)
+  {
+    std::uint32_t count = 0;
+    bool stopped = false;
+    for (; side::count(follow_) = leaders_count(), side::count(follow_) != 0; ++count) {
+      if (count != 0 && count % patience == 0 && stops()) {
+        stopped = true;
+        break;
+      }
+      view const message = side::take(follow_);
+      side::root(follow_) = message.id();
+      std::uint16_t length = 0;
+      writer nowhere(scratch_, length);
+      done(again(message, nowhere));
+    }
+    if (count != 0) {
+      follow_done_ += count;
+      group_.sync();
+      if (group_.rank() == 0) {
+        access::store(args_.crew.worker(worker_).follow_done, follow_done_, core::release,
+                      "worker.follow_done");
+      }
+    }
+    return !stopped;
+  }
+
  private:
-  template <class... State>
-  MILLRACE_HD status call(view message, writer& out, State&... state) noexcept {
-    if constexpr (thread_wide) {
-      return process_(message, out, state...);
+  [[nodiscard]] MILLRACE_HD std::uint32_t leaders_count() noexcept {
+    return group_.broadcast(group_.rank() == 0 ? side::count(follow_) : 0u);
+  }
+
+  template <class... More>
+  MILLRACE_HD status with_state(view message, writer& out, More&... more) noexcept {
+    if constexpr (has_state<P>) {
+      return call(message, out, args_.states[worker_].state, more...);
     } else {
-      status const outcome = process_(group_, message, out, state...);
+      return call(message, out, more...);
+    }
+  }
+
+  template <class... More>
+  MILLRACE_HD status call(view message, writer& out, More&... more) noexcept {
+    if constexpr (thread_wide) {
+      return process_(message, out, more...);
+    } else {
+      status const outcome = process_(group_, message, out, more...);
       group_.sync();
       return outcome;  // the leader's counts, and it is the leader who tells
     }
@@ -129,6 +196,9 @@ class functor_call {
   std::conditional_t<screens<P>, bool, nothing> skipped_{};  ///< this thread's last message
   number cancelled_{};
   number expired_{};
+  std::conditional_t<follows<P>, follow_up<typename P::message>, nothing> follow_{};
+  std::conditional_t<follows<P>, std::byte*, nothing> scratch_{};  ///< their replies go there
+  std::conditional_t<follows<P>, std::uint64_t, nothing> follow_done_{};
 };
 
 }  // namespace millrace::inline v0::queue::detail

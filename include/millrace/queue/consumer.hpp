@@ -63,8 +63,8 @@ class consumer {
   /// Whether there is a process that has the workers; true for a consumer that is not shared.
   [[nodiscard]] bool served() const noexcept { return shared_ != nullptr && shared_->served(); }
 
-  /// Waits until every message published before the call is processed, whatever comes after it.
-  /// Under total order also until those are published whose numbers were drawn before it.
+  /// Waits until every message published before the call is processed, with all that follows from
+  /// it, whatever comes after it.
   /// @error errc::deadline_passed; errc::closed when the workers left before they did them all;
   ///        errc::device_lost
   [[nodiscard]] result<void> drain(recover::deadline until) noexcept {
@@ -84,7 +84,7 @@ class consumer {
       if (auto const ended = detail::wait_until(*shared_, until, done); !ended) { return ended; }
       if (id != end) { return core::fail(errc::closed); }
     }
-    return {};
+    return detail::wait_for_follow_ups(*shared_, until);
   }
 
   /// Takes no more messages; workers do what is published, then leave. Returns at once; workers
@@ -159,7 +159,8 @@ class consumer {
   /// Workers leave within 16 messages. What they did not do completes as
   /// `status::unprocessed`. A worker that does not come back by the deadline is left behind with
   /// the memory it needs.
-  /// @return messages published and not processed; under total order, numbers drawn
+  /// @return messages published, or left by functors, and not processed; under total order, numbers
+  ///         drawn
   /// @error errc::deadline_passed when a worker did not come back; errc::device_lost
   [[nodiscard]] result<std::uint64_t> stop(recover::deadline until) noexcept {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
@@ -172,7 +173,7 @@ class consumer {
     if (!ended) { return cuda::std::unexpected(ended.error()); }
     go(phase::stopped);
     statistics const now = stats();
-    return now.accepted - settled(now);
+    return now.accepted + now.followed - settled(now);
   }
 
   /// The counters now, each read once.
@@ -187,6 +188,7 @@ class consumer {
       out.replayed += access::load(worker.replayed, core::relaxed, "worker.replayed");
       out.cancelled += access::load(worker.cancelled, core::relaxed, "worker.cancelled");
       out.expired += access::load(worker.expired, core::relaxed, "worker.expired");
+      out.followed += access::load(worker.followed, core::relaxed, "worker.follows");
     }
     for (auto const& lane : shared_->lanes.ref()) {
       auto const& words = lane.control().producer;
@@ -198,7 +200,8 @@ class consumer {
                       lane.control().first;
     }
     // a message may be done before its producer has stored that it is published
-    out.accepted = std::max(out.accepted, settled(out));
+    std::uint64_t const known = settled(out);
+    out.accepted = std::max(out.accepted, known - std::min(known, out.followed));
     out.workers = access::load(crew.control().crew.alive, core::relaxed, "crew.alive");
     out.exited = access::load(crew.control().crew.exited, core::relaxed, "crew.exited");
     return out;

@@ -58,6 +58,8 @@ struct alignas(core::destructive_bytes) worker_control {
   std::uint64_t snapshots = 0;  ///< finished; see snapshots_ref
   std::uint64_t cancelled = 0;
   std::uint64_t expired = 0;
+  std::uint64_t followed = 0;     ///< follow-ups that functors left, stored with each
+  std::uint64_t follow_done = 0;  ///< of those, the ones that are done
 };
 
 /// The workers of one consumer, seen by whoever publishes to them or waits for them.

@@ -17,8 +17,8 @@ class worker_loop : detail::lane_claims<P, A, Group> {
   using access = typename P::access;
   using base::args_, base::claim, base::closing_, base::cursor_of, base::exclusive_, base::follow,
       base::for_each_lane, base::group_, base::has_lanes, base::held_cursor_, base::held_lane_,
-      base::hold, base::lead, base::let_go, base::look_at_phase, base::put_back, base::roomy,
-      base::stopping, base::thread_wide, base::withheld_, base::worker_;
+      base::hint_, base::hold, base::lead, base::let_go, base::look_at_phase, base::put_back,
+      base::roomy, base::stopping, base::thread_wide, base::withheld_, base::worker_;
   static constexpr bool retains = detail::retains<P>;
   /// Whether a cursor changes although its lane is dry: for its age, or to follow other workers.
   static constexpr bool remembers_dry_rounds = detail::defers<P> || P::claims == claim_mode::shared;
@@ -144,6 +144,9 @@ class worker_loop : detail::lane_claims<P, A, Group> {
         due_ = due_ || unsaved_ >= P::snapshot_every || 2 * cursor.fresh >= lane.capacity();
         if (due_) { break; }
       }
+      if constexpr (detail::follows<P>) {
+        if (!do_follow_ups()) { break; }
+      }
     }
     if constexpr (detail::counts_credit<P>) {
       if (cursor.fresh != 0) { give_credit(lane, cursor); }
@@ -229,6 +232,20 @@ class worker_loop : detail::lane_claims<P, A, Group> {
     status const outcome = process_(lane, index, view, out);
     if (!process_.skipped()) { probe_.record(core::probe_event::processed, id); }
     return outcome;
+  }
+
+  /// Does what functors left to this worker before the next message of a lane; false when the
+  /// consumer stops meanwhile.
+  [[nodiscard]] MILLRACE_HD bool do_follow_ups() noexcept {
+    auto const stops = [this]() noexcept {
+      hint_ = static_cast<phase>(
+          lead([this]() noexcept { return static_cast<std::uint32_t>(args_.crew.phase()); }));
+      return hint_ >= phase::stopping;  // who parks comes back without them
+    };
+    return process_.do_follow_ups(stop_every, stops, [this](status outcome) noexcept {
+      ++processed_;
+      failed_ += outcome != status::ok ? 1 : 0;
+    });
   }
 
   /// Does again what a worker before this one did after its last snapshot, in the order of its

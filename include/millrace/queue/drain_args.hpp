@@ -7,6 +7,7 @@
 #include <millrace/queue/snapshot.hpp>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace millrace::inline v0::queue {
 
@@ -21,6 +22,8 @@ struct drain_args {
   typename P::probe probe;
   worker_state<typename P::state>* states = nullptr;  ///< [workers], of policies with state
   snapshots_ref<P> snapshots{};                       ///< of policies that take them
+  /// Each worker's `follow_layout`, one after the other, in the workers' memory.
+  std::conditional_t<detail::follows<P>, std::byte*, detail::nothing> follow_ups{};
 };
 
 }  // namespace millrace::inline v0::queue

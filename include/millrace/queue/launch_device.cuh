@@ -47,6 +47,7 @@ class drain_program final : public device_program {
     args.drain.lanes = reinterpret_cast<lane_ref<Q, worker_access<Q>>*>(of.drain.lanes);
     args.drain.cursors = of.drain.cursors;
     args.drain.lane_count = of.drain.lane_count;
+    args.drain.follow_ups = of.drain.follow_ups;
     args.drain.crew = same_crew(of.drain.crew);
     args.drain.states = of.drain.states;
     args.drain.snapshots = of.drain.snapshots.template seen_as<Q>();
@@ -202,7 +203,7 @@ class device_state final : public state<P> {
   /// Where the parts of the ring lie in one block of device memory.
   struct ring_layout {
     std::size_t lanes_at, host_lanes_at, cursors_at, states_at, pulled_at, done_at, slots_at,
-        lane_bytes, bytes;
+        lane_bytes, follow_at, image_bytes, bytes;
 
     /// @param slots_bytes  of one lane of the ring; 0 when there is none
     ring_layout(block_layout<P> const& block, options const& with, std::size_t slots_bytes) {
@@ -215,7 +216,9 @@ class device_state final : public state<P> {
       done_at = up(pulled_at + with.lanes * sizeof(lane_cursor));
       slots_at = up(done_at + sizeof(std::uint32_t));
       lane_bytes = up(slots_bytes);
-      bytes = slots_at + with.lanes * lane_bytes;
+      image_bytes = slots_at + with.lanes * lane_bytes;
+      follow_at = round_up(image_bytes, follow_layout_of<P>::alignment);
+      bytes = follow_at + with.workers * follow_layout_of<P>::bytes;  // they start as they are
     }
   };
 
@@ -268,7 +271,7 @@ class device_state final : public state<P> {
     if (!ring) { return cuda::std::unexpected(ring.error()); }
     ring_.emplace(std::move(*ring));
     std::byte* const device = ring_->data();
-    std::vector<std::byte> storage(at.bytes + layout.alignment);
+    std::vector<std::byte> storage(at.image_bytes + layout.alignment);
     std::byte* const image = storage.data() + layout.alignment -
                              reinterpret_cast<std::uintptr_t>(storage.data()) % layout.alignment;
 
@@ -301,14 +304,15 @@ class device_state final : public state<P> {
     // on a stream of its own: the default one would wait for the caller's other streams
     auto const made = core::cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
     if (!made) { return made; }
-    auto const sent =
-        core::cuda_check(cudaMemcpyAsync(device, image, at.bytes, cudaMemcpyHostToDevice, stream_));
+    auto const sent = core::cuda_check(
+        cudaMemcpyAsync(device, image, at.image_bytes, cudaMemcpyHostToDevice, stream_));
     if (!sent) { return sent; }
     if (auto const ok = core::cuda_check(cudaStreamSynchronize(stream_)); !ok) { return ok; }
     args_.here = reinterpret_cast<crew_control*>(device);
     args_.drain.lanes = reinterpret_cast<worker_lane*>(device + at.lanes_at);
     args_.drain.cursors = reinterpret_cast<lane_cursor*>(device + at.cursors_at);
     args_.drain.lane_count = with.lanes;
+    if constexpr (follows<P>) { args_.drain.follow_ups = device + at.follow_at; }
     args_.drain.crew =
         pulls ? crew_ref<P>(*args_.here, &this->crew.worker(0), with.workers) : this->crew;
     args_.drain.states = reinterpret_cast<worker_state<typename P::state>*>(device + at.states_at);

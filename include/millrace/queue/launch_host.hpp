@@ -54,6 +54,7 @@ class host_drain final : public host_program {
     args.crew = crew_ref<Q>(of.crew.control(), &of.crew.worker(0), of.crew.workers());
     args.states = of.states;
     args.snapshots = of.snapshots.template seen_as<Q>();
+    args.follow_ups = of.follow_ups;
     args.process = std::move(process);
     auto made = std::make_unique<host_drain>(std::move(args));
     made->own_ = std::move(*own);
@@ -107,6 +108,12 @@ class host_state final : public state<P> {
     if (auto const found = layout.find(block, with, *made); !found) {
       return cuda::std::unexpected(found.error());
     }
+    if constexpr (follows<P>) {
+      auto follow_ups = memory::buffer<std::byte>::make(with.workers * follow_layout_of<P>::bytes,
+                                                        {}, follow_layout_of<P>::alignment);
+      if (!follow_ups) { return cuda::std::unexpected(follow_ups.error()); }
+      made->follow_ups_ = std::move(*follow_ups);
+    }
     made->cursors_ = std::move(*cursors);
     made->states_ = std::move(*states);
     drain_args<P>& args = made->args_;
@@ -116,6 +123,7 @@ class host_state final : public state<P> {
     args.crew = made->crew;
     args.states = made->states_.data();
     args.snapshots = snapshots_ref<P>(block + layout.snapshots_at, with.lanes);
+    if constexpr (follows<P>) { args.follow_ups = made->follow_ups_.data(); }
     args.process = std::move(process);
     made->find_place();
     made->replace(std::make_unique<host_drain<P>>(args));
@@ -241,6 +249,7 @@ class host_state final : public state<P> {
   memory::shared_memory shared_;     ///< this holds the block
   memory::buffer<lane_cursor> cursors_;
   memory::buffer<worker_state<typename P::state>> states_;
+  memory::buffer<std::byte> follow_ups_;  ///< each worker's
   drain_args<P> args_;
   std::unique_ptr<host_program> program_;
   std::vector<std::thread> threads_;

@@ -5,6 +5,7 @@
 #include <millrace/core/clock.hpp>
 #include <millrace/core/probe.hpp>
 #include <millrace/queue/backoff.hpp>
+#include <millrace/queue/follow_up.hpp>
 #include <millrace/queue/group.hpp>
 #include <millrace/queue/message.hpp>
 #include <millrace/queue/parking.hpp>
@@ -65,10 +66,15 @@ concept group_processor =
 template <class F, class Message, class Reply, width Width, class... State>
 concept processor_for = (Width == width::thread && thread_processor<F, Message, Reply, State...>) ||
                         (Width != width::thread && group_processor<F, Message, Reply, State...>);
-template <class F, class Message, class Reply, width Width, class State>
+/// The same with what its policy adds: state, and behind it a place for follow-up messages.
+template <class F, class Message, class Reply, width Width, class State, bool Follows = false>
 concept stateful_processor =
-    (std::is_empty_v<State> && processor_for<F, Message, Reply, Width>) ||
-    (!std::is_empty_v<State> && processor_for<F, Message, Reply, Width, State>);
+    (std::is_empty_v<State> && !Follows && processor_for<F, Message, Reply, Width>) ||
+    (!std::is_empty_v<State> && !Follows && processor_for<F, Message, Reply, Width, State>) ||
+    (std::is_empty_v<State> && Follows &&
+     processor_for<F, Message, Reply, Width, follow_up<Message>>) ||
+    (!std::is_empty_v<State> && Follows &&
+     processor_for<F, Message, Reply, Width, State, follow_up<Message>>);
 
 /// One struct is the program: it generates the producer's handle, the host threads and the
 /// persistent kernel. Derive from `default_consumer`, override what differs, name the result.
@@ -87,7 +93,9 @@ concept stateful_processor =
 /// messages shares the claims with the workers and has a lane of his own, in whose slots they lie;
 /// who blocks has no completions, since the room behind those comes from the caller, who would be
 /// waiting for himself. Messages that can be cancelled lie in a producer's lane, and those that
-/// expire in a `timed_slot`.
+/// expire in a `timed_slot`. A functor that leaves follow-ups has a place for them as its last
+/// argument; they lie in slots of the worker's, not in an arena, and work that is done again from
+/// snapshots leaves none, since nothing would say which were done.
 template <class P>
 concept consumer_policy = requires {
   requires message_type<typename P::message>;
@@ -101,10 +109,11 @@ concept consumer_policy = requires {
   requires std::is_trivially_copyable_v<typename P::state>;
   requires std::default_initializable<typename P::state>;
   requires stateful_processor<typename P::processor, typename P::message, typename P::reply,
-                              P::processing, typename P::state>;
+                              P::processing, typename P::state, (P::follow_ups > 0)>;
   requires std::is_empty_v<typename P::state> || P::claims == claim_mode::pinned;
   requires P::snapshot_every == 0 || !std::is_empty_v<typename P::state>;
   requires P::snapshot_every == 0 || P::completions == completion_mode::records;
+  requires P::snapshot_every == 0 || P::follow_ups == 0;
   requires backoff_policy<typename P::backoff>;
   requires core::probe<typename P::probe>;
   requires core::access_policy<typename P::access>;
@@ -126,6 +135,9 @@ concept consumer_policy = requires {
   requires std::is_same_v<decltype(P::cancellable), bool const>;
   requires !P::cancellable || P::order == order_mode::per_producer;
   requires std::is_same_v<decltype(P::expires), bool const>;
+  requires std::is_same_v<decltype(P::follow_ups), std::uint32_t const>;
+  requires P::follow_ups <= 1u << 20;
+  requires P::follow_ups == 0 || !detail::is_slab_bytes<typename P::message>;
   requires !P::expires || timed_layout<typename P::slot>;
   requires P::publish_batch > 0;
   requires P::order == order_mode::per_producer || P::publish_batch == 1;
@@ -171,6 +183,10 @@ struct default_consumer {
   /// Whether a message may carry a deadline of `clock`, after which no worker begins it; on host
   /// threads alone, since a device's clock is another.
   static constexpr bool expires = false;
+  /// How many further messages a worker's functor may have left undone in its `follow_up`, which it
+  /// then gets as its last argument; 0 for functors that leave none. Functors of single threads may
+  /// do so on host threads alone.
+  static constexpr std::uint32_t follow_ups = 0;
   /// Messages that a submit may hold back before it publishes; 1 publishes each at once. A lane
   /// whose messages are all answered publishes at once in any case.
   static constexpr std::uint32_t publish_batch = 1;
@@ -183,6 +199,17 @@ struct default_consumer {
   /// Device only, both.
   static constexpr ingress_mode ingress = ingress_mode::pull;
   static constexpr int threads_per_block = 128;
+};
+
+/// Whether producers and workers of a consumer may be different processes, which may die: not where
+/// all producers stand still behind one, where a producer alone knows which messages it dropped, or
+/// where follow-ups would die with their worker.
+template <class P>
+concept shareable = requires {
+  requires consumer_policy<P>;
+  requires P::order == order_mode::per_producer;
+  requires P::overflow != overflow_mode::drop_oldest;
+  requires P::follow_ups == 0;
 };
 
 /// Whether a consumer of P can go on with the functor of Q: the two have the same memory, and the
@@ -200,7 +227,7 @@ concept same_shape = requires {
   requires P::publish_batch == Q::publish_batch;
   requires(P::snapshot_every == 0) == (Q::snapshot_every == 0);
   requires P::overflow == Q::overflow&& P::cancellable == Q::cancellable;
-  requires P::expires == Q::expires;
+  requires P::expires == Q::expires&& P::follow_ups == Q::follow_ups;
 };
 /// And on a device the same grid.
 template <class P, class Q>
@@ -249,13 +276,19 @@ inline constexpr bool drops_oldest = P::overflow == overflow_mode::drop_oldest;
 template <consumer_policy P>
 inline constexpr bool screens = P::cancellable || P::expires;
 
-/// Whether only host threads can do it: it needs a read-modify-write between producer and worker,
-/// or one clock for both.
+/// Whether functors may leave further messages to their workers.
 template <consumer_policy P>
-inline constexpr bool host_only = drops_oldest<P> || one_ring<P> || P::expires;
+inline constexpr bool follows = P::follow_ups != 0;
 
-/// Stands where a policy has no use for what others keep.
-struct nothing {};
+/// One worker's part of them.
+template <consumer_policy P>
+using follow_layout_of = follow_layout<typename P::message, typename P::reply, P::follow_ups>;
+
+/// Whether only host threads can do it: it needs a read-modify-write between producer and worker,
+/// one clock for both, or a worker that is one thread.
+template <consumer_policy P>
+inline constexpr bool host_only =
+    drops_oldest<P> || one_ring<P> || P::expires || (follows<P> && P::processing == width::thread);
 
 }  // namespace detail
 

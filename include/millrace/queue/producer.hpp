@@ -326,7 +326,8 @@ class producer {
     if (entry_ != nullptr) { owner().publish(); }
   }
 
-  /// Waits until every message submitted so far is done; results stay to be taken.
+  /// Waits until every message submitted so far is done, with all that follows from it; results
+  /// stay to be taken.
   /// @error errc::deadline_passed; errc::closed when workers left before they did them all;
   ///        errc::device_lost
   [[nodiscard]] result<void> drain(recover::deadline until) noexcept {
@@ -342,7 +343,8 @@ class producer {
       return id == end || over;
     };
     auto const ended = detail::wait_until(*shared_, until, all_done);
-    return ended && left_undone ? core::fail(errc::closed) : ended;
+    if (!ended) { return ended; }
+    return left_undone ? core::fail(errc::closed) : detail::wait_for_follow_ups(*shared_, until);
   }
 
   /// Publishes what was committed and gives the lane back. Results not taken are dropped.

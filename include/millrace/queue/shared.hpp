@@ -12,8 +12,9 @@
 /// \file
 /// A consumer whose memory several processes share: producers in one, workers in another. When the
 /// process with the workers dies, the next one goes on where it was; under a policy that takes
-/// snapshots each message has its effect on the workers' state exactly once. Total order is
-/// refused: a ring stands still behind a producer that died with a number drawn.
+/// snapshots each message has its effect on the workers' state exactly once. `shareable` says
+/// what is refused: total order, since a ring stands still behind a producer that died with a
+/// number drawn; to drop the oldest messages; and follow-ups, which would die with their worker.
 
 namespace millrace::inline v0::queue {
 
@@ -94,8 +95,7 @@ class shared_state final : public state<P> {
 /// removes the name, with `memory::shared_memory::open(name)->remove()`, when nobody else is to
 /// come.
 /// @error as launch_host, and memory::shared_memory::create
-template <consumer_policy P>
-  requires(P::order == order_mode::per_producer)
+template <shareable P>
 [[nodiscard]] result<consumer<P>> share(std::string name, options const& with) noexcept {
   try {
     auto const layout = detail::block_layout<P>::make(with);
@@ -115,8 +115,7 @@ template <consumer_policy P>
 /// belongs to one handle at a time, and is free again when its process dies; its next producer goes
 /// on behind the last message that was published.
 /// @error errc::layout_mismatch when the block is another policy's; as memory::shared_memory::open
-template <consumer_policy P>
-  requires(P::order == order_mode::per_producer)
+template <shareable P>
 [[nodiscard]] result<consumer<P>> join(std::string name) noexcept {
   try {
     auto memory = memory::shared_memory::open(std::move(name));
@@ -138,8 +137,8 @@ template <consumer_policy P>
 /// messages, and what the dead process had begun is done again. The handle's end parks the workers
 /// and leaves the block as it is.
 /// @error errc::busy while another process serves; errc::layout_mismatch; as launch_host
-template <consumer_policy P>
-  requires(P::claims == claim_mode::pinned && P::order == order_mode::per_producer)
+template <shareable P>
+  requires(P::claims == claim_mode::pinned)
 [[nodiscard]] result<consumer<P>> serve(std::string name,
                                         typename P::processor process = {}) noexcept {
   try {

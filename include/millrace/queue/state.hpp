@@ -47,14 +47,16 @@ struct terms {
   recover::deadline expires = {};
 };
 
-/// A consumer's counters; each only grows. `processed` counts failed ones too. What is accepted is
-/// processed, dropped, cancelled or expired in the end, unless a stop leaves it undone.
+/// A consumer's counters; each only grows. `processed` counts failed ones and follow-ups too. What
+/// is accepted or followed is processed, dropped, cancelled or expired in the end, unless a stop
+/// leaves it undone.
 struct statistics {
   std::uint64_t accepted = 0;   ///< messages that producers submitted
   std::uint64_t processed = 0;  ///< messages that a functor has returned from
   std::uint64_t failed = 0;     ///< messages whose status was not ok
   std::uint64_t replayed = 0;   ///< messages done again, for the state alone, after a death
   std::uint64_t rejected = 0;   ///< messages refused for want of room, where the policy counts them
+  std::uint64_t followed = 0;   ///< further messages that functors left to their workers
   std::uint64_t dropped = 0;    ///< accepted messages given up for newer ones
   std::uint64_t cancelled = 0;  ///< accepted messages that no functor saw because of `cancel`
   std::uint64_t expired = 0;    ///< accepted messages that no functor saw because of their deadline
@@ -171,6 +173,30 @@ template <consumer_policy P, class Ready>
       if (auto const well = shared.health(); !well) { return well; }
     }
     wait.pause();
+  }
+  return {};
+}
+
+/// Waits for what follows from the messages that the caller knows to be done.
+/// @error errc::closed when the workers left before; else as `wait_until`
+template <consumer_policy P>
+[[nodiscard]] result<void> wait_for_follow_ups(state<P>& shared, recover::deadline until) noexcept {
+  using access = typename P::access;
+  if constexpr (follows<P>) {
+    for (std::uint32_t w = 0; w < shared.crew.workers(); ++w) {
+      worker_control const& worker = shared.crew.worker(w);
+      std::uint64_t const end = access::load(worker.followed, core::relaxed, "worker.follows");
+      bool over = false, done = false;
+      auto const ready = [&]() noexcept {
+        over = shared.all_left();  // read first: what they did is there by then
+        std::uint64_t const now =
+            access::load(worker.follow_done, core::acquire, "worker.follows_done");
+        done = now - end <= ~std::uint64_t{0} / 2;
+        return done || over;
+      };
+      if (auto const ended = wait_until(shared, until, ready); !ended) { return ended; }
+      if (!done) { return core::fail(errc::closed); }
+    }
   }
   return {};
 }

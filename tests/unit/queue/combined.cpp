@@ -344,3 +344,77 @@ TEST_CASE("cancel and expiry: what no functor saw is not done when the work is d
   bool const removed = memory.remove().has_value();
   CHECK(removed);
 }
+
+namespace {
+
+/// Leaves half of what it is sent, down to one; counts.
+struct halving {
+  std::atomic<uint64_t>* seen = nullptr;
+  template <class Reply>
+  queue::status operator()(queue::message_view<uint64_t> message, queue::reply_writer<Reply>&,
+                           queue::follow_up<uint64_t>& rest) const noexcept {
+    ++*seen;
+    if (message.value() > 1) { static_cast<void>(rest.submit(message.value() / 2)); }
+    return queue::status::ok;
+  }
+};
+struct leaving : queue::default_consumer<uint64_t, halving> {
+  static constexpr std::uint32_t follow_ups = 1;
+};
+struct leaving_in_total : leaving {
+  static constexpr queue::order_mode order = queue::order_mode::total;
+};
+struct leaving_marks : leaving_in_total {
+  using reply = queue::no_reply;
+  static constexpr queue::completion_mode completions = queue::completion_mode::none;
+};
+struct leaving_credit : leaving_marks {
+  static constexpr queue::claim_mode claims = queue::claim_mode::pinned;
+};
+struct leaving_expiring : expiring<leaving> {
+  static constexpr bool cancellable = true;
+};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("follow-up: what follows from the messages of a ring is done before a close", P,
+                   leaving_in_total, leaving_marks, leaving_credit) {
+  std::atomic<uint64_t> seen{0};
+  auto consumer = launch<P>({.lanes = 2, .capacity = 8}, {&seen});
+  auto first = open(consumer);
+  auto second = open(consumer);
+  REQUIRE(first.submit(64));
+  REQUIRE(second.submit(16));
+  REQUIRE(second.drain(soon()));
+  REQUIRE(consumer.drain(soon()));
+  CHECK(seen == 12);
+  REQUIRE(first.submit(4));
+  consumer.close();
+  REQUIRE(consumer.wait_until_left(soon()));
+  CHECK(seen == 15);
+  CHECK(consumer.stats().accepted == 3);
+  CHECK(consumer.stats().followed == 12);
+  CHECK(consumer.stats().processed == 15);
+}
+
+TEST_CASE("follow-up: nothing follows from a message that no functor sees") {
+  told_clock::ns = 0;
+  std::atomic<uint64_t> seen{0};
+  auto consumer = launch<leaving_expiring>({.capacity = 8}, {&seen});
+  auto lane = open(consumer);
+  REQUIRE(consumer.park(soon()));
+  auto const unwanted = lane.submit(64);
+  auto const late = lane.submit(64, {.expires = at(1)});
+  auto const in_time = lane.submit(8, {.expires = at(2)});
+  REQUIRE(in_time);
+  REQUIRE(lane.cancel(*unwanted));
+  told_clock::ns = 1;
+  REQUIRE(consumer.resume());
+  CHECK(lane.wait(*unwanted, soon())->status == queue::status::cancelled);
+  CHECK(lane.wait(*late, soon())->status == queue::status::expired);
+  told_clock::ns = 5;  // what follows has no deadline
+  REQUIRE(lane.drain(soon()));
+  CHECK(seen == 4);
+  REQUIRE(consumer.stop(soon()));
+  CHECK(consumer.stats().followed == 3);
+}
