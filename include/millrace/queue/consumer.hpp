@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/queue/producer.hpp>
+#include <millrace/queue/report.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -78,7 +79,7 @@ class consumer {
       bool over = false;
       auto const done = [&]() noexcept {
         over = shared_->deserted();  // read first: what they did is there by then
-        while (id != end && processed(lane, id)) { ++id; }
+        while (id != end && detail::processed(lane, id)) { ++id; }
         return id == end || over;
       };
       if (auto const ended = detail::wait_until(*shared_, until, done); !ended) { return ended; }
@@ -207,6 +208,16 @@ class consumer {
     return out;
   }
 
+  /// Who waits for what: phase, workers, lanes, and which messages the workers hold. For when a
+  /// drain or a stop ends with errc::deadline_passed.
+  /// @cost  reads every record; allocates; nothing for producers and workers but the lines they
+  ///        share   @thread any
+  [[nodiscard]] consumer_report inspect() const {
+    return shared_ == nullptr ? consumer_report{} : detail::look_at(*shared_);
+  }
+  /// The same in words: a line for the consumer, and one for each worker and each lane.
+  [[nodiscard]] std::string report() const { return describe(inspect()); }
+
   /// Where the workers run: never automatic.
   [[nodiscard]] core::backend where() const noexcept {
     return shared_ == nullptr ? core::backend::host() : shared_->where;
@@ -228,23 +239,6 @@ class consumer {
   /// Messages that nothing more becomes of.
   [[nodiscard]] static std::uint64_t settled(statistics const& s) noexcept {
     return s.processed + s.dropped + s.cancelled + s.expired;
-  }
-
-  /// Whether a published message, no older than a lap, is done.
-  [[nodiscard]] static bool processed(lane_ref<P> const& lane, message_id id) noexcept {
-    if constexpr (detail::counts_credit<P>) {
-      message_id const consumed = access::load(lane.credit(), core::acquire, "lane.take_credit");
-      return consumed - id - 1 <= ~message_id{0} / 2;
-    } else {
-      auto const index = static_cast<std::uint32_t>((id - lane.control().first) % lane.capacity());
-      if constexpr (lane_ref<P>::has_records) {
-        std::uint32_t const seq =
-            access::load(lane.record_at(index).seq, core::acquire, "record.take");
-        return seq - sequence_of(id) <= ~std::uint32_t{0} / 2;
-      } else {
-        return detail::ended<P>(lane, index, id);
-      }
-    }
   }
 
   /// Workers may take what is held back too; a ring knows its numbers drawn.

@@ -49,9 +49,13 @@ struct crew_control {
   } crew;
 };
 
+/// Whether a worker is there, told as it comes and goes.
+enum class presence : std::uint32_t { absent = 0, working = 1, gone = 2 };
+
 /// One worker's words.
 struct alignas(core::destructive_bytes) worker_control {
   std::uint32_t sleeping = 0;  ///< 1 while it sleeps; whoever makes it 0 wakes it
+  std::uint32_t presence = 0;
   std::uint64_t processed = 0;
   std::uint64_t failed = 0;     ///< of those, the ones whose status was not ok
   std::uint64_t replayed = 0;   ///< messages done again after a worker's death
@@ -112,6 +116,12 @@ class crew_ref {
     access::store(control_->crew.alive, 0u, core::relaxed, "crew.reset");
     access::store(control_->crew.asleep, 0u, core::relaxed, "crew.reset");
     access::store(control_->crew.exited, 0u, core::release, "crew.reset");
+  }
+
+  /// What a worker says of itself as it comes and goes. @thread the worker, or its leader
+  MILLRACE_HD void tell(std::uint32_t worker, presence now) const noexcept {
+    access::store(workers_[worker].presence, static_cast<std::uint32_t>(now), core::relaxed,
+                  "worker.presence");
   }
 
   /// Wakes sleepers for `messages` just published to lane `lane`; without sleepers it is one load.

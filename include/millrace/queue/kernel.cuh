@@ -79,10 +79,16 @@ __device__ void work_one(kernel_args<P> const& args, std::uint32_t worker) {
   auto& hosts = args.producers.control().crew;
   std::uint32_t const workers = args.drain.crew.workers();
   device_group<P> const group{};
-  if (group.rank() == 0) { check_in<P>(mine.alive, hosts.alive, workers); }
+  if (group.rank() == 0) {
+    args.producers.tell(worker, presence::working);
+    check_in<P>(mine.alive, hosts.alive, workers);
+  }
   drain(args.drain, worker, group);
   group.sync();
-  if (group.rank() == 0) { check_in<P>(mine.exited, hosts.exited, workers); }
+  if (group.rank() == 0) {
+    args.producers.tell(worker, presence::gone);
+    check_in<P>(mine.exited, hosts.exited, workers);
+  }
 }
 
 }  // namespace detail

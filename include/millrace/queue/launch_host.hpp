@@ -241,7 +241,9 @@ class host_state final : public state<P> {
   void work(std::uint32_t worker) noexcept {
     crew_control& control = this->crew.control();
     P::access::fetch_add(control.crew.alive, 1u, core::acq_rel, "crew.alive");
+    this->crew.tell(worker, presence::working);
     program_->work(worker);
+    this->crew.tell(worker, presence::gone);
     P::access::fetch_add(control.crew.exited, 1u, core::acq_rel, "crew.exited");
   }
 

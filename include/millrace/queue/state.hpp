@@ -188,7 +188,7 @@ template <consumer_policy P>
       std::uint64_t const end = access::load(worker.followed, core::relaxed, "worker.follows");
       bool over = false, done = false;
       auto const ready = [&]() noexcept {
-        over = shared.all_left();  // read first: what they did is there by then
+        over = shared.deserted();  // read first: what they did is there by then
         std::uint64_t const now =
             access::load(worker.follow_done, core::acquire, "worker.follows_done");
         done = now - end <= ~std::uint64_t{0} / 2;
