@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: processor_for
+// expect: stateful_processor
 #include <millrace/queue.hpp>
 
 namespace core = millrace::core;
