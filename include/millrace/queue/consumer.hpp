@@ -174,7 +174,7 @@ class consumer {
     if (!ended) { return cuda::std::unexpected(ended.error()); }
     go(phase::stopped);
     statistics const now = stats();
-    return now.accepted + now.followed - settled(now);
+    return now.in_flight;
   }
 
   /// The counters now, each read once.
@@ -191,18 +191,23 @@ class consumer {
       out.expired += access::load(worker.expired, core::relaxed, "worker.expired");
       out.followed += access::load(worker.followed, core::relaxed, "worker.follows");
     }
+    bool const claims = detail::knows_claims(*shared_);
     for (auto const& lane : shared_->lanes.ref()) {
       auto const& words = lane.control().producer;
       std::uint64_t const dropped = access::load(words.dropped, core::relaxed, "lane.tallied");
       out.dropped += dropped;
       out.rejected += access::load(words.rejected, core::relaxed, "lane.tallied");
       out.accepted += dropped;  // the newer ones took their places
-      out.accepted += access::load(accepted(lane.control()), core::acquire, "lane.published") -
-                      lane.control().first;
+      message_id const end =
+          access::load(accepted(lane.control()), core::acquire, "lane.published");
+      out.accepted += end - lane.control().first;
+      if (claims) { out.depth += detail::unclaimed_before(lane, end); }
     }
+    out.completed = out.processed + out.dropped + out.cancelled + out.expired;
     // a message may be done before its producer has stored that it is published
-    std::uint64_t const known = settled(out);
-    out.accepted = std::max(out.accepted, known - std::min(known, out.followed));
+    out.accepted = std::max(out.accepted, out.completed - std::min(out.completed, out.followed));
+    out.in_flight = out.accepted + out.followed - out.completed;
+    out.depth = claims ? std::min(out.depth, out.in_flight) : out.in_flight;
     out.workers = access::load(crew.control().crew.alive, core::relaxed, "crew.alive");
     out.exited = access::load(crew.control().crew.exited, core::relaxed, "crew.exited");
     return out;
@@ -235,11 +240,6 @@ class consumer {
 
  private:
   using access = typename P::access;
-
-  /// Messages that nothing more becomes of.
-  [[nodiscard]] static std::uint64_t settled(statistics const& s) noexcept {
-    return s.processed + s.dropped + s.cancelled + s.expired;
-  }
 
   /// Workers may take what is held back too; a ring knows its numbers drawn.
   [[nodiscard]] static message_id const& accepted(lane_control const& lane) noexcept {

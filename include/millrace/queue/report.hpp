@@ -122,6 +122,23 @@ template <consumer_policy P>
   return seq != sequence_of(id) && !processed(ring, id);
 }
 
+/// Whether the claim words say who has what: they do on host threads, where workers share claims.
+template <consumer_policy P>
+[[nodiscard]] bool knows_claims(state<P> const& shared) noexcept {
+  bool const on_host = shared.where.kind() == core::backend_kind::host;
+  bool const several = shared.crew.workers() > 1 || drops_oldest<P>;
+  return on_host && several && P::claims == claim_mode::shared;
+}
+
+/// How many of a lane's messages before `end` no worker has claimed.
+template <consumer_policy P>
+[[nodiscard]] message_id unclaimed_before(lane_ref<P> const& lane, message_id end) noexcept {
+  message_id claimed = P::access::load(lane.control().claim.claimed, core::relaxed, "lane.claimed");
+  if (is_withheld(claimed, end)) { claimed ^= withheld_mark; }
+  message_id const left = end - claimed;
+  return left <= ~message_id{0} / 2 ? left : 0;  // claimed since `end` was read
+}
+
 /// Looks at one lane, or the ring.
 /// @param claims  whether this lane's claim word says who has what
 template <consumer_policy P>
@@ -138,8 +155,7 @@ template <consumer_policy P>
   message_id const lap = std::min<message_id>(end - words.first, lane.capacity());
   message_id claimed = end;
   if (claims) {
-    claimed = access::load(words.claim.claimed, core::relaxed, "lane.claimed");
-    if (is_withheld(claimed, end)) { claimed ^= withheld_mark; }
+    claimed = end - unclaimed_before(lane, end);
     out.claimed = claimed;
   }
   for (message_id left = lap; left != 0; --left) {
@@ -172,9 +188,7 @@ template <consumer_policy P>
     worker.asleep = access::load(words.sleeping, core::relaxed, "crew.sleeping") != 0;
     worker.processed = access::load(words.processed, core::acquire, "worker.processed");
   }
-  bool const on_host = shared.where.kind() == core::backend_kind::host;
-  bool const claims =
-      on_host && P::claims == claim_mode::shared && (shared.crew.workers() > 1 || drops_oldest<P>);
+  bool const claims = knows_claims(shared);
   for (lane_ref<P> const& lane : shared.lanes.ref()) { out.lanes.push_back(look_at(lane, claims)); }
   return out;
 }

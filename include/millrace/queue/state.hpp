@@ -47,9 +47,9 @@ struct terms {
   recover::deadline expires = {};
 };
 
-/// A consumer's counters; each only grows. `processed` counts failed ones and follow-ups too. What
-/// is accepted or followed is processed, dropped, cancelled or expired in the end, unless a stop
-/// leaves it undone.
+/// A consumer's counters; all but `depth` and `in_flight` only grow. `processed` counts failed ones
+/// and follow-ups too. What is accepted or followed is processed, dropped, cancelled or expired in
+/// the end, unless a stop leaves it undone.
 struct statistics {
   std::uint64_t accepted = 0;   ///< messages that producers submitted
   std::uint64_t processed = 0;  ///< messages that a functor has returned from
@@ -60,8 +60,14 @@ struct statistics {
   std::uint64_t dropped = 0;    ///< accepted messages given up for newer ones
   std::uint64_t cancelled = 0;  ///< accepted messages that no functor saw because of `cancel`
   std::uint64_t expired = 0;    ///< accepted messages that no functor saw because of their deadline
-  std::uint32_t workers = 0;    ///< workers that came alive
-  std::uint32_t exited = 0;     ///< workers that left
+  std::uint64_t completed = 0;  ///< processed, dropped, cancelled and expired ones together
+  std::uint64_t in_flight =
+      0;  ///< accepted and followed ones that are not completed, as far as told
+  /// Of those, the ones in lanes that no worker has taken; where claims are not known, as in a
+  /// report, it is the same as `in_flight`.
+  std::uint64_t depth = 0;
+  std::uint32_t workers = 0;  ///< workers that came alive
+  std::uint32_t exited = 0;   ///< workers that left
 };
 
 namespace detail {

@@ -397,6 +397,27 @@ TEST_CASE_TEMPLATE("follow-up: what follows from the messages of a ring is done 
   CHECK(consumer.stats().processed == 15);
 }
 
+TEST_CASE("stats: what waits and what is under way is told apart where claims are known") {
+  gate door;
+  door.held = 0;
+  auto consumer = launch<oldest>({.capacity = 4}, {&door});
+  auto lane = open(consumer);
+  CHECK(consumer.stats().in_flight == 0);
+  REQUIRE(lane.submit(0));
+  REQUIRE(eventually([&]() noexcept { return door.entered == 1; }));
+  for (uint64_t v = 1; v < 6; ++v) { REQUIRE(lane.submit(v)); }
+  auto const now = consumer.stats();
+  CHECK(now.accepted == 6);
+  CHECK(now.completed == 2);  // dropped
+  CHECK(now.in_flight == 4);
+  CHECK(now.depth == 3);
+  door.open = true;
+  REQUIRE(lane.drain(soon()));
+  REQUIRE(eventually([&]() noexcept { return consumer.stats().completed == 6; }));
+  CHECK(consumer.stats().in_flight == 0);
+  CHECK(consumer.stats().depth == 0);
+}
+
 TEST_CASE("follow-up: nothing follows from a message that no functor sees") {
   told_clock::ns = 0;
   std::atomic<uint64_t> seen{0};
