@@ -79,11 +79,11 @@ double ns_each(stream const& of, std::int64_t ns) {
   return static_cast<double>(ns) / static_cast<double>(of.updates);
 }
 
-/// One thread that calls the functor's body.
+/// One thread that calls the functor's body, on the processor of the queue's worker.
 measured raw_loop(stream const& of, revalue::book const& book, totals& last) {
   revalue::desks on(book);
   revalue::instruction_set const with = revalue::best_instruction_set();
-  pin_to(trial_cpus().producer);
+  pin_to(trial_cpus().worker);
   for (update const& u : of.first) { last[u.desk] = with.apply(on.refs()[u.desk], u); }
   std::int64_t const start = now_ns();
   for (update const& u : of.rest) { last[u.desk] = with.apply(on.refs()[u.desk], u); }
@@ -95,7 +95,7 @@ measured raw_loop(stream const& of, revalue::book const& book, totals& last) {
 /// How long the caller leaves the worker alone after it found fewer replies than a batch: looking
 /// at a record while it is being written takes its cache line away from the worker. The lane holds
 /// messages for much longer than that.
-constexpr std::uint32_t patience_ns = 8'000;
+constexpr std::uint32_t patience_ns = 20'000;
 
 /// Submits `what` in batches and takes every reply.
 void stream_through(queue::producer<revalue_policy>& lane, std::span<update const> what,
@@ -106,9 +106,10 @@ void stream_through(queue::producer<revalue_policy>& lane, std::span<update cons
     last[what[answered++].desk] = done.reply;
   };
   while (answered < what.size()) {
-    if (sent < what.size() && lane.room() >= batch) {
+    while (sent < what.size() && lane.room() >= batch) {
       auto const some = std::min<std::size_t>(batch, what.size() - sent);
-      if (lane.submit_batch({what.data() + sent, some})) { sent += some; }
+      if (!lane.submit_batch({what.data() + sent, some})) { break; }
+      sent += some;
     }
     if (lane.poll(use) < batch) { core::relax_for(patience_ns); }
   }

@@ -24,44 +24,73 @@ namespace detail {
 
 /// When messages keep coming faster than a cache line crosses, polling takes the line away from the
 /// producer that is writing it, once for every message. Looking away for a while instead lets a run
-/// of messages gather: longer and longer, as long as that brings more of them, until a run is worth
+/// of messages gather: twice as long as long as that brings more of them, until a run is worth
 /// the crossing. A caller who waits for each answer never looks like that. A device's pause is
 /// nothing (core::relax), so there it does not look away.
 class lull {
  public:
   MILLRACE_HD void reset(std::uint32_t taken) noexcept {
     if (core::is_device()) { return; }
-    bool const quick = taken > 1 || polls_ <= 1;
-    if (quick && streak_ < settled) {
-      ++streak_;
-    } else if (quick) {
-      bool const pays = 2 * taken >= 3 * last_;
-      away_ = taken < worth_it && pays ? (away_ < longest / 2 ? 2 * away_ : longest)
-                                       : (away_ > 2 * shortest ? away_ / 2 : shortest);
-      last_ = taken;
+    bool const lulled = streak_ == needed_ && polls_ >= away_;
+    if (taken > 1) {
+      needed_ = few;
+      streak_ += streak_ < few ? 1u : few - streak_;
+    } else if (polls_ <= 1) {
+      streak_ += streak_ < needed_ ? 1u : 0u;
     } else {
+      // somebody who waits for each answer: believe the next streak less
+      if (lulled && needed_ < many) { needed_ *= 2; }
       streak_ = 0;
       away_ = shortest;
     }
+    if (lulled) { weigh(taken); }
     polls_ = 0;
   }
   MILLRACE_HD void pause() noexcept {
     if (core::is_device()) { return; }
-    std::uint32_t const turns = polls_ == 0 && streak_ == settled ? away_ : 1u;
+    std::uint32_t const turns = polls_ == 0 && streak_ == needed_ ? away_ : 1u;
     polls_ += turns;
     for (std::uint32_t i = 0; i < turns; ++i) { core::relax(); }
   }
 
  private:
-  static constexpr std::uint32_t settled = 4;    ///< quick arrivals in a row that make a stream
-  static constexpr std::uint32_t shortest = 12;  ///< pauses: some 200 ns
-  static constexpr std::uint32_t longest = 384;  ///< some 5 us
-  static constexpr std::uint32_t worth_it = 64;  ///< messages
+  static constexpr std::uint32_t few = 4;         ///< quick arrivals in a row that make a stream
+  static constexpr std::uint32_t many = 4096;     ///< the same after streaks that were none
+  static constexpr std::uint32_t shortest = 12;   ///< pauses: some 200 ns
+  static constexpr std::uint32_t longest = 384;   ///< some 6 us
+  static constexpr std::uint32_t window = 8;      ///< lulls that are weighed together
+  static constexpr std::uint32_t slow = 16;       ///< pauses for a message: it need not be faster
+  static constexpr std::uint32_t worth_it = 256;  ///< messages
+  static constexpr std::uint32_t held = 16;       ///< windows, before it tries a longer lull again
+
+  /// Makes the lull longer or shorter after what the last ones brought.
+  MILLRACE_HD void weigh(std::uint32_t taken) noexcept {
+    gathered_ += taken;
+    if (++lulls_ < window) { return; }
+    std::uint32_t const each = gathered_ / window;
+    // the lane was full before the longer lull was over
+    bool const in_vain = before_ != 0 && 3 * gathered_ < 4 * before_;
+    before_ = 0;
+    if (in_vain) { hold_ = held; }
+    if (in_vain || each >= worth_it || slow * each < away_) {
+      away_ = away_ > 2 * shortest ? away_ / 2 : shortest;
+    } else if (hold_ != 0) {
+      --hold_;
+    } else if (away_ < longest) {
+      away_ *= 2;
+      before_ = gathered_;
+    }
+    gathered_ = lulls_ = 0;
+  }
 
   std::uint32_t polls_ = 0;
   std::uint32_t streak_ = 0;
+  std::uint32_t needed_ = few;
   std::uint32_t away_ = shortest;
-  std::uint32_t last_ = 0;
+  std::uint32_t lulls_ = 0;
+  std::uint32_t gathered_ = 0;  ///< messages behind them
+  std::uint32_t before_ = 0;    ///< the same before the lull was made longer, else 0
+  std::uint32_t hold_ = 0;
 };
 
 }  // namespace detail

@@ -129,6 +129,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
       if (taken != 0 && taken % stop_every == 0 && stopping()) { break; }
       std::uint32_t const run = claim(lane, cursor, exclusive);
       if (run == 0) { break; }
+      if constexpr (Group::alone) { streaming_ = taken != 0; }
       if (std::uint32_t const bad = do_messages(lane, cursor, run); bad != 0) { failed_ += bad; }
       cursor.position += run;
       cursor.index = lane.after(cursor.index, run);
@@ -230,8 +231,18 @@ class worker_loop : detail::lane_claims<P, A, Group> {
                           message_view<typename P::message> view,
                           reply_writer<typename P::reply>& out) noexcept {
     status const outcome = process_(lane, index, view, out);
+    if constexpr (Group::alone) { own(lane, index); }
     if (!process_.skipped()) { probe_.record(core::probe_event::processed, id); }
     return outcome;
+  }
+
+  /// Takes over the lines of a message that is read, but not of one that came alone: its answer
+  /// would wait for them.
+  void own(lane_ref<P, A> const& lane, std::uint32_t index) const noexcept {
+    if (lane_ref<P, A>::has_records && !streaming_) { return; }
+    A::write(&lane.header(index).length, P::slot::stride - offsetof(slot_header, length),
+             "slot.own");
+    lane.own_message(index);
   }
 
   /// Does what functors left to this worker before the next message of a lane; false when the
@@ -407,6 +418,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
   std::uint64_t turn_ = 0;     ///< of the next message, in policies that retain
   std::uint32_t unsaved_ = 0;  ///< messages since the last snapshot
   bool due_ = false;           ///< a snapshot is
+  bool streaming_ = false;     ///< the message before this one was there at once
   std::uint64_t processed_ = 0;
   std::uint64_t failed_ = 0;
   std::uint64_t reported_ = 0;

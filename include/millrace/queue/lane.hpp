@@ -219,6 +219,20 @@ class lane_ref {
     fetch_after<record::stride>(records_, index);
   }
 
+  /// Takes over the lines of the message in slot `index`, which is read: see core::own_lines.
+  void own_message(std::uint32_t index) const noexcept {
+    // the last word of a line is never a sequence number, which others may look at
+    core::own_lines(slots_ + std::size_t{index} * slot::stride, slot::stride);
+    if constexpr (detail::in_slab<P>) {
+      auto const where = *reinterpret_cast<slab_descriptor const*>(payload(index));
+      core::own_lines(arena() + where.offset, byte_ring::span_of(where.length));
+    }
+  }
+  /// The same for the record at `index`.
+  void own_record(std::uint32_t index) const noexcept {
+    core::own_lines(records_ + std::size_t{index} * record::stride, record::stride);
+  }
+
   /// The most slots: indices and their sums stay in 32 bits.
   static constexpr std::uint32_t max_capacity = 0x7fff'ffffu;
   /// Of a lane's memory.
@@ -277,11 +291,12 @@ class lane_ref {
 
   template <std::size_t Stride>
   MILLRACE_HD void fetch_after(std::byte const* all, std::uint32_t index) const noexcept {
-    constexpr std::size_t line = 64;
-    constexpr auto distance = static_cast<std::uint32_t>((2048 + Stride - 1) / Stride);
+    constexpr auto distance = static_cast<std::uint32_t>((512 + Stride - 1) / Stride);
     if (capacity_ <= 2 * distance) { return; }
     std::byte const* const later = all + std::size_t{after(index, distance)} * Stride;
-    for (std::size_t at = 0; at < Stride; at += line) { core::prefetch_write(later + at); }
+    for (std::size_t at = 0; at < Stride; at += core::line_bytes) {
+      core::prefetch_write(later + at);
+    }
   }
 
   /// Every slot and record looks as if the lap before `first` had passed through it; the slots of a

@@ -250,6 +250,8 @@ class lane_results : protected arena_part<in_slab<P>> {
     // looked at again: the last answers may have come between the two
     if (answered(index, id)) {
       read_answer<P>(lane_, index, out);
+      // a caller with one message on its way would wait for it; who replays may look at records
+      if (!retains && in_flight() > 1) { lane_.own_record(index); }
     } else {
       out.status = status::unprocessed;
     }
