@@ -117,7 +117,7 @@ class consumer {
     }
     auto const ended = detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
     std::scoped_lock const lock(shared_->leaving);
-    if (ended) { shared_->release_workers(true); }
+    if (ended) { shared_->workers().release_workers(true); }
     return ended;
   }
 
@@ -141,7 +141,7 @@ class consumer {
     requires detail::has_state<P>
   {
     if (auto const ok = may_touch_state(w); !ok) { return cuda::std::unexpected(ok.error()); }
-    return shared_->read_state(w);
+    return shared_->workers().read_state(w);
   }
   /// Gives worker `w` another state, as one that `state` returned before.
   /// @error as above
@@ -149,7 +149,7 @@ class consumer {
     requires detail::has_state<P>
   {
     if (auto const ok = may_touch_state(w); !ok) { return ok; }
-    return shared_->write_state(w, to);
+    return shared_->workers().write_state(w, to);
   }
 
   /// Whether the workers are parked: gone, to come back.
@@ -169,9 +169,13 @@ class consumer {
     auto const ended = detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
     {
       std::scoped_lock const lock(shared_->leaving);
-      shared_->release_workers(ended.has_value());
+      shared_->workers().release_workers(ended.has_value());
     }
-    if (!ended) { return cuda::std::unexpected(ended.error()); }
+    if (!ended) {
+      // nobody is left to answer: each message comes back under its number
+      if (ended.error().code != errc::deadline_passed) { go(phase::stopped); }
+      return cuda::std::unexpected(ended.error());
+    }
     go(phase::stopped);
     statistics const now = stats();
     return now.in_flight;
@@ -225,10 +229,13 @@ class consumer {
 
   /// Where the workers run: never automatic.
   [[nodiscard]] core::backend where() const noexcept {
-    return shared_ == nullptr ? core::backend::host() : shared_->where;
+    return shared_ == nullptr ? core::backend::host() : shared_->where_now();
   }
   /// Why there, in words.
-  [[nodiscard]] std::string why() const { return shared_ == nullptr ? "" : shared_->why; }
+  [[nodiscard]] std::string why() const { return shared_ == nullptr ? "" : shared_->why_now(); }
+  /// Whether the workers' device was lost and host threads stand in for it, as `loss_mode` says.
+  /// Whoever waits for the consumer finds the loss, and has it made good.
+  [[nodiscard]] bool degraded() const noexcept { return shared_ != nullptr && shared_->degraded(); }
 
   /// @internal Who chose this place, and why.
   void explain(std::string why) noexcept { shared_->why = std::move(why); }
@@ -260,7 +267,7 @@ class consumer {
     shared_->crew.reset();
     shared_->crew.advance(to);
     try {
-      return shared_->start_workers();
+      return shared_->workers().start_workers();
     } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
   }
 

@@ -145,6 +145,8 @@ class host_state final : public state<P> {
   [[nodiscard]] drain_args<P> const& args() const noexcept { return args_; }
   /// Keeps the memory that the block lies in, as long as a worker may touch it.
   void keep(memory::shared_memory memory) noexcept { shared_ = std::move(memory); }
+  /// The same for another's memory, which is let go when the workers have left for good.
+  void keep(std::shared_ptr<void> owner) noexcept { owner_ = std::move(owner); }
 
   [[nodiscard]] result<typename P::state> read_state(std::uint32_t worker) noexcept override {
     return states_[worker].state;
@@ -166,6 +168,7 @@ class host_state final : public state<P> {
         thread.detach();
       }
     }
+    if (owner_ != nullptr && all_left && this->crew.phase() >= phase::stopping) { owner_.reset(); }
   }
 
  private:
@@ -174,7 +177,7 @@ class host_state final : public state<P> {
     for (std::uint32_t w = 0; w < this->built.workers; ++w) {
       worker_state<typename P::state>& mine = place(&states_[w], worker_state<typename P::state>{});
       if constexpr (retains<P>) { mine = args_.snapshots.of(w, this->crew.worker(w).snapshots); }
-      mine.processed = this->crew.worker(w).processed;
+      mine.processed = count_done(w);
       mine.failed = this->crew.worker(w).failed;
     }
     for (std::size_t c = 0; c < cursors_.size(); ++c) {
@@ -192,6 +195,22 @@ class host_state final : public state<P> {
       cursor.position = cursor.limit = at;
       cursor.index = static_cast<std::uint32_t>((at - lane.first) % lane.capacity);
     }
+  }
+  /// What worker `w` has done, which it may not have told before it died.
+  [[nodiscard]] std::uint64_t count_done(std::uint32_t w) noexcept {
+    worker_control& words = this->crew.worker(w);
+    if constexpr (P::claims == claim_mode::pinned && !one_ring<P>) {
+      std::uint64_t done = 0;
+      for (std::uint32_t l = w; l < this->lanes.size(); l += this->built.workers) {
+        lane_control const& lane = this->lanes[l].control();
+        message_id end = lane.worker.consumed;
+        if constexpr (!counts_credit<P>) { end = first_unanswered(this->lanes[l]); }
+        done += end - lane.first;
+      }
+      std::uint64_t const unseen = words.cancelled + words.expired;
+      if (done > unseen && done - unseen > words.processed) { words.processed = done - unseen; }
+    }
+    return words.processed;
   }
   /// Where the worker of a lane stands whose messages are done in their order.
   [[nodiscard]] static message_id first_unanswered(lane_ref<P> const& lane) noexcept {
@@ -248,7 +267,8 @@ class host_state final : public state<P> {
   }
 
   memory::buffer<std::byte> block_;  ///< this, or
-  memory::shared_memory shared_;     ///< this holds the block
+  memory::shared_memory shared_;     ///< this holds the block, or
+  std::shared_ptr<void> owner_;      ///< this
   memory::buffer<lane_cursor> cursors_;
   memory::buffer<worker_state<typename P::state>> states_;
   memory::buffer<std::byte> follow_ups_;  ///< each worker's
@@ -256,6 +276,26 @@ class host_state final : public state<P> {
   std::unique_ptr<host_program> program_;
   std::vector<std::thread> threads_;
 };
+
+/// Host threads for the block of a lost device: as many as it had workers, each with the lanes and
+/// the state of one. Not started.
+/// @param owner  of the block
+/// @param twin   `(drain_args<P> const&)` makes the program that the device ran, for host threads
+/// @error errc::out_of_memory; the twin's
+template <consumer_policy P, class Twin>
+[[nodiscard]] result<std::shared_ptr<state<P>>> stand_in_for(std::byte* block, options const& with,
+                                                             std::shared_ptr<void> owner,
+                                                             Twin const& twin) {
+  auto const layout = block_layout<P>::make(with);
+  if (!layout) { return cuda::std::unexpected(layout.error()); }
+  auto made = host_state<P>::over(block, *layout, with, {});
+  if (!made) { return cuda::std::unexpected(made.error()); }
+  result<std::unique_ptr<program>> program = twin((*made)->args());
+  if (!program) { return cuda::std::unexpected(program.error()); }
+  (*made)->replace(std::move(*program));
+  (*made)->keep(std::move(owner));
+  return std::shared_ptr<state<P>>(std::move(*made));
+}
 
 }  // namespace detail
 
@@ -282,7 +322,7 @@ template <consumer_policy Q, consumer_policy P>
 [[nodiscard]] result<void> replace_host(consumer<P>& of, typename Q::processor process) noexcept {
   if (!of.parked()) { return core::fail(errc::busy); }
   try {
-    auto& host = static_cast<detail::host_state<P>&>(*of.shared());
+    auto& host = static_cast<detail::host_state<P>&>(of.shared()->workers());
     auto made = detail::host_drain<Q>::over(host.args(), std::move(process));
     if (!made) { return cuda::std::unexpected(made.error()); }
     host.replace(std::move(*made));

@@ -50,6 +50,14 @@ struct no_state {};
 /// `status::dropped`, and counts them; on host threads alone.
 enum class overflow_mode : std::uint8_t { fail, block, drop_newest, drop_oldest };
 
+/// What becomes of messages on a device that is lost. `give_up`: waiting for them ends as
+/// errc::device_lost, and after a `stop` they complete as `status::unprocessed`, each under its
+/// number. `fall_back`: host threads of this process go on where the device was, from the last
+/// snapshot if there are any, and the consumer is `degraded`; the functor must be able to run
+/// there. What the device had begun is done again, so effects outside the queue's state may come
+/// twice.
+enum class loss_mode : std::uint8_t { give_up, fall_back };
+
 /// How many threads do one message on a device. Host threads are groups of one.
 enum class width : std::uint8_t { thread, warp, block };
 
@@ -95,7 +103,8 @@ concept stateful_processor =
 /// waiting for himself. Messages that can be cancelled lie in a producer's lane, and those that
 /// expire in a `timed_slot`. A functor that leaves follow-ups has a place for them as its last
 /// argument; they lie in slots of the worker's, not in an arena, and work that is done again from
-/// snapshots leaves none, since nothing would say which were done.
+/// snapshots leaves none, since nothing would say which were done. Who falls back from a lost
+/// device has pinned claims and leaves no follow-ups, since only the device would know them.
 template <class P>
 concept consumer_policy = requires {
   requires message_type<typename P::message>;
@@ -139,6 +148,9 @@ concept consumer_policy = requires {
   requires P::follow_ups <= 1u << 20;
   requires P::follow_ups == 0 || !detail::is_slab_bytes<typename P::message>;
   requires !P::expires || timed_layout<typename P::slot>;
+  requires std::is_same_v<decltype(P::on_loss), loss_mode const>;
+  requires P::on_loss == loss_mode::give_up || P::claims == claim_mode::pinned;
+  requires P::on_loss == loss_mode::give_up || P::follow_ups == 0;
   requires P::publish_batch > 0;
   requires P::order == order_mode::per_producer || P::publish_batch == 1;
   requires P::order == order_mode::per_producer || P::ingress == ingress_mode::pull;
@@ -196,7 +208,8 @@ struct default_consumer {
   /// message since the last one, to be done again when the worker dies, so that the state has each
   /// message's effect exactly once. Effects elsewhere may then come twice.
   static constexpr std::uint32_t snapshot_every = 0;
-  /// Device only, both.
+  /// Device only, the three of them.
+  static constexpr loss_mode on_loss = loss_mode::give_up;
   static constexpr ingress_mode ingress = ingress_mode::pull;
   static constexpr int threads_per_block = 128;
 };

@@ -5,6 +5,7 @@
 #include <millrace/queue/ring.hpp>
 #include <millrace/recover/deadline.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -105,12 +106,30 @@ class state : public std::enable_shared_from_this<state<P>> {
                                                  typename P::state const& to) noexcept = 0;
   /// @error errc::device_lost or errc::native_failure once the workers cannot go on
   [[nodiscard]] virtual result<void> health() noexcept { return {}; }
+  /// Host threads that go on with this state's lanes, not started yet. @error why there are none
+  [[nodiscard]] virtual result<std::shared_ptr<state>> make_stand_in() {
+    return core::fail(errc::device_lost);
+  }
   /// Lets go of workers that have left, and of those that will not.
   virtual void release_workers(bool all_left) noexcept = 0;
 
   [[nodiscard]] bool all_left() const noexcept {
     return P::access::load(crew.control().crew.exited, core::acquire, "crew.exited") ==
            crew.workers();
+  }
+
+  /// Whether the workers were lost, and others stand in for them.
+  [[nodiscard]] bool degraded() const noexcept { return fallen_.load(std::memory_order_acquire); }
+  /// Who has the workers.
+  [[nodiscard]] state& workers() noexcept { return degraded() ? *stand_in_ : *this; }
+
+  /// `health`; under a policy that falls back a loss is made good, once.
+  [[nodiscard]] result<void> keep_going() noexcept {
+    auto const well = workers().health();
+    if constexpr (P::on_loss == loss_mode::fall_back) {
+      if (!well) { return fall_back(well.error()); }
+    }
+    return well;
   }
 
   /// Whether no worker is there, nor will come back.
@@ -143,6 +162,35 @@ class state : public std::enable_shared_from_this<state<P>> {
   memory::buffer<message_id> dropped;  ///< the owners' own, where the policy drops messages
   std::mutex opening;                  ///< guards lane_entry::open, never the message path
   std::mutex leaving;  ///< guards release_workers: a leaving worker may close a producer of its own
+
+ private:
+  /// @return `why` when nobody can stand in
+  [[nodiscard]] result<void> fall_back(core::error loss) noexcept {
+    std::scoped_lock const lock(falling_);
+    if (degraded()) { return workers().health(); }  // somebody else was first
+    if (crew.phase() >= phase::stopping) { return cuda::std::unexpected(loss); }
+    try {
+      auto made = make_stand_in();
+      if (!made) { return cuda::std::unexpected(loss); }
+      crew.reset();
+      loss_ = "host threads stand in: " + core::describe(loss);
+      stand_in_ = std::move(*made);
+      fallen_.store(true, std::memory_order_release);
+      return stand_in_->start_workers();
+    } catch (std::bad_alloc const&) { return cuda::std::unexpected(loss); }
+  }
+
+  std::mutex falling_;
+  std::atomic<bool> fallen_{false};  ///< guards the two below, which are written once
+  std::shared_ptr<state> stand_in_;
+  std::string loss_;
+
+ public:
+  /// Where the workers are, and why.
+  [[nodiscard]] core::backend where_now() const noexcept {
+    return degraded() ? stand_in_->where : where;
+  }
+  [[nodiscard]] std::string why_now() const { return degraded() ? loss_ : why; }
 };
 
 /// Waits between looks: polls, then yields, then sleeps ever longer up to 50 us.
@@ -176,7 +224,7 @@ template <consumer_policy P, class Ready>
       if (until.expired(core::steady_clock{})) {
         return ready() ? result<void>{} : core::fail(errc::deadline_passed);
       }
-      if (auto const well = shared.health(); !well) { return well; }
+      if (auto const well = shared.keep_going(); !well) { return well; }
     }
     wait.pause();
   }
