@@ -5,6 +5,7 @@
 #include <millrace/queue/group.cuh>
 #include <millrace/queue/kernel_args.hpp>
 #include <millrace/queue/pull.hpp>
+#include <millrace/queue/relay.hpp>
 
 #include <cstdint>
 #include <type_traits>
@@ -31,6 +32,25 @@ __device__ void check_in(std::uint32_t& mine, std::uint32_t& hosts, std::uint32_
   }
 }
 
+/// Tells the device's workers the phase that ended what feeds them. They may leave when nothing can
+/// come any more, or at once when nothing should.
+/// @param last  whether nothing feeds them any more
+template <consumer_policy P>
+__device__ void pass_on(kernel_args<P> const& args, phase ended, bool last) {
+  auto const tell = [&](phase now) noexcept {
+    ring_access::store(args.here->owner.phase, static_cast<std::uint32_t>(now), core::release,
+                       "crew.pass_on");
+  };
+  if (last || leaves_work(ended)) { tell(ended); }
+  if (!last || leaves_work(ended)) { return; }
+  // what the ring still holds may take long: a stop after the close must reach the workers too
+  while (ring_access::load(args.here->crew.exited, core::acquire, "crew.check_in") !=
+         args.drain.crew.workers()) {
+    if (phase const now = args.producers.phase(); leaves_work(now)) { return tell(now); }
+    core::relax_for(1'000);
+  }
+}
+
 template <consumer_policy P>
 __device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
   phase const ended = pull<P>(args.lanes[lane], args.drain.lanes[lane], args.producers,
@@ -39,19 +59,15 @@ __device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
   bool const last =
       ring_access::fetch_add(*args.pullers_done, 1u, core::acq_rel, "crew.puller_done") + 1 ==
       args.drain.lane_count;
-  // workers may leave when nothing can come any more, or at once when nothing should
-  auto const pass_on = [&](phase now) noexcept {
-    ring_access::store(args.here->owner.phase, static_cast<std::uint32_t>(now), core::release,
-                       "crew.pass_on");
-  };
-  if (last || leaves_work(ended)) { pass_on(ended); }
-  if (!last || leaves_work(ended)) { return; }
-  // what the ring still holds may take long: a stop after the close must reach the workers too
-  while (ring_access::load(args.here->crew.exited, core::acquire, "crew.check_in") !=
-         args.drain.crew.workers()) {
-    if (phase const now = args.producers.phase(); leaves_work(now)) { return pass_on(now); }
-    core::relax_for(1'000);
-  }
+  pass_on(args, ended, last);
+}
+
+/// The one warp of a grid that a keeper feeds which tells the others when to leave.
+template <consumer_policy P>
+__device__ void relay_one(kernel_args<P> const& args) {
+  phase const ended = await_end<P>(args.lanes, args.drain.lanes, args.drain.lane_count,
+                                   args.producers, warp_group{});
+  if (core::warp_lane() == 0) { pass_on(args, ended, true); }
 }
 
 template <consumer_policy P>
@@ -85,6 +101,11 @@ __device__ void run_grid(kernel_args<P> const& args) {
     if (core::grid_block() < args.puller_blocks) {
       std::uint32_t const lane = core::grid_block() * warps + warp;
       if (lane < args.drain.lane_count) { pull_one<P>(args, lane); }
+      return;
+    }
+  } else if constexpr (P::ingress == ingress_mode::dma) {
+    if (core::grid_block() < args.puller_blocks) {
+      if (warp == 0) { relay_one<P>(args); }
       return;
     }
   }

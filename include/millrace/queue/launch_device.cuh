@@ -8,6 +8,7 @@
 #include <millrace/memory/pinned_resource.cuh>
 #include <millrace/queue/block_layout.hpp>
 #include <millrace/queue/consumer.hpp>
+#include <millrace/queue/dma_feed.cuh>
 #include <millrace/queue/kernel.cuh>
 
 #include <cuda_runtime_api.h>
@@ -17,6 +18,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -100,6 +102,7 @@ class device_state final : public state<P> {
 
   ~device_state() override {
     core::device_guard const on(ordinal_);
+    if constexpr (is_carried) { feed_.end(); }
     if (stream_ != nullptr) { static_cast<void>(cudaStreamDestroy(stream_)); }
   }
 
@@ -120,7 +123,9 @@ class device_state final : public state<P> {
     made->blocks_ = *blocks;
     made->args_.drain.process = std::move(process);
     made->replace(std::make_unique<drain_program<P>>(made->args_));
+    if (auto const fed = made->start_feed(); !fed) { return cuda::std::unexpected(fed.error()); }
     if (auto const started = made->start_workers(); !started) {
+      made->crew.advance(phase::stopping);  // whoever carries leaves
       return cuda::std::unexpected(started.error());
     }
     return std::shared_ptr<state<P>>(made);
@@ -184,6 +189,11 @@ class device_state final : public state<P> {
 
   [[nodiscard]] result<void> health() noexcept override {
     core::device_guard const on(ordinal_);
+    if constexpr (is_carried) {
+      phase const now = this->crew.phase();
+      bool const needed = now == phase::running || now == phase::closing;
+      if (auto const well = feed_.health(); needed && !well) { return well; }
+    }
     cudaError_t const now = cudaStreamQuery(stream_);
     if (now == cudaSuccess) { return {}; }
     if (now == cudaErrorNotReady) {
@@ -198,6 +208,9 @@ class device_state final : public state<P> {
     if (!all_left) { return; }
     core::device_guard const on(ordinal_);
     static_cast<void>(cudaStreamSynchronize(stream_));  // its last instructions
+    if constexpr (is_carried) {
+      if (this->crew.phase() >= phase::stopping) { feed_.end(); }
+    }
     self_.reset();
   }
 
@@ -220,7 +233,18 @@ class device_state final : public state<P> {
         cudaMemsetAsync(args_.pullers_done, 0, sizeof(*args_.pullers_done), stream_));
   }
 
+  /// Starts whoever brings messages to the device but its own threads.
+  [[nodiscard]] result<void> start_feed() noexcept {
+    if constexpr (is_carried) {
+      if (auto const ready = feed_.prepare(); !ready) { return ready; }
+      return feed_.start(this->shared_from_this(), ordinal_, this->crew);
+    }
+    return {};
+  }
+
   static constexpr bool pulls = P::ingress == ingress_mode::pull;
+  static constexpr bool is_carried = P::ingress == ingress_mode::dma;
+  static constexpr bool has_ring = pulls || is_carried;
   using worker_lane = lane_ref<P, worker_access<P>>;
 
   /// Where the parts of the ring lie in one block of device memory.
@@ -245,10 +269,10 @@ class device_state final : public state<P> {
     }
   };
 
-  /// Blocks of the grid that pull.
+  /// Blocks of the grid that pull; where a host thread carries one block passes the phase on.
   [[nodiscard]] static std::uint32_t puller_blocks(options const& with) noexcept {
     constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
-    return pulls ? (with.lanes + warps - 1) / warps : 0;
+    return pulls ? (with.lanes + warps - 1) / warps : is_carried ? 1 : 0;
   }
 
   /// @error errc::not_co_resident with the number of worker groups that would fit
@@ -282,7 +306,7 @@ class device_state final : public state<P> {
     this->crew.control().hold = P::processing == width::thread ? 32u : 1u;
 
     // The image of the ring as it starts: a host lane's control block and slots, without records.
-    std::size_t const slots_bytes = pulls ? this->lanes[0].control().records_offset : 0;
+    std::size_t const slots_bytes = has_ring ? this->lanes[0].control().records_offset : 0;
     ring_layout const at(layout, with, slots_bytes);
     auto ring = memory::buffer<std::byte, memory::device_resource>::make(
         at.bytes, memory::device_resource(ordinal_), layout.alignment);
@@ -293,6 +317,9 @@ class device_state final : public state<P> {
     std::byte* const image = storage.data() + layout.alignment -
                              reinterpret_cast<std::uintptr_t>(storage.data()) % layout.alignment;
 
+    if constexpr (is_carried) {
+      if (auto const ok = feed_.reserve(with.lanes); !ok) { return ok; }
+    }
     crew_control& control = place(image, crew_control{});
     control.workers = with.workers;
     control.hold = this->crew.control().hold;
@@ -308,12 +335,15 @@ class device_state final : public state<P> {
       place(image + at.pulled_at + l * sizeof(lane_cursor), lane_cursor{}).position =
           with.first_message;
       std::byte* const worker_lane_at = image + at.lanes_at + l * sizeof(worker_lane);
-      if constexpr (pulls) {
+      if constexpr (has_ring) {
         std::size_t const lane_at = at.slots_at + l * at.lane_bytes;
         std::memcpy(image + lane_at, &this->lanes[l].control(), slots_bytes);
         auto* const lane_control_at = reinterpret_cast<lane_control*>(device + lane_at);
         std::byte* const slots = device + lane_at + this->lanes[l].control().slots_offset;
-        place(worker_lane_at, this->lanes[l].template staged<ring_access>(lane_control_at, slots));
+        auto const staged =
+            this->lanes[l].template staged<worker_access<P>>(lane_control_at, slots);
+        place(worker_lane_at, staged);
+        if constexpr (is_carried) { feed_.connect(l, this->lanes[l], staged, with.first_message); }
       } else {
         place(worker_lane_at, this->lanes[l]);
       }
@@ -332,7 +362,7 @@ class device_state final : public state<P> {
     args_.drain.lane_count = with.lanes;
     if constexpr (follows<P>) { args_.drain.follow_ups = device + at.follow_at; }
     args_.drain.crew =
-        pulls ? crew_ref<P>(*args_.here, &this->crew.worker(0), with.workers) : this->crew;
+        has_ring ? crew_ref<P>(*args_.here, &this->crew.worker(0), with.workers) : this->crew;
     args_.drain.states = reinterpret_cast<worker_state<typename P::state>*>(device + at.states_at);
     args_.drain.snapshots = snapshots_ref<P>(block_->data() + layout.snapshots_at, with.lanes);
     args_.lanes = reinterpret_cast<lane_ref<P>*>(device + at.host_lanes_at);
@@ -351,6 +381,7 @@ class device_state final : public state<P> {
   std::uint32_t blocks_ = 0;
   std::unique_ptr<device_program> program_;
   cudaStream_t stream_ = nullptr;
+  std::conditional_t<is_carried, dma_feed<P>, no_feed> feed_;
   std::shared_ptr<state<P>> self_;  ///< while the kernel runs
 };
 
