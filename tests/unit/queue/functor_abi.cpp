@@ -151,7 +151,7 @@ template <class Theirs, class Ours = base>
 
 [[nodiscard]] std::vector<std::byte> bytes_of(std::string const& text) {
   std::vector<std::byte> out(text.size());
-  std::memcpy(out.data(), text.data(), text.size());
+  if (!text.empty()) { std::memcpy(out.data(), text.data(), text.size()); }
   return out;
 }
 template <class T>
