@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: ingress == .*ingress_mode::pull
+// expect: ingress != .*ingress_mode::direct
 #include <millrace/queue.hpp>
 
 namespace core = millrace::core;

@@ -23,12 +23,13 @@ struct add_up {
   }
 };
 
-template <std::size_t Bytes>
+template <std::size_t Bytes, queue::ingress_mode Ingress>
 struct stream_policy : queue::default_consumer<message<Bytes>, add_up<Bytes>> {
   using reply = queue::no_reply;
   using backoff = queue::spin_backoff;
   static constexpr auto completions = queue::completion_mode::none;
   static constexpr auto claims = queue::claim_mode::pinned;
+  static constexpr auto ingress = Ingress;
   static constexpr int threads_per_block = 32;
 };
 
@@ -42,9 +43,9 @@ double per_second(std::uint64_t count, std::int64_t start) {
   return static_cast<double>(count) * 1e9 / static_cast<double>(now_ns() - start);
 }
 
-template <std::size_t Bytes>
+template <std::size_t Bytes, queue::ingress_mode Ingress>
 measured stream_ours(int ordinal, std::uint32_t batch, load const& work) {
-  using policy = stream_policy<Bytes>;
+  using policy = stream_policy<Bytes, Ingress>;
   pin_to(trial_cpus().producer);
   workspace space(ordinal);
   auto* const sum = space.on_device<unsigned long long>(1);
@@ -151,7 +152,14 @@ void stream(session& out, int ordinal, std::uint32_t batch) {
   bench.bench = name;
   bench.unit = "items/s";
   bench.way = better::higher;
-  bench.ours = guarded("millrace", [=] { return stream_ours<Bytes>(ordinal, batch, work); });
+  bench.ours = guarded("millrace", [=] {
+    return stream_ours<Bytes, queue::ingress_mode::pull>(ordinal, batch, work);
+  });
+  if (batch == 16 || batch == 256) {
+    bench.peers.push_back(guarded("millrace.dma", [=] {
+      return stream_ours<Bytes, queue::ingress_mode::dma>(ordinal, batch, work);
+    }));
+  }
   for (way const how : every_way) {
     load const& amount = how == way::persistent ? work : less;  // a launch a batch takes long
     bench.peers.push_back(

@@ -21,6 +21,21 @@
 #define MILLRACE_KERNEL [[gnu::visibility("hidden")]] __global__
 #endif
 
+/// Exports the persistent kernel of a policy from a module that is loaded at run time, and what the
+/// loader compares; see queue/export_functor.cuh.
+#if defined(MILLRACE_CUDACC)
+#define MILLRACE_EXPORT_FUNCTOR(name, policy)                                       \
+  extern "C" {                                                                      \
+  __constant__ ::millrace::queue::functor_abi millrace_##name##_abi =               \
+      ::millrace::queue::functor_abi_of<policy>();                                  \
+  __global__ void __launch_bounds__(policy::threads_per_block) millrace_            \
+      ##name(__grid_constant__ ::millrace::queue::kernel_args<policy> const args) { \
+    ::millrace::queue::detail::run_grid<policy>(args);                              \
+  }                                                                                 \
+  }                                                                                 \
+  static_assert(true)
+#endif
+
 /// States an invariant of millrace itself; bad input never reaches one.
 #if defined(NDEBUG)
 #define MILLRACE_ASSERT(...) static_cast<void>(sizeof(!(__VA_ARGS__)))

@@ -17,9 +17,9 @@ class lane_claims {
   /// Whether the members are a warp, with registers to spare for what need not be asked again; the
   /// threads of a block have none.
   static constexpr bool roomy = !Group::alone && P::processing != width::block;
-  /// Whether workers look at the producer's cursor, as pullers do: looking at the slot would take
-  /// its line across the bus while the producer writes the message into it.
-  static constexpr bool follows_cursor = !Group::alone && P::ingress == ingress_mode::direct;
+  /// Whether workers look at the lane's cursor, as pullers do: a look at the slot would take its
+  /// line across the bus under the producer's pen, and a copy engine writes slots in no order.
+  static constexpr bool follows_cursor = !Group::alone && P::ingress != ingress_mode::pull;
   static constexpr std::uint32_t nobody = ~std::uint32_t{0};
 
   MILLRACE_HD lane_claims(drain_args<P, A> const& args, std::uint32_t worker, Group group) noexcept

@@ -3,32 +3,14 @@
 
 #include <millrace/queue/drain.hpp>
 #include <millrace/queue/group.cuh>
+#include <millrace/queue/kernel_args.hpp>
 #include <millrace/queue/pull.hpp>
+#include <millrace/queue/relay.hpp>
 
 #include <cstdint>
 #include <type_traits>
 
 namespace millrace::inline v0::queue {
-
-/// How the device's own threads see the ring and its control words.
-using ring_access = core::direct_access<cuda::thread_scope_device>;
-
-/// How workers see the slots that they take: their own ring's, or the producers'.
-template <consumer_policy P>
-using worker_access =
-    std::conditional_t<P::ingress == ingress_mode::pull, ring_access, typename P::access>;
-
-/// What the persistent kernel needs.
-template <consumer_policy P>
-struct kernel_args {
-  drain_args<P, worker_access<P>> drain;  ///< what the workers take from; its array is the device's
-  crew_ref<P> producers;                  ///< the crew that the host sees
-  crew_control* here = nullptr;           ///< the device's own, for arrivals and what pullers say
-  lane_ref<P>* lanes = nullptr;           ///< [drain.lane_count] to pull from
-  lane_cursor* pulled = nullptr;          ///< [drain.lane_count] how far that has come
-  std::uint32_t puller_blocks = 0;        ///< the first blocks pull, the others work
-  std::uint32_t* pullers_done = nullptr;  ///< in device memory
-};
 
 /// The group of threads that does one message.
 template <consumer_policy P>
@@ -50,6 +32,25 @@ __device__ void check_in(std::uint32_t& mine, std::uint32_t& hosts, std::uint32_
   }
 }
 
+/// Tells the device's workers the phase that ended what feeds them. They may leave when nothing can
+/// come any more, or at once when nothing should.
+/// @param last  whether nothing feeds them any more
+template <consumer_policy P>
+__device__ void pass_on(kernel_args<P> const& args, phase ended, bool last) {
+  auto const tell = [&](phase now) noexcept {
+    ring_access::store(args.here->owner.phase, static_cast<std::uint32_t>(now), core::release,
+                       "crew.pass_on");
+  };
+  if (last || leaves_work(ended)) { tell(ended); }
+  if (!last || leaves_work(ended)) { return; }
+  // what the ring still holds may take long: a stop after the close must reach the workers too
+  while (ring_access::load(args.here->crew.exited, core::acquire, "crew.check_in") !=
+         args.drain.crew.workers()) {
+    if (phase const now = args.producers.phase(); leaves_work(now)) { return tell(now); }
+    core::relax_for(1'000);
+  }
+}
+
 template <consumer_policy P>
 __device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
   phase const ended = pull<P>(args.lanes[lane], args.drain.lanes[lane], args.producers,
@@ -58,19 +59,15 @@ __device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
   bool const last =
       ring_access::fetch_add(*args.pullers_done, 1u, core::acq_rel, "crew.puller_done") + 1 ==
       args.drain.lane_count;
-  // workers may leave when nothing can come any more, or at once when nothing should
-  auto const pass_on = [&](phase now) noexcept {
-    ring_access::store(args.here->owner.phase, static_cast<std::uint32_t>(now), core::release,
-                       "crew.pass_on");
-  };
-  if (last || leaves_work(ended)) { pass_on(ended); }
-  if (!last || leaves_work(ended)) { return; }
-  // what the ring still holds may take long: a stop after the close must reach the workers too
-  while (ring_access::load(args.here->crew.exited, core::acquire, "crew.check_in") !=
-         args.drain.crew.workers()) {
-    if (phase const now = args.producers.phase(); leaves_work(now)) { return pass_on(now); }
-    core::relax_for(1'000);
-  }
+  pass_on(args, ended, last);
+}
+
+/// The one warp of a grid that a keeper feeds which tells the others when to leave.
+template <consumer_policy P>
+__device__ void relay_one(kernel_args<P> const& args) {
+  phase const ended = await_end<P>(args.lanes, args.drain.lanes, args.drain.lane_count,
+                                   args.producers, warp_group{});
+  if (core::warp_lane() == 0) { pass_on(args, ended, true); }
 }
 
 template <consumer_policy P>
@@ -91,15 +88,11 @@ __device__ void work_one(kernel_args<P> const& args, std::uint32_t worker) {
   }
 }
 
-}  // namespace detail
-
-#pragma nv_diagnostic push
-#pragma nv_diag_suppress 1407  // a policy of an unnamed namespace makes its kernel internal anyway
-/// The persistent kernel: one grid, roles by warp. A block's number is never a task's.
+/// What every thread of the persistent kernel does: roles by warp, a block's number is never a
+/// task's.
 template <consumer_policy P>
-MILLRACE_KERNEL void __launch_bounds__(P::threads_per_block)
-    drain_kernel(__grid_constant__ kernel_args<P> const args) {
-  static_assert(!detail::has_state<P> || P::processing != width::thread,
+__device__ void run_grid(kernel_args<P> const& args) {
+  static_assert(!has_state<P> || P::processing != width::thread,
                 "millrace: the threads of a warp would share their worker's state: on a device a "
                 "policy with state processes by warp or block");
   constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
@@ -107,14 +100,30 @@ MILLRACE_KERNEL void __launch_bounds__(P::threads_per_block)
   if constexpr (P::ingress == ingress_mode::pull) {
     if (core::grid_block() < args.puller_blocks) {
       std::uint32_t const lane = core::grid_block() * warps + warp;
-      if (lane < args.drain.lane_count) { detail::pull_one<P>(args, lane); }
+      if (lane < args.drain.lane_count) { pull_one<P>(args, lane); }
+      return;
+    }
+  } else if constexpr (P::ingress == ingress_mode::dma) {
+    if (core::grid_block() < args.puller_blocks) {
+      if (warp == 0) { relay_one<P>(args); }
       return;
     }
   }
   std::uint32_t const block = core::grid_block() - args.puller_blocks;
   std::uint32_t const worker =
       P::processing == width::block ? block : block * groups_per_block<P> + warp;
-  if (worker < args.drain.crew.workers()) { detail::work_one<P>(args, worker); }
+  if (worker < args.drain.crew.workers()) { work_one<P>(args, worker); }
+}
+
+}  // namespace detail
+
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1407  // a policy of an unnamed namespace makes its kernel internal anyway
+/// The persistent kernel: one grid.
+template <consumer_policy P>
+MILLRACE_KERNEL void __launch_bounds__(P::threads_per_block)
+    drain_kernel(__grid_constant__ kernel_args<P> const args) {
+  detail::run_grid<P>(args);
 }
 
 #pragma nv_diagnostic pop

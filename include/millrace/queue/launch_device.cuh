@@ -8,6 +8,7 @@
 #include <millrace/memory/pinned_resource.cuh>
 #include <millrace/queue/block_layout.hpp>
 #include <millrace/queue/consumer.hpp>
+#include <millrace/queue/dma_feed.cuh>
 #include <millrace/queue/kernel.cuh>
 
 #include <cuda_runtime_api.h>
@@ -17,6 +18,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -31,50 +33,64 @@ class device_program : public program {
   [[nodiscard]] virtual void* argument() noexcept = 0;
 };
 
-/// The drain kernel of policy Q, or one that was loaded and takes the same argument.
+/// The same work on the lanes of a policy of the same grid.
+template <consumer_policy Q, consumer_policy P>
+  requires same_grid<P, Q>
+[[nodiscard]] kernel_args<Q> seen_as(kernel_args<P> const& of, typename Q::processor process) {
+  auto const same_crew = [](crew_ref<P> const& crew) noexcept {
+    return crew_ref<Q>(crew.control(), &crew.worker(0), crew.workers());
+  };
+  kernel_args<Q> args;
+  args.drain.lanes = reinterpret_cast<lane_ref<Q, worker_access<Q>>*>(of.drain.lanes);
+  args.drain.cursors = of.drain.cursors;
+  args.drain.lane_count = of.drain.lane_count;
+  args.drain.follow_ups = of.drain.follow_ups;
+  args.drain.crew = same_crew(of.drain.crew);
+  args.drain.states = of.drain.states;
+  args.drain.snapshots = of.drain.snapshots.template seen_as<Q>();
+  args.drain.process = std::move(process);
+  args.producers = same_crew(of.producers);
+  args.here = of.here;
+  args.lanes = reinterpret_cast<lane_ref<Q>*>(of.lanes);
+  args.pulled = of.pulled;
+  args.puller_blocks = of.puller_blocks;
+  args.pullers_done = of.pullers_done;
+  return args;
+}
+
+/// The drain kernel of policy Q.
 template <consumer_policy Q>
 class drain_program final : public device_program {
  public:
-  explicit drain_program(kernel_args<Q> const& args, void const* kernel = nullptr) noexcept
-      : args_(args), kernel_(kernel) {}
-
-  /// The same work on the lanes of a policy of the same grid.
-  template <consumer_policy P>
-  [[nodiscard]] static std::unique_ptr<program> over(kernel_args<P> const& of,
-                                                     typename Q::processor process,
-                                                     void const* kernel = nullptr) {
-    kernel_args<Q> args;
-    args.drain.lanes = reinterpret_cast<lane_ref<Q, worker_access<Q>>*>(of.drain.lanes);
-    args.drain.cursors = of.drain.cursors;
-    args.drain.lane_count = of.drain.lane_count;
-    args.drain.follow_ups = of.drain.follow_ups;
-    args.drain.crew = same_crew(of.drain.crew);
-    args.drain.states = of.drain.states;
-    args.drain.snapshots = of.drain.snapshots.template seen_as<Q>();
-    args.drain.process = std::move(process);
-    args.producers = same_crew(of.producers);
-    args.here = of.here;
-    args.lanes = reinterpret_cast<lane_ref<Q>*>(of.lanes);
-    args.pulled = of.pulled;
-    args.puller_blocks = of.puller_blocks;
-    args.pullers_done = of.pullers_done;
-    return std::make_unique<drain_program>(args, kernel);
-  }
+  explicit drain_program(kernel_args<Q> const& args) noexcept : args_(args) {}
 
   [[nodiscard]] void const* kernel() const noexcept override {
-    return kernel_ != nullptr ? kernel_ : reinterpret_cast<void const*>(drain_kernel<Q>);
+    return reinterpret_cast<void const*>(drain_kernel<Q>);
   }
   [[nodiscard]] void* argument() noexcept override { return &args_; }
 
  private:
-  template <consumer_policy P>
-  [[nodiscard]] static crew_ref<Q> same_crew(crew_ref<P> const& of) noexcept {
-    return crew_ref<Q>(of.control(), &of.worker(0), of.workers());
-  }
-
   kernel_args<Q> args_;
-  void const* kernel_;
 };
+
+/// Loads a kernel, and counts the blocks of it that the device can keep resident at once. A first
+/// launch under a running persistent kernel would wait for that kernel.
+/// @error what the runtime says
+[[nodiscard]] inline result<std::uint64_t> resident_blocks(int ordinal, void const* kernel,
+                                                           int threads) noexcept {
+  cudaFuncAttributes loaded{};
+  if (auto const ok = core::cuda_check(cudaFuncGetAttributes(&loaded, kernel)); !ok) {
+    return cuda::std::unexpected(ok.error());
+  }
+  int per_processor = 0, processors = 0;
+  auto const asked = core::cuda_check(
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, kernel, threads, 0));
+  auto const counted = core::cuda_check(
+      cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, ordinal));
+  if (!asked) { return cuda::std::unexpected(asked.error()); }
+  if (!counted) { return cuda::std::unexpected(counted.error()); }
+  return static_cast<std::uint64_t>(per_processor) * static_cast<std::uint64_t>(processors);
+}
 
 /// Workers as the groups of one persistent kernel. Everything is allocated and loaded before the
 /// launch: while the kernel runs no call of this class can wait for it, and none is needed to stop
@@ -86,6 +102,7 @@ class device_state final : public state<P> {
 
   ~device_state() override {
     core::device_guard const on(ordinal_);
+    if constexpr (is_carried) { feed_.end(); }
     if (stream_ != nullptr) { static_cast<void>(cudaStreamDestroy(stream_)); }
   }
 
@@ -106,7 +123,9 @@ class device_state final : public state<P> {
     made->blocks_ = *blocks;
     made->args_.drain.process = std::move(process);
     made->replace(std::make_unique<drain_program<P>>(made->args_));
+    if (auto const fed = made->start_feed(); !fed) { return cuda::std::unexpected(fed.error()); }
     if (auto const started = made->start_workers(); !started) {
+      made->crew.advance(phase::stopping);  // whoever carries leaves
       return cuda::std::unexpected(started.error());
     }
     return std::shared_ptr<state<P>>(made);
@@ -115,6 +134,15 @@ class device_state final : public state<P> {
   /// What every program of this state is made from.
   [[nodiscard]] kernel_args<P> const& args() const noexcept { return args_; }
   [[nodiscard]] int ordinal() const noexcept { return ordinal_; }
+
+  /// Whether the grid of this state can be resident with another kernel, which is loaded for it.
+  /// @error errc::not_co_resident with the number of worker groups that would fit; what the runtime
+  ///        says
+  [[nodiscard]] result<void> could_run(void const* kernel) const noexcept {
+    core::device_guard const on(ordinal_);
+    if (!on.status()) { return on.status(); }
+    return fits(ordinal_, kernel, args_.puller_blocks, blocks_ - args_.puller_blocks);
+  }
 
   [[nodiscard]] result<typename P::state> read_state(std::uint32_t worker) noexcept override {
     typename P::state out{};
@@ -161,6 +189,11 @@ class device_state final : public state<P> {
 
   [[nodiscard]] result<void> health() noexcept override {
     core::device_guard const on(ordinal_);
+    if constexpr (is_carried) {
+      phase const now = this->crew.phase();
+      bool const needed = now == phase::running || now == phase::closing;
+      if (auto const well = feed_.health(); needed && !well) { return well; }
+    }
     cudaError_t const now = cudaStreamQuery(stream_);
     if (now == cudaSuccess) { return {}; }
     if (now == cudaErrorNotReady) {
@@ -175,6 +208,9 @@ class device_state final : public state<P> {
     if (!all_left) { return; }
     core::device_guard const on(ordinal_);
     static_cast<void>(cudaStreamSynchronize(stream_));  // its last instructions
+    if constexpr (is_carried) {
+      if (this->crew.phase() >= phase::stopping) { feed_.end(); }
+    }
     self_.reset();
   }
 
@@ -197,7 +233,18 @@ class device_state final : public state<P> {
         cudaMemsetAsync(args_.pullers_done, 0, sizeof(*args_.pullers_done), stream_));
   }
 
+  /// Starts whoever brings messages to the device but its own threads.
+  [[nodiscard]] result<void> start_feed() noexcept {
+    if constexpr (is_carried) {
+      if (auto const ready = feed_.prepare(); !ready) { return ready; }
+      return feed_.start(this->shared_from_this(), ordinal_, this->crew);
+    }
+    return {};
+  }
+
   static constexpr bool pulls = P::ingress == ingress_mode::pull;
+  static constexpr bool is_carried = P::ingress == ingress_mode::dma;
+  static constexpr bool has_ring = pulls || is_carried;
   using worker_lane = lane_ref<P, worker_access<P>>;
 
   /// Where the parts of the ring lie in one block of device memory.
@@ -222,35 +269,30 @@ class device_state final : public state<P> {
     }
   };
 
-  /// Blocks of the grid that pull.
+  /// Blocks of the grid that pull; where a host thread carries one block passes the phase on.
   [[nodiscard]] static std::uint32_t puller_blocks(options const& with) noexcept {
     constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
-    return pulls ? (with.lanes + warps - 1) / warps : 0;
+    return pulls ? (with.lanes + warps - 1) / warps : is_carried ? 1 : 0;
+  }
+
+  /// @error errc::not_co_resident with the number of worker groups that would fit
+  [[nodiscard]] static result<void> fits(int ordinal, void const* kernel, std::uint32_t pullers,
+                                         std::uint32_t workers) noexcept {
+    auto const room = resident_blocks(ordinal, kernel, P::threads_per_block);
+    if (!room) { return cuda::std::unexpected(room.error()); }
+    if (std::uint64_t{pullers} + workers <= *room) { return {}; }
+    std::uint64_t const fit = *room > pullers ? (*room - pullers) * groups_per_block<P> : 0;
+    return core::fail(errc::not_co_resident, static_cast<std::int32_t>(fit));
   }
 
   /// Blocks of the grid.
-  /// @error errc::not_co_resident with the number of worker groups that would fit
+  /// @error as fits
   [[nodiscard]] static result<std::uint32_t> grid_blocks(int ordinal, options const& with) {
     std::uint32_t const pullers = puller_blocks(with);
     std::uint32_t const workers = (with.workers + groups_per_block<P> - 1) / groups_per_block<P>;
-    // Loads the kernel: a first launch under a running persistent kernel would wait for it.
-    cudaFuncAttributes attributes{};
-    if (auto const ok = core::cuda_check(cudaFuncGetAttributes(&attributes, drain_kernel<P>));
-        !ok) {
+    auto const kernel = reinterpret_cast<void const*>(drain_kernel<P>);
+    if (auto const ok = fits(ordinal, kernel, pullers, workers); !ok) {
       return cuda::std::unexpected(ok.error());
-    }
-    int per_processor = 0, processors = 0;
-    auto const asked = core::cuda_check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-        &per_processor, drain_kernel<P>, P::threads_per_block, 0));
-    auto const counted = core::cuda_check(
-        cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, ordinal));
-    if (!asked) { return cuda::std::unexpected(asked.error()); }
-    if (!counted) { return cuda::std::unexpected(counted.error()); }
-    std::uint64_t const room =
-        static_cast<std::uint64_t>(per_processor) * static_cast<std::uint64_t>(processors);
-    if (std::uint64_t{pullers} + workers > room) {
-      std::uint64_t const fit = room > pullers ? (room - pullers) * groups_per_block<P> : 0;
-      return core::fail(errc::not_co_resident, static_cast<std::int32_t>(fit));
     }
     return pullers + workers;
   }
@@ -264,7 +306,7 @@ class device_state final : public state<P> {
     this->crew.control().hold = P::processing == width::thread ? 32u : 1u;
 
     // The image of the ring as it starts: a host lane's control block and slots, without records.
-    std::size_t const slots_bytes = pulls ? this->lanes[0].control().records_offset : 0;
+    std::size_t const slots_bytes = has_ring ? this->lanes[0].control().records_offset : 0;
     ring_layout const at(layout, with, slots_bytes);
     auto ring = memory::buffer<std::byte, memory::device_resource>::make(
         at.bytes, memory::device_resource(ordinal_), layout.alignment);
@@ -275,6 +317,9 @@ class device_state final : public state<P> {
     std::byte* const image = storage.data() + layout.alignment -
                              reinterpret_cast<std::uintptr_t>(storage.data()) % layout.alignment;
 
+    if constexpr (is_carried) {
+      if (auto const ok = feed_.reserve(with.lanes); !ok) { return ok; }
+    }
     crew_control& control = place(image, crew_control{});
     control.workers = with.workers;
     control.hold = this->crew.control().hold;
@@ -290,12 +335,15 @@ class device_state final : public state<P> {
       place(image + at.pulled_at + l * sizeof(lane_cursor), lane_cursor{}).position =
           with.first_message;
       std::byte* const worker_lane_at = image + at.lanes_at + l * sizeof(worker_lane);
-      if constexpr (pulls) {
+      if constexpr (has_ring) {
         std::size_t const lane_at = at.slots_at + l * at.lane_bytes;
         std::memcpy(image + lane_at, &this->lanes[l].control(), slots_bytes);
         auto* const lane_control_at = reinterpret_cast<lane_control*>(device + lane_at);
         std::byte* const slots = device + lane_at + this->lanes[l].control().slots_offset;
-        place(worker_lane_at, this->lanes[l].template staged<ring_access>(lane_control_at, slots));
+        auto const staged =
+            this->lanes[l].template staged<worker_access<P>>(lane_control_at, slots);
+        place(worker_lane_at, staged);
+        if constexpr (is_carried) { feed_.connect(l, this->lanes[l], staged, with.first_message); }
       } else {
         place(worker_lane_at, this->lanes[l]);
       }
@@ -314,7 +362,7 @@ class device_state final : public state<P> {
     args_.drain.lane_count = with.lanes;
     if constexpr (follows<P>) { args_.drain.follow_ups = device + at.follow_at; }
     args_.drain.crew =
-        pulls ? crew_ref<P>(*args_.here, &this->crew.worker(0), with.workers) : this->crew;
+        has_ring ? crew_ref<P>(*args_.here, &this->crew.worker(0), with.workers) : this->crew;
     args_.drain.states = reinterpret_cast<worker_state<typename P::state>*>(device + at.states_at);
     args_.drain.snapshots = snapshots_ref<P>(block_->data() + layout.snapshots_at, with.lanes);
     args_.lanes = reinterpret_cast<lane_ref<P>*>(device + at.host_lanes_at);
@@ -333,6 +381,7 @@ class device_state final : public state<P> {
   std::uint32_t blocks_ = 0;
   std::unique_ptr<device_program> program_;
   cudaStream_t stream_ = nullptr;
+  std::conditional_t<is_carried, dma_feed<P>, no_feed> feed_;
   std::shared_ptr<state<P>> self_;  ///< while the kernel runs
 };
 
@@ -360,19 +409,19 @@ template <consumer_policy P>
 
 /// Lets parked device workers go on with another functor, of P's own type or of a policy Q of the
 /// same grid. Its kernel is loaded here, while none runs.
-/// @error errc::busy when the workers are not parked; errc::out_of_memory; what the runtime says
+/// @error errc::busy when the workers are not parked; errc::not_co_resident, native holding how
+/// many
+///        workers would fit; errc::out_of_memory; what the runtime says
 template <consumer_policy Q, consumer_policy P>
   requires same_grid<P, Q>
 [[nodiscard]] result<void> replace_device(consumer<P>& of, typename Q::processor process) noexcept {
   if (!of.parked()) { return core::fail(errc::busy); }
   try {
     auto& device = static_cast<detail::device_state<P>&>(*of.shared());
-    core::device_guard const on(device.ordinal());
-    cudaFuncAttributes loaded{};
-    if (auto const ok = core::cuda_check(cudaFuncGetAttributes(&loaded, drain_kernel<Q>)); !ok) {
-      return ok;
-    }
-    device.replace(detail::drain_program<Q>::over(device.args(), std::move(process)));
+    auto const kernel = reinterpret_cast<void const*>(drain_kernel<Q>);
+    if (auto const ok = device.could_run(kernel); !ok) { return ok; }
+    device.replace(std::make_unique<detail::drain_program<Q>>(
+        detail::seen_as<Q>(device.args(), std::move(process))));
     return {};
   } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
 }

@@ -34,7 +34,9 @@ enum class order_mode : std::uint8_t { per_producer, total };
 /// How messages come to the workers of a device. `pull`: a warp a lane carries them in batches into
 /// the workers' memory, where any worker finds them; most messages a second. `direct`: the lane's
 /// worker reads them where the producer wrote them, across the bus; least time for one message.
-enum class ingress_mode : std::uint8_t { pull, direct };
+/// `dma`: a host thread has the device's copy engine carry whatever gathered while the last copy
+/// was under way; no multiprocessor carries, and large batches have the whole link.
+enum class ingress_mode : std::uint8_t { pull, direct, dma };
 
 /// What whoever has a completion may look at. `anywhere`: all that the functor wrote. `reply`: the
 /// reply, and nothing that the functor wrote elsewhere; on a device a completion with a reply of up
@@ -95,7 +97,7 @@ concept stateful_processor =
 /// `state` is trivially copyable and starts from nothing, belongs to one worker, hence pinned
 /// claims, and snapshots of it need completions, from which lost work is done again. Under total
 /// order `publish_batch` is 1, since a number held back would hold up all the later ones, ingress
-/// is not direct, and no snapshots are taken, which a producer's lane alone can answer for; nor do
+/// is pull, and no snapshots are taken, which a producer's lane alone can answer for; nor do
 /// messages lie in an arena, which has one owner. Nor do they in a lane that retains messages for
 /// snapshots, which could keep all its bytes and wait for more messages. Who drops the oldest
 /// messages shares the claims with the workers and has a lane of his own, in whose slots they lie;
@@ -135,7 +137,7 @@ concept consumer_policy = requires {
   requires std::is_same_v<decltype(P::effects), effect_mode const>;
   requires std::is_same_v<decltype(P::processing), queue::width const>;
   requires P::completions == completion_mode::records || std::is_empty_v<typename P::reply>;
-  requires P::ingress == ingress_mode::pull || P::claims == claim_mode::pinned;
+  requires P::ingress != ingress_mode::direct || P::claims == claim_mode::pinned;
   requires std::is_same_v<decltype(P::overflow), overflow_mode const>;
   requires P::overflow != overflow_mode::block || P::completions == completion_mode::none;
   requires P::overflow != overflow_mode::drop_oldest || P::claims == claim_mode::shared;

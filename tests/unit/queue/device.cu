@@ -92,6 +92,11 @@ struct direct : Base {
   static constexpr queue::claim_mode claims = queue::claim_mode::pinned;
   static constexpr queue::ingress_mode ingress = queue::ingress_mode::direct;
 };
+/// The copy engine fills the workers' ring.
+template <class Base>
+struct dma : Base {
+  static constexpr queue::ingress_mode ingress = queue::ingress_mode::dma;
+};
 
 /// Adds up what it gets in managed counters.
 struct tally {
@@ -197,6 +202,10 @@ struct times {
 };
 template <class Processor>
 struct arithmetic : queue::default_consumer<uint64_t, Processor> {};
+template <class Base>
+struct multiplying : Base {
+  using processor = times;
+};
 
 /// Keeps count and sum in the worker's state; the leader does the work.
 struct book {
@@ -372,12 +381,20 @@ TEST_CASE("device: workers of every width read the producers' memory") {
   CHECK((all_right<direct<by_block<1024>>, 1024>({.capacity = 7}, 100)));
 }
 
+TEST_CASE("device: the copy engine brings messages to workers of every width") {
+  CHECK((all_right<dma<by_thread<64>>, 64>({.capacity = 100}, 500)));
+  CHECK((all_right<dma<by_thread<1024>>, 1024>({.lanes = 3, .capacity = 7, .workers = 2}, 100)));
+  CHECK((all_right<dma<by_thread<64>>, 64>({.lanes = 37, .capacity = 20, .workers = 16}, 100)));
+  CHECK((all_right<dma<by_warp_pinned>, 64>({.lanes = 37, .capacity = 33, .workers = 5}, 100)));
+  CHECK((all_right<dma<by_block<64>>, 64>({.lanes = 2, .capacity = 100, .workers = 3}, 300)));
+}
+
 TEST_CASE_TEMPLATE("device: workers of every width read messages of any length in the arena", P,
                    slabs<queue::width::thread>, slabs<queue::width::warp>,
                    slabs<queue::width::block>, direct<slabs<queue::width::thread>>,
                    direct<slabs<queue::width::warp>>, direct<slabs<queue::width::block>>,
-                   slabs_replying<queue::width::warp>,
-                   direct<slabs_replying<queue::width::thread>>) {
+                   slabs_replying<queue::width::warp>, direct<slabs_replying<queue::width::thread>>,
+                   dma<slabs<queue::width::warp>>) {
   CHECK((slabs_right<P>({.capacity = 100}, 300)));
   CHECK((slabs_right<P>({.capacity = 1, .first_message = near_2_64}, 100)));
   CHECK((slabs_right<P>({.lanes = 3, .capacity = 7, .arena_bytes = 20'000, .workers = 2}, 100)));
@@ -391,6 +408,7 @@ TEST_CASE("device: any capacity is exact and every counter may wrap") {
       CHECK((all_right<by_thread<64>, 64>(with, 120)));
       CHECK((all_right<by_warp_pinned, 64>(with, 120)));
       CHECK((all_right<direct<by_warp<64>>, 64>(with, 120)));
+      CHECK((all_right<dma<by_thread<64>>, 64>(with, 120)));
     }
   }
 }
@@ -402,7 +420,7 @@ TEST_CASE("device: many lanes and many workers") {
 }
 
 TEST_CASE_TEMPLATE("device: held-back messages of a silent producer are done by age", P,
-                   by_thread_deferring, direct<by_thread_deferring>) {
+                   by_thread_deferring, direct<by_thread_deferring>, dma<by_thread_deferring>) {
   auto consumer = on_device<P>({.capacity = 64});
   auto lane = open(consumer);
   REQUIRE(lane.submit(packet_of<64>(0)));
@@ -415,7 +433,9 @@ TEST_CASE_TEMPLATE("device: held-back messages of a silent producer are done by 
 
 TEST_CASE_TEMPLATE("device: without completions everything is done once", P,
                    unanswered<queue::claim_mode::shared>, unanswered<queue::claim_mode::pinned>,
-                   direct<unanswered<queue::claim_mode::pinned>>) {
+                   direct<unanswered<queue::claim_mode::pinned>>,
+                   dma<unanswered<queue::claim_mode::shared>>,
+                   dma<unanswered<queue::claim_mode::pinned>>) {
   shared_object<tally> seen;
   auto consumer = on_device<P>({.lanes = 2, .capacity = 30, .workers = 2}, {seen.get()});
   auto a = open(consumer), b = open(consumer);
@@ -434,7 +454,7 @@ TEST_CASE_TEMPLATE("device: without completions everything is done once", P,
 }
 
 TEST_CASE_TEMPLATE("device: a close does what was accepted; afterwards nothing goes in", P,
-                   by_thread<64>, direct<by_thread<64>>) {
+                   by_thread<64>, direct<by_thread<64>>, dma<by_thread<64>>) {
   auto consumer = on_device<P>({.capacity = 200});
   auto lane = open(consumer);
   for (uint64_t i = 0; i < 200; ++i) { REQUIRE(lane.submit(packet_of<64>(i))); }
@@ -447,7 +467,7 @@ TEST_CASE_TEMPLATE("device: a close does what was accepted; afterwards nothing g
 
 TEST_CASE_TEMPLATE(
     "device: what a stop leaves undone is reported, and a stop after a close gets through", P,
-    holding_policy, direct<holding_policy>) {
+    holding_policy, direct<holding_policy>, dma<holding_policy>) {
   shared_object<std::uint32_t> door;
   for (bool const close_first : {false, true}) {
     *door.get() = 0;
@@ -472,7 +492,7 @@ TEST_CASE_TEMPLATE(
 }
 
 TEST_CASE_TEMPLATE("device: workers leave without a call of CUDA", P, by_thread<64>,
-                   direct<by_thread<64>>) {
+                   direct<by_thread<64>>, dma<by_thread<64>>) {
   auto consumer = on_device<P>({.workers = 3});
   consumer.close();
   CHECK(eventually([&]() noexcept { return consumer.stats().exited == 3; }));
@@ -517,6 +537,16 @@ TEST_CASE("device: a consumer's end gives its memory back") {
   REQUIRE(core::cuda_check(cudaMemGetInfo(&after, &total)));
   std::size_t const one_ring = std::size_t{4} * 5'000 * 1'040;
   CHECK(after + one_ring > before);
+}
+
+TEST_CASE("device: a consumer that the copy engine feeds ends and begins again, closed or not") {
+  for (int i = 0; i < 8; ++i) {
+    auto consumer = on_device<dma<by_warp<64>>>({.lanes = 2, .capacity = 50});
+    auto lane = open(consumer);
+    for (uint64_t n = 0; n < 50; ++n) { REQUIRE(lane.submit(packet_of<64>(n))); }
+    if (i % 2 == 0) { consumer.close(); }
+    if (i % 4 == 0) { CHECK(lane.drain(soon())); }
+  }
 }
 
 TEST_CASE("device: a producer outlives the consumer and keeps its results") {
@@ -596,7 +626,7 @@ TEST_CASE("device: a second consumer of another policy starts beside the first")
 }
 
 TEST_CASE_TEMPLATE("device: parked workers come back and do each message once", P, arithmetic<plus>,
-                   direct<arithmetic<plus>>) {
+                   direct<arithmetic<plus>>, dma<arithmetic<plus>>) {
   auto consumer = on_device<P>({.lanes = 2, .capacity = 50, .workers = 2}, {7});
   auto a = open(consumer), b = open(consumer);
   for (int round = 0; round < 4; ++round) {
@@ -615,8 +645,9 @@ TEST_CASE_TEMPLATE("device: parked workers come back and do each message once", 
   CHECK(eventually([&]() noexcept { return consumer.stats().processed == 4 * 21; }));
 }
 
-TEST_CASE("device: a functor is swapped under load without losing or repeating a message") {
-  auto consumer = on_device<arithmetic<plus>>({.capacity = 200, .workers = 3}, {0});
+TEST_CASE_TEMPLATE("device: a functor is swapped under load without losing or repeating a message",
+                   P, arithmetic<plus>, dma<arithmetic<plus>>) {
+  auto consumer = on_device<P>({.capacity = 200, .workers = 3}, {0});
   auto lane = open(consumer);
   uint64_t taken = 0, wrong = 0, sent = 0;
   auto const work = [&](uint64_t messages) {
@@ -632,12 +663,12 @@ TEST_CASE("device: a functor is swapped under load without losing or repeating a
   for (int round = 0; round < 5; ++round) {
     work(500);
     auto const start = std::chrono::steady_clock::now();
-    REQUIRE(queue::swap<arithmetic<times>>(consumer, {3}, soon()));
+    REQUIRE(queue::swap<multiplying<P>>(consumer, {3}, soon()));
     auto const pause = std::chrono::steady_clock::now() - start;
     longest_us = std::max<std::int64_t>(
         longest_us, std::chrono::duration_cast<std::chrono::microseconds>(pause).count());
     work(500);
-    REQUIRE(queue::swap<arithmetic<plus>>(consumer, {1}, soon()));
+    REQUIRE(queue::swap<P>(consumer, {1}, soon()));
   }
   MESSAGE("the longest pause took " << longest_us << " us");
   CHECK(eventually([&]() noexcept {
@@ -649,7 +680,7 @@ TEST_CASE("device: a functor is swapped under load without losing or repeating a
 }
 
 TEST_CASE_TEMPLATE("device: a worker's state lives from epoch to epoch and can be replaced", P,
-                   booking_policy<0>, booking_policy<8>) {
+                   booking_policy<0>, booking_policy<8>, dma<booking_policy<8>>) {
   auto consumer = on_device<P>({.capacity = 32});
   auto lane = open(consumer);
   uint64_t const messages = 100;
