@@ -6,9 +6,9 @@
 add_library(millrace_dev INTERFACE)
 target_compile_options(millrace_dev INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
-  -Wno-maybe-uninitialized>
+  -Wno-maybe-uninitialized -Wno-restrict>
   $<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-Werror=cross-execution-space-call
-  -Xcompiler=-Wall,-Wextra,-Werror,-Wno-maybe-uninitialized>)
+  -Xcompiler=-Wall,-Wextra,-Werror,-Wno-maybe-uninitialized,-Wno-restrict>)
 if(MILLRACE_SANITIZE)
   target_compile_options(millrace_dev INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${MILLRACE_SANITIZE} -fno-omit-frame-pointer -g1>)

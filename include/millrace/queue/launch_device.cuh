@@ -10,11 +10,13 @@
 #include <millrace/queue/consumer.hpp>
 #include <millrace/queue/dma_feed.cuh>
 #include <millrace/queue/kernel.cuh>
+#include <millrace/queue/launch_host.hpp>
 
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -123,6 +125,7 @@ class device_state final : public state<P> {
     made->blocks_ = *blocks;
     made->args_.drain.process = std::move(process);
     made->replace(std::make_unique<drain_program<P>>(made->args_));
+    made->template stand_in_runs<P>(made->args_.drain.process);
     if (auto const fed = made->start_feed(); !fed) { return cuda::std::unexpected(fed.error()); }
     if (auto const started = made->start_workers(); !started) {
       made->crew.advance(phase::stopping);  // whoever carries leaves
@@ -155,8 +158,31 @@ class device_state final : public state<P> {
     return copy_state(&args_.drain.states[worker].state, &to);
   }
 
+  /// A program whose functor host threads cannot run; `stand_in_runs` says which one can.
   void replace(std::unique_ptr<program> with) noexcept override {
     program_.reset(static_cast<device_program*>(with.release()));
+    twin_ = nullptr;
+  }
+  /// What stands in for the program, under a policy that falls back.
+  template <consumer_policy Q>
+  void stand_in_runs([[maybe_unused]] typename Q::processor const& process) {
+    if constexpr (P::on_loss == loss_mode::fall_back) {
+      twin_ = [process](drain_args<P> const& args) { return host_drain<Q>::over(args, process); };
+    }
+  }
+
+  /// The lanes, records, credits and snapshots are in the host's memory; what lay in the device's
+  /// comes again from there. Who carries messages to the device ends with his next one, or with the
+  /// consumer: he writes nothing here.
+  [[nodiscard]] result<std::shared_ptr<state<P>>> make_stand_in() override {
+    if constexpr (P::on_loss == loss_mode::fall_back) {
+      if (twin_ == nullptr) { return core::fail(errc::not_compiled); }
+      auto made = stand_in_for<P>(block_->data(), this->built, this->shared_from_this(), twin_);
+      if (made) { self_.reset(); }  // no kernel runs any more
+      return made;
+    } else {
+      return core::fail(errc::device_lost);
+    }
   }
 
   [[nodiscard]] result<void> start_workers() override {
@@ -381,6 +407,7 @@ class device_state final : public state<P> {
   std::uint32_t blocks_ = 0;
   std::unique_ptr<device_program> program_;
   cudaStream_t stream_ = nullptr;
+  std::function<result<std::unique_ptr<program>>(drain_args<P> const&)> twin_;
   std::conditional_t<is_carried, dma_feed<P>, no_feed> feed_;
   std::shared_ptr<state<P>> self_;  ///< while the kernel runs
 };
@@ -411,17 +438,20 @@ template <consumer_policy P>
 /// same grid. Its kernel is loaded here, while none runs.
 /// @error errc::busy when the workers are not parked; errc::not_co_resident, native holding how
 /// many
-///        workers would fit; errc::out_of_memory; what the runtime says
+///        workers would fit; errc::out_of_memory; errc::device_lost when others stand in for them;
+///        what the runtime says
 template <consumer_policy Q, consumer_policy P>
   requires same_grid<P, Q>
 [[nodiscard]] result<void> replace_device(consumer<P>& of, typename Q::processor process) noexcept {
+  if (of.degraded()) { return core::fail(errc::device_lost); }
   if (!of.parked()) { return core::fail(errc::busy); }
   try {
     auto& device = static_cast<detail::device_state<P>&>(*of.shared());
     auto const kernel = reinterpret_cast<void const*>(drain_kernel<Q>);
     if (auto const ok = device.could_run(kernel); !ok) { return ok; }
-    device.replace(std::make_unique<detail::drain_program<Q>>(
-        detail::seen_as<Q>(device.args(), std::move(process))));
+    device.replace(
+        std::make_unique<detail::drain_program<Q>>(detail::seen_as<Q>(device.args(), process)));
+    device.template stand_in_runs<Q>(process);
     return {};
   } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
 }
