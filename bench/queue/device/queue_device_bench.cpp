@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
     }
     bench::device::roundtrip_benches(out, chosen->ordinal());
     bench::device::stream_benches(out, chosen->ordinal());
+    bench::device::energy_benches(out, chosen->ordinal());
     if (out.exit_code() != 0) {  // a kernel may still run, and an orderly exit would wait for it
       std::fflush(nullptr);
       std::_Exit(out.exit_code());

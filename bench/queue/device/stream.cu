@@ -1,43 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/queue/device/benches.hpp"
 #include "bench/queue/device/raw.cuh"
+#include "bench/queue/device/sums.cuh"
 #include "bench/queue/trials.hpp"
-#include <millrace/queue/launch_device.cuh>
 
 #include <algorithm>
 #include <string>
 
 namespace millrace::bench::device {
 
-/// Each thread sums one message.
-template <std::size_t Bytes>
-struct add_up {
-  unsigned long long* sum;  ///< in device memory
-
-  MILLRACE_HD queue::status operator()(queue::message_view<message<Bytes>> view,
-                                       queue::reply_writer<queue::no_reply>&) const noexcept {
-    std::uint64_t const mine = sum_pieces(&view.value(), Bytes / 16, 0, 1);
-    NV_IF_ELSE_TARGET(NV_IS_DEVICE, (atomicAdd(sum, static_cast<unsigned long long>(mine));),
-                      (*sum += mine;))
-    return queue::status::ok;
-  }
-};
-
-template <std::size_t Bytes, queue::ingress_mode Ingress>
-struct stream_policy : queue::default_consumer<message<Bytes>, add_up<Bytes>> {
-  using reply = queue::no_reply;
-  using backoff = queue::spin_backoff;
-  static constexpr auto completions = queue::completion_mode::none;
-  static constexpr auto claims = queue::claim_mode::pinned;
-  static constexpr auto ingress = Ingress;
-  static constexpr int threads_per_block = 32;
-};
-
 namespace {
-
-/// Slots of every contender's ring.
-constexpr std::uint32_t ring_slots = 4096;
-constexpr int raw_threads = 512;
 
 double per_second(std::uint64_t count, std::int64_t start) {
   return static_cast<double>(count) * 1e9 / static_cast<double>(now_ns() - start);
@@ -54,18 +26,9 @@ measured stream_ours(int ordinal, std::uint32_t batch, load const& work) {
   measured out;
   {
     auto lane = core::value_or_throw(consumer.open_lane());
-    auto const send = [&](std::uint64_t first, std::uint64_t count) {
-      for (std::uint64_t at = first; at < first + count; at += batch) {
-        auto const build = [at](std::uint32_t i, message<Bytes>& slot) noexcept {
-          fill(slot, at + i);
-        };
-        await("room in the lane", [&] { return lane.submit_batch(batch, build).has_value(); });
-      }
-      core::value_or_throw(lane.drain(queue::within(std::chrono::seconds(5))));
-    };
-    send(0, work.warm_up);
+    send_through(lane, batch, 0, work.warm_up);
     std::int64_t const start = now_ns();
-    send(work.warm_up, work.messages);
+    send_through(lane, batch, work.warm_up, work.messages);
     out.value = per_second(work.messages, start);
   }
   (void)core::value_or_throw(consumer.stop(queue::within(std::chrono::seconds(5))));
@@ -145,7 +108,9 @@ void stream(session& out, int ordinal, std::uint32_t batch) {
   std::string const name =
       "queue.device.stream.batch" + std::to_string(batch) + "." + std::to_string(Bytes) + "B";
   if (!out.wants(name)) { return; }
-  std::uint64_t const messages = (std::uint64_t{16} << 20) / Bytes;
+  // 16 MiB, or fewer where batches are so small that a trial would take long
+  std::uint64_t const messages =
+      std::min<std::uint64_t>((std::uint64_t{16} << 20) / Bytes, 32'768 * batch);
   load const work = load_of<Bytes>(2 * ring_slots, messages);
   load const less = load_of<Bytes>(2 * ring_slots, std::min<std::uint64_t>(messages, 512 * batch));
   comparison bench;
@@ -176,7 +141,7 @@ void stream(session& out, int ordinal, std::uint32_t batch) {
 }  // namespace
 
 void stream_benches(session& out, int ordinal) {
-  for (std::uint32_t const batch : {16u, 32u, 256u}) {
+  for (std::uint32_t const batch : {1u, 4u, 16u, 32u, 64u, 256u, 1024u}) {
     stream<64>(out, ordinal, batch);
     stream<256>(out, ordinal, batch);
     stream<1024>(out, ordinal, batch);
