@@ -143,7 +143,8 @@ class consumer {
     if (auto const ok = may_touch_state(w); !ok) { return cuda::std::unexpected(ok.error()); }
     return shared_->workers().read_state(w);
   }
-  /// Gives worker `w` another state, as one that `state` returned before.
+  /// Gives worker `w` another state, as one that `state` returned before. Under a policy that takes
+  /// snapshots it is the worker's next one: whoever dies after this call goes on from there.
   /// @error as above
   [[nodiscard]] result<void> restore(std::uint32_t w, typename P::state const& to) noexcept
     requires detail::has_state<P>

@@ -153,6 +153,7 @@ class host_state final : public state<P> {
   }
   [[nodiscard]] result<void> write_state(std::uint32_t worker,
                                          typename P::state const& to) noexcept override {
+    if constexpr (retains<P>) { args_.snapshots.amend(worker, this->crew.worker(worker), to); }
     states_[worker].state = to;
     return {};
   }

@@ -61,6 +61,21 @@ class snapshots_ref {
     A::read(at(worker, number), stride(lanes_), "snapshot.read");
   }
 
+  /// Makes `to` the state in the next snapshot of a worker that is not there, which holds all else
+  /// as its last one does. @thread the consumer's handle, while `words` is no worker's
+  void amend(std::uint32_t worker, worker_control& words, state const& to) const noexcept {
+    std::uint64_t const last = A::load(words.snapshots, core::acquire, "worker.snapshot");
+    reading(worker, last);
+    writing(worker, last + 1);
+    worker_state<state>& next = of(worker, last + 1);
+    next.turn = of(worker, last).turn;
+    next.state = to;
+    for (std::uint32_t l = 0; l < lanes_; ++l) {
+      position(worker, last + 1, l) = position(worker, last, l);
+    }
+    A::store(words.snapshots, last + 1, core::release, "worker.snapshot");
+  }
+
   /// The same for a policy of the same shape.
   template <consumer_policy Q>
   [[nodiscard]] snapshots_ref<Q> seen_as() const noexcept {
