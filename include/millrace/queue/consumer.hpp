@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/queue/epochs.hpp>
 #include <millrace/queue/producer.hpp>
 #include <millrace/queue/report.hpp>
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <string>
 #include <utility>
 
@@ -35,7 +35,8 @@ class consumer {
     }
     close();
     if (shared_->part == detail::role::producers) { return; }
-    static_cast<void>(detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); }));
+    auto const gone = [&]() noexcept { return shared_->deserted(); };
+    static_cast<void>(detail::wait_until(*shared_, until, gone));
     static_cast<void>(stop(within(shared_->built.patience / 8)));
   }
 
@@ -55,11 +56,12 @@ class consumer {
     return core::fail(errc::busy);
   }
 
-  /// Waits until no worker is left, as after another handle's `close`.
+  /// Waits until no worker is left, as after another handle's `close`, or after a park; not for
+  /// workers that come back by themselves.
   /// @error errc::deadline_passed; errc::device_lost
   [[nodiscard]] result<void> wait_until_left(recover::deadline until) noexcept {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
-    return detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
+    return detail::wait_until(*shared_, until, [&]() noexcept { return shared_->vacant(); });
   }
   /// Whether there is a process that has the workers; true for a consumer that is not shared.
   [[nodiscard]] bool served() const noexcept { return shared_ != nullptr && shared_->served(); }
@@ -89,36 +91,43 @@ class consumer {
   }
 
   /// Takes no more messages; workers do what is published, then leave. Returns at once; workers
-  /// that are parked come back for it. Under total order they also wait for numbers drawn and not
-  /// yet published: `stop` does not.
+  /// that are parked, or are about to, come back for it. Under total order they also wait for
+  /// numbers drawn and not yet published: `stop` does not.
   void close() noexcept {
     if (shared_ == nullptr) { return; }
-    std::scoped_lock const lock(shared_->opening);
-    phase const now = shared_->crew.phase();
-    bool const others = shared_->part == detail::role::producers;  // who serves brings the workers
-    if (now == phase::running || (now == phase::parking && others)) {
-      shared_->crew.advance(phase::closing);
-    } else if (now == phase::parking && all_left()) {
-      static_cast<void>(bring_back(phase::closing));
+    {
+      std::scoped_lock const lock(shared_->opening);
+      crew_ref<P> const& crew = shared_->crew;
+      if (crew.phase() == phase::recalling) { return; }
+      bool const others =
+          shared_->part == detail::role::producers;  // who serves brings the workers
+      if (crew.hear_close(others) != phase::recalling) { return; }
+    }
+    if constexpr (!P::stay.bounded()) {
+      auto const back = shared_->bring_back(phase::recalling, phase::closing);
+      if (back || back.error().code != errc::busy) { return; }
+      static_cast<void>(detail::start_keeper(shared_));  // some are still on their way out
     }
   }
 
   /// Lets the workers leave within 16 messages, to come back with `resume`; meanwhile producers go
-  /// on submitting until their lanes are full. Nothing is lost, and nothing done twice.
+  /// on submitting until their lanes are full. Nothing is lost, and nothing done twice. Workers
+  /// that are away between two epochs stay away.
   /// @error errc::deadline_passed when a worker did not come back yet: park again, or stop;
   ///        errc::closed; errc::device_lost
   [[nodiscard]] result<void> park(recover::deadline until) noexcept {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
     {
       std::scoped_lock const lock(shared_->opening);
-      phase const now = shared_->crew.phase();
-      if (!takes_messages(now)) { return core::fail(errc::closed); }
-      if (now == phase::running) { shared_->crew.advance(phase::parking); }
+      if (!takes_messages(shared_->crew.hear_park())) { return core::fail(errc::closed); }
     }
-    auto const ended = detail::wait_until(*shared_, until, [&]() noexcept { return all_left(); });
+    auto const ended = detail::wait_until(*shared_, until, [&]() noexcept {
+      return shared_->crew.phase() != phase::parking || all_left();
+    });
+    if (!ended) { return ended; }
     std::scoped_lock const lock(shared_->leaving);
-    if (ended) { shared_->workers().release_workers(true); }
-    return ended;
+    if (all_left()) { shared_->workers().release_workers(true); }
+    return takes_messages(shared_->crew.phase()) ? result<void>{} : core::fail(errc::closed);
   }
 
   /// Brings parked workers back; they go on where they stopped.
@@ -126,13 +135,14 @@ class consumer {
   ///        errc::closed; as the launcher's, and then the consumer is stopped
   [[nodiscard]] result<void> resume() noexcept {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
-    std::scoped_lock const lock(shared_->opening);
+    result<void> back = core::fail(errc::busy);
+    if (shared_->crew.phase() == phase::parking && shared_->part != detail::role::producers) {
+      back = shared_->bring_back(phase::parking, phase::running);
+    }
+    if (back || back.error().code != errc::busy) { return back; }
     phase const now = shared_->crew.phase();
-    if (now == phase::running) { return {}; }
-    if (now != phase::parking) { return core::fail(errc::closed); }
-    bool const others = shared_->part == detail::role::producers;
-    if (others || !all_left()) { return core::fail(errc::busy); }
-    return bring_back(phase::running);
+    if (now == phase::running || now == phase::turning) { return {}; }
+    return core::fail(now == phase::parking ? errc::busy : errc::closed);
   }
 
   /// A copy of worker `w`'s state, while the workers are parked or have left.
@@ -140,6 +150,8 @@ class consumer {
   [[nodiscard]] result<typename P::state> state(std::uint32_t w) noexcept
     requires detail::has_state<P>
   {
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
+    std::scoped_lock const lock(shared_->leaving);  // nobody brings the workers back meanwhile
     if (auto const ok = may_touch_state(w); !ok) { return cuda::std::unexpected(ok.error()); }
     return shared_->workers().read_state(w);
   }
@@ -149,6 +161,8 @@ class consumer {
   [[nodiscard]] result<void> restore(std::uint32_t w, typename P::state const& to) noexcept
     requires detail::has_state<P>
   {
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
+    std::scoped_lock const lock(shared_->leaving);
     if (auto const ok = may_touch_state(w); !ok) { return ok; }
     return shared_->workers().write_state(w, to);
   }
@@ -172,6 +186,7 @@ class consumer {
       std::scoped_lock const lock(shared_->leaving);
       shared_->workers().release_workers(ended.has_value());
     }
+    shared_->end_keeper();
     if (!ended) {
       // nobody is left to answer: each message comes back under its number
       if (ended.error().code != errc::deadline_passed) { go(phase::stopped); }
@@ -213,6 +228,7 @@ class consumer {
     out.accepted = std::max(out.accepted, out.completed - std::min(out.completed, out.followed));
     out.in_flight = out.accepted + out.followed - out.completed;
     out.depth = claims ? std::min(out.depth, out.in_flight) : out.in_flight;
+    out.epochs = access::load(shared_->epochs, core::acquire, "epochs.look");
     out.workers = access::load(crew.control().crew.alive, core::relaxed, "crew.alive");
     out.exited = access::load(crew.control().crew.exited, core::relaxed, "crew.exited");
     return out;
@@ -257,25 +273,15 @@ class consumer {
   [[nodiscard]] bool all_left() const noexcept { return shared_->all_left(); }
 
   [[nodiscard]] result<void> may_touch_state(std::uint32_t w) const noexcept {
-    if (shared_ == nullptr) { return core::fail(errc::closed); }
     if (w >= shared_->crew.workers()) { return core::fail(errc::bad_argument, 1); }
-    if (!all_left()) { return core::fail(errc::busy); }
+    if (!shared_->vacant()) { return core::fail(errc::busy); }
     return {};
-  }
-
-  /// Starts the workers anew. @thread under `opening`, while none is there
-  [[nodiscard]] result<void> bring_back(phase to) noexcept {
-    shared_->crew.reset();
-    shared_->crew.advance(to);
-    try {
-      return shared_->workers().start_workers();
-    } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
   }
 
   void go(phase to) noexcept {
     if (shared_ == nullptr) { return; }
     std::scoped_lock const lock(shared_->opening);
-    if (shared_->crew.phase() < to) { shared_->crew.advance(to); }
+    shared_->crew.hear_stop(to);
   }
 
   std::shared_ptr<detail::state<P>> shared_;

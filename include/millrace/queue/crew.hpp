@@ -7,18 +7,25 @@
 
 namespace millrace::inline v0::queue {
 
-/// Where a consumer stands. It goes forward, but from `parking` it may go back to `running`.
+/// Where a consumer stands. It goes forward, but from `parking` and `turning` it may go back to
+/// `running`, and from `recalling` to `closing`.
 enum class phase : std::uint32_t {
   running = 0,
-  closing = 1,   ///< workers leave when every lane is dry
-  parking = 2,   ///< workers leave after a few more messages, to come back
-  stopping = 3,  ///< workers leave after a few more messages
-  stopped = 4,   ///< no worker is left: what is not done by now will not be
+  closing = 1,    ///< workers leave when every lane is dry
+  parking = 2,    ///< workers leave after a few more messages, to come back when they are asked to
+  turning = 3,    ///< the same at the end of an epoch: the consumer brings them back
+  recalling = 4,  ///< the same once a close came: the consumer brings them back for it
+  stopping = 5,   ///< workers leave after a few more messages
+  stopped = 6,    ///< no worker is left: what is not done by now will not be
 };
 
 /// Whether producers may submit: to workers that are there, or will be again.
 [[nodiscard]] MILLRACE_HD constexpr bool takes_messages(phase now) noexcept {
-  return now == phase::running || now == phase::parking;
+  return now == phase::running || now == phase::parking || now == phase::turning;
+}
+/// Whether workers are there, or are brought back without anybody's asking.
+[[nodiscard]] MILLRACE_HD constexpr bool keeps_going(phase now) noexcept {
+  return now == phase::running || now == phase::turning || now == phase::recalling;
 }
 /// Whether workers leave although there may be messages.
 [[nodiscard]] MILLRACE_HD constexpr bool leaves_work(phase now) noexcept {
@@ -64,6 +71,7 @@ struct alignas(core::destructive_bytes) worker_control {
   std::uint64_t expired = 0;
   std::uint64_t followed = 0;     ///< follow-ups that functors left, stored with each
   std::uint64_t follow_done = 0;  ///< of those, the ones that are done
+  std::uint64_t in_epoch = 0;     ///< done since it came, where a policy bounds an epoch by them
 };
 
 /// The workers of one consumer, seen by whoever publishes to them or waits for them.
@@ -93,7 +101,7 @@ class crew_ref {
   /// Whether no worker is left, so that what is not done by now will not be.
   [[nodiscard]] MILLRACE_HD bool over() const noexcept {
     queue::phase const now = phase();
-    if (takes_messages(now)) { return false; }
+    if (takes_messages(now) || now == queue::phase::recalling) { return false; }
     return now == queue::phase::stopped ||
            access::load(control_->crew.exited, core::acquire, "crew.exited") == count_;
   }
@@ -102,9 +110,44 @@ class crew_ref {
   void advance(queue::phase to) const noexcept {
     access::store(control_->owner.phase, static_cast<std::uint32_t>(to), core::seq_cst,
                   "crew.advance");
-    if constexpr (P::backoff::blocks) {
-      for (std::uint32_t w = 0; w < count_; ++w) { wake_worker(w); }
+    wake_all();
+  }
+  /// Moves from one phase to another, unless somebody else has moved it. @thread any, on the host
+  [[nodiscard]] bool move(queue::phase from, queue::phase to) const noexcept {
+    auto expected = static_cast<std::uint32_t>(from);
+    if (!access::compare_exchange(control_->owner.phase, expected, static_cast<std::uint32_t>(to),
+                                  core::seq_cst, core::relaxed, "crew.move")) {
+      return false;
     }
+    wake_all();
+    return true;
+  }
+
+  /// Has the workers leave for the end of their epoch; false when they leave, or are to leave, for
+  /// another reason. @thread any, on the host
+  [[nodiscard]] bool end_epoch() const noexcept {
+    return phase(core::relaxed) == queue::phase::running &&
+           move(queue::phase::running, queue::phase::turning);
+  }
+  /// What a park, a close and a stop make of the phase, whatever others make of it meanwhile.
+  /// @return the phase that stands then
+  queue::phase hear_park() const noexcept {
+    return go_on([](queue::phase now) noexcept {
+      bool const works = now == queue::phase::running || now == queue::phase::turning;
+      return works ? queue::phase::parking : now;
+    });
+  }
+  /// @param at_once  parked workers, whom another process brings back, are told by the phase alone
+  queue::phase hear_close(bool at_once) const noexcept {
+    return go_on([=](queue::phase now) noexcept {
+      if (now == queue::phase::running) { return queue::phase::closing; }
+      bool const parks = now == queue::phase::parking || now == queue::phase::turning;
+      if (!parks) { return now; }
+      return at_once ? queue::phase::closing : queue::phase::recalling;
+    });
+  }
+  queue::phase hear_stop(queue::phase to) const noexcept {
+    return go_on([=](queue::phase now) noexcept { return now < to ? to : now; });
   }
 
   /// Before workers come, the first time or again: nobody has come, left, or sleeps.
@@ -112,6 +155,9 @@ class crew_ref {
   void reset() const noexcept {
     for (std::uint32_t w = 0; w < count_; ++w) {
       access::store(workers_[w].sleeping, 0u, core::relaxed, "crew.reset");
+      if constexpr (P::stay.messages != 0) {
+        access::store(workers_[w].in_epoch, std::uint64_t{0}, core::relaxed, "crew.reset");
+      }
     }
     access::store(control_->crew.alive, 0u, core::relaxed, "crew.reset");
     access::store(control_->crew.asleep, 0u, core::relaxed, "crew.reset");
@@ -154,6 +200,20 @@ class crew_ref {
   }
 
  private:
+  template <class Next>
+  queue::phase go_on(Next next) const noexcept {
+    for (;;) {
+      queue::phase const now = phase(), to = next(now);
+      if (to == now || move(now, to)) { return to; }
+    }
+  }
+  void wake_all() const noexcept {
+    if constexpr (P::backoff::blocks) {
+      for (std::uint32_t w = 0; w < count_; ++w) { wake_worker(w); }
+    }
+    // a keeper sleeps on the phase itself
+    if constexpr (P::stay.bounded()) { P::parking::wake(control_->owner.phase); }
+  }
   bool wake_worker(std::uint32_t w) const noexcept {
     std::uint32_t& sleeping = workers_[w].sleeping;
     std::uint32_t expected = 1;

@@ -3,6 +3,7 @@
 
 #include <millrace/queue/call.hpp>
 #include <millrace/queue/claim.hpp>
+#include <millrace/queue/epoch_count.hpp>
 
 #include <cstdint>
 
@@ -10,7 +11,8 @@ namespace millrace::inline v0::queue {
 
 /// The loop of one worker, a host thread or a group of device threads.
 template <consumer_policy P, core::access_policy A, class Group>
-class worker_loop : detail::lane_claims<P, A, Group> {
+class worker_loop : detail::lane_claims<P, A, Group>,
+                    detail::epoch_count<P, Group::alone && P::stay.messages != 0> {
   static_assert(Group::alone || !detail::one_ring<P>,
                 "millrace: total order is for host threads: no read-modify-write crosses the bus");
   using base = detail::lane_claims<P, A, Group>;
@@ -31,8 +33,11 @@ class worker_loop : detail::lane_claims<P, A, Group> {
   static constexpr std::uint32_t burst = 256;
   /// Messages between two looks at a stop.
   static constexpr std::uint32_t stop_every = 16;
+  /// Whether the worker counts towards the end of its epoch; for others the host does.
+  static constexpr bool counts_epoch = Group::alone && P::stay.messages != 0;
   /// Messages done between two reports of a worker that never runs dry.
-  static constexpr std::uint32_t report_every = 4096;
+  static constexpr std::uint32_t report_every =
+      Group::alone || P::stay.messages == 0 ? 4096 : detail::reports_every(P::stay.messages);
   /// Looks at the next slot between two looks around.
   static constexpr std::uint32_t rounds_watched = 16;
   /// Rounds in a row without a message before a group of device threads reports: that costs it as
@@ -134,6 +139,8 @@ class worker_loop : detail::lane_claims<P, A, Group> {
       cursor.position += run;
       cursor.index = lane.after(cursor.index, run);
       taken += run;
+      bool over = false;
+      if constexpr (counts_epoch) { over = this->ends_epoch(args_.crew, worker_, run); }
       if constexpr (detail::counts_credit<P>) {
         cursor.fresh += run;
         if (cursor.fresh * 8 >= lane.capacity()) { give_credit(lane, cursor); }
@@ -148,6 +155,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
       if constexpr (detail::follows<P>) {
         if (!do_follow_ups()) { break; }
       }
+      if (over) { break; }
     }
     if constexpr (detail::counts_credit<P>) {
       if (cursor.fresh != 0) { give_credit(lane, cursor); }
@@ -256,6 +264,7 @@ class worker_loop : detail::lane_claims<P, A, Group> {
     return process_.do_follow_ups(stop_every, stops, [this](status outcome) noexcept {
       ++processed_;
       failed_ += outcome != status::ok ? 1 : 0;
+      if constexpr (counts_epoch) { this->add_to_epoch(); }
     });
   }
 

@@ -13,7 +13,7 @@
 namespace millrace::inline v0::queue {
 
 /// The version of every control block in this module.
-inline constexpr std::uint32_t layout_version = 3;
+inline constexpr std::uint32_t layout_version = 4;
 
 /// The words of one lane that threads share. It holds offsets from itself, never pointers, so that
 /// it means the same wherever it is mapped. Each group of words has one writer and a line of its

@@ -127,11 +127,11 @@ class device_state final : public state<P> {
     made->replace(std::make_unique<drain_program<P>>(made->args_));
     made->template stand_in_runs<P>(made->args_.drain.process);
     if (auto const fed = made->start_feed(); !fed) { return cuda::std::unexpected(fed.error()); }
-    if (auto const started = made->start_workers(); !started) {
-      made->crew.advance(phase::stopping);  // whoever carries leaves
+    std::shared_ptr<state<P>> const shared = made;
+    if (auto const started = begin_epochs<P>(shared); !started) {
       return cuda::std::unexpected(started.error());
     }
-    return std::shared_ptr<state<P>>(made);
+    return shared;
   }
 
   /// What every program of this state is made from.
@@ -445,6 +445,8 @@ template <consumer_policy Q, consumer_policy P>
 [[nodiscard]] result<void> replace_device(consumer<P>& of, typename Q::processor process) noexcept {
   if (of.degraded()) { return core::fail(errc::device_lost); }
   if (!of.parked()) { return core::fail(errc::busy); }
+  std::scoped_lock const lock(of.shared()->leaving);
+  if (!of.parked()) { return core::fail(errc::busy); }  // nor does anybody bring them back now
   try {
     auto& device = static_cast<detail::device_state<P>&>(*of.shared());
     auto const kernel = reinterpret_cast<void const*>(drain_kernel<Q>);

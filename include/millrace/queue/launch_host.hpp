@@ -86,10 +86,11 @@ class host_state final : public state<P> {
     if (!made) { return cuda::std::unexpected(made.error()); }
     (*made)->why = "host threads were asked for";
     (*made)->block_ = std::move(*block);
-    if (auto const started = (*made)->start_workers(); !started) {
+    std::shared_ptr<state<P>> shared(std::move(*made));
+    if (auto const started = begin_epochs<P>(shared); !started) {
       return cuda::std::unexpected(started.error());
     }
-    return std::shared_ptr<state<P>>(std::move(*made));
+    return shared;
   }
 
   /// Workers for a block that was formatted, and perhaps used, before: they go on where its lanes
@@ -322,6 +323,8 @@ template <consumer_policy Q, consumer_policy P>
   requires same_shape<P, Q>
 [[nodiscard]] result<void> replace_host(consumer<P>& of, typename Q::processor process) noexcept {
   if (!of.parked()) { return core::fail(errc::busy); }
+  std::scoped_lock const lock(of.shared()->leaving);
+  if (!of.parked()) { return core::fail(errc::busy); }  // nor does anybody bring them back now
   try {
     auto& host = static_cast<detail::host_state<P>&>(of.shared()->workers());
     auto made = detail::host_drain<Q>::over(host.args(), std::move(process));

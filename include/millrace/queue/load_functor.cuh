@@ -240,6 +240,7 @@ template <consumer_policy P, class Parameters>
   using loaded_policy = with_functor<P, Parameters>;
   auto const device = detail::device_for<Parameters>(of, functor);
   if (!device) { return cuda::std::unexpected(device.error()); }
+  std::scoped_lock const lock(of.shared()->leaving);  // nobody brings the workers back meanwhile
   if (!of.parked()) { return core::fail(errc::busy); }
   try {
     (*device)->replace(std::make_unique<detail::loaded_program<loaded_policy>>(

@@ -9,6 +9,7 @@
 #include <millrace/queue/group.hpp>
 #include <millrace/queue/message.hpp>
 #include <millrace/queue/parking.hpp>
+#include <millrace/queue/residency.hpp>
 #include <millrace/queue/slot.hpp>
 
 #include <cstdint>
@@ -160,6 +161,7 @@ concept consumer_policy = requires {
   requires P::order == order_mode::per_producer || !detail::is_slab_bytes<typename P::message>;
   requires P::snapshot_every == 0 || !detail::is_slab_bytes<typename P::message>;
   requires P::publish_age_ns >= 0;
+  requires std::is_same_v<decltype(P::stay), residency const>;
   requires 0 < P::threads_per_block&& P::threads_per_block <= 1024;
   requires P::threads_per_block % 32 == 0;
 };
@@ -210,6 +212,8 @@ struct default_consumer {
   /// message since the last one, to be done again when the worker dies, so that the state has each
   /// message's effect exactly once. Effects elsewhere may then come twice.
   static constexpr std::uint32_t snapshot_every = 0;
+  /// How long workers stay at a time; for ever by itself.
+  static constexpr residency stay = {};
   /// Device only, the three of them.
   static constexpr loss_mode on_loss = loss_mode::give_up;
   static constexpr ingress_mode ingress = ingress_mode::pull;
@@ -217,14 +221,16 @@ struct default_consumer {
 };
 
 /// Whether producers and workers of a consumer may be different processes, which may die: not where
-/// all producers stand still behind one, where a producer alone knows which messages it dropped, or
-/// where follow-ups would die with their worker.
+/// all producers stand still behind one, where a producer alone knows which messages it dropped,
+/// where follow-ups would die with their worker, or where the one who brings workers back may die
+/// while they are away: who serves shared memory in epochs parks and resumes.
 template <class P>
 concept shareable = requires {
   requires consumer_policy<P>;
   requires P::order == order_mode::per_producer;
   requires P::overflow != overflow_mode::drop_oldest;
   requires P::follow_ups == 0;
+  requires !P::stay.bounded();
 };
 
 /// Whether a consumer of P can go on with the functor of Q: the two have the same memory, and the
@@ -243,6 +249,7 @@ concept same_shape = requires {
   requires(P::snapshot_every == 0) == (Q::snapshot_every == 0);
   requires P::overflow == Q::overflow&& P::cancellable == Q::cancellable;
   requires P::expires == Q::expires&& P::follow_ups == Q::follow_ups;
+  requires P::stay == Q::stay;
 };
 /// And on a device the same grid.
 template <class P, class Q>

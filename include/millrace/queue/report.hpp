@@ -51,6 +51,8 @@ struct consumer_report {
     case phase::running: return "running";
     case phase::closing: return "closing";
     case phase::parking: return "parking";
+    case phase::turning: return "turning to the next epoch";
+    case phase::recalling: return "recalling workers for a close";
     case phase::stopping: return "stopping";
     case phase::stopped: return "stopped";
   }

@@ -157,8 +157,10 @@ template <shareable P>
     (*made)->part = detail::role::workers;
     (*made)->why = "host threads serve shared memory";
     (*made)->crew.reset();
-    if ((*made)->crew.phase() == phase::parking) { (*made)->crew.advance(phase::running); }
-    if (auto const started = (*made)->start_workers(); !started) {
+    phase const left_at = (*made)->crew.phase();
+    if (left_at == phase::parking) { (*made)->crew.advance(phase::running); }
+    if (left_at == phase::recalling) { (*made)->crew.advance(phase::closing); }
+    if (auto const started = (*made)->begin_epoch(); !started) {
       return cuda::std::unexpected(started.error());
     }
     return consumer<P>(std::move(*made));

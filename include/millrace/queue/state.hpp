@@ -6,12 +6,15 @@
 #include <millrace/recover/deadline.hpp>
 
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace millrace::inline v0::queue {
@@ -67,6 +70,8 @@ struct statistics {
   /// Of those, the ones in lanes that no worker has taken; where claims are not known, as in a
   /// report, it is the same as `in_flight`.
   std::uint64_t depth = 0;
+  /// How often workers came: the first time, after a park, and after an epoch.
+  std::uint64_t epochs = 0;
   std::uint32_t workers = 0;  ///< workers that came alive
   std::uint32_t exited = 0;   ///< workers that left
 };
@@ -93,7 +98,7 @@ class state : public std::enable_shared_from_this<state<P>> {
   state() = default;
   state(state const&) = delete;
   state& operator=(state const&) = delete;
-  virtual ~state() = default;
+  virtual ~state() { end_keeper(); }
 
   /// Brings the workers, the first time or after they parked. None is there, and `crew` is reset.
   /// @error as the launcher's
@@ -123,8 +128,11 @@ class state : public std::enable_shared_from_this<state<P>> {
   /// Who has the workers.
   [[nodiscard]] state& workers() noexcept { return degraded() ? *stand_in_ : *this; }
 
-  /// `health`; under a policy that falls back a loss is made good, once.
+  /// `health`, or why workers did not come; under a policy that falls back a loss is made good,
+  /// once.
   [[nodiscard]] result<void> keep_going() noexcept {
+    std::uint64_t const bits = P::access::load(failure, core::acquire, "epochs.failure");
+    if (bits != 0) { return cuda::std::unexpected<error>(std::bit_cast<error>(bits)); }
     auto const well = workers().health();
     if constexpr (P::on_loss == loss_mode::fall_back) {
       if (!well) { return fall_back(well.error()); }
@@ -132,10 +140,48 @@ class state : public std::enable_shared_from_this<state<P>> {
     return well;
   }
 
-  /// Whether no worker is there, nor will come back.
+  /// Whether no worker is there, nor will come back by itself: perhaps they are parked.
+  [[nodiscard]] bool vacant() const noexcept { return !keeps_going(crew.phase()) && all_left(); }
+  /// Whether no worker is there, nor will come back. The phase is read first: once it says that
+  /// workers come for a close, what it says of those that left before is gone.
   [[nodiscard]] bool deserted() const noexcept {
-    bool const left = all_left();
-    return left && !takes_messages(crew.phase());
+    queue::phase const now = crew.phase();
+    return !takes_messages(now) && now != queue::phase::recalling && all_left();
+  }
+
+  /// Starts the workers the first time.
+  /// @error as the launcher's, and then the consumer is stopped
+  [[nodiscard]] result<void> begin_epoch() noexcept { return note(try_start()); }
+  /// Starts the workers anew, for phase `to`, if they have left and the phase is still `from`.
+  /// @error errc::busy if not; as begin_epoch
+  [[nodiscard]] result<void> bring_back(queue::phase from, queue::phase to) noexcept {
+    // In this order: a thread that is waited for may want `opening` for a producer of its own. And
+    // no other workers begin meanwhile, for whatever reason.
+    std::scoped_lock const left(leaving);
+    if (crew.phase() != from || !all_left()) { return core::fail(errc::busy); }
+    workers().release_workers(true);
+    std::scoped_lock const lock(opening);
+    std::scoped_lock const falling(falling_);
+    if (crew.phase() != from || !all_left()) { return core::fail(errc::busy); }
+    crew.reset();
+    crew.advance(to);
+    auto started = try_start();
+    if constexpr (P::on_loss == loss_mode::fall_back) {
+      if (!started && !degraded()) { started = make_good(started.error()); }
+    }
+    return note(started);
+  }
+
+  /// Waits for the keeper, which leaves by itself once the consumer stops. @thread none that holds
+  /// another lock
+  void end_keeper() noexcept {
+    std::scoped_lock const lock(keeping);
+    if (!keeper.joinable()) { return; }
+    if (keeper.get_id() == std::this_thread::get_id()) {
+      keeper.detach();  // it was the last to let go
+    } else {
+      keeper.join();
+    }
   }
 
   /// On lines of its own: its producer writes it with every message.
@@ -161,13 +207,41 @@ class state : public std::enable_shared_from_this<state<P>> {
   memory::buffer<std::uint8_t> notes;  ///< the owners' own, a line or more for each
   memory::buffer<message_id> dropped;  ///< the owners' own, where the policy drops messages
   std::mutex opening;                  ///< guards lane_entry::open, never the message path
-  std::mutex leaving;  ///< guards release_workers: a leaving worker may close a producer of its own
+  /// Guards release_workers and begin_epoch: a leaving worker may close a producer of its own.
+  /// Taken before `opening` where both are.
+  std::mutex leaving;
+  std::uint64_t epochs = 0;   ///< that began
+  std::uint64_t failure = 0;  ///< the bits of an error of `begin_epoch`
+  std::thread keeper;         ///< see epochs.hpp
+  std::mutex keeping;         ///< guards `keeper`, and is taken alone
 
  private:
+  [[nodiscard]] result<void> try_start() noexcept {
+    try {
+      return workers().start_workers();
+    } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
+  }
+  /// Counts an epoch that began, or keeps why it did not.
+  [[nodiscard]] result<void> note(result<void> started) noexcept {
+    if (started) {
+      std::uint64_t const so_far = P::access::load(epochs, core::relaxed, "epochs.so_far");
+      P::access::store(epochs, so_far + 1, core::release, "epochs.count");
+    } else {
+      crew.advance(queue::phase::stopping);
+      P::access::store(failure, std::bit_cast<std::uint64_t>(started.error()), core::release,
+                       "epochs.fail");
+    }
+    return started;
+  }
+
   /// @return `why` when nobody can stand in
   [[nodiscard]] result<void> fall_back(core::error loss) noexcept {
     std::scoped_lock const lock(falling_);
     if (degraded()) { return workers().health(); }  // somebody else was first
+    return make_good(loss);
+  }
+  /// @thread under `falling_`
+  [[nodiscard]] result<void> make_good(core::error loss) noexcept {
     if (crew.phase() >= phase::stopping) { return cuda::std::unexpected(loss); }
     try {
       auto made = make_stand_in();

@@ -151,3 +151,45 @@ TEST_CASE("park: a consumer that was moved from, and one that runs, answer") {
   REQUIRE(moved.park(soon()));
   CHECK(moved.resume());
 }
+
+TEST_CASE("park: a close that comes while workers are about to park is heard") {
+  gate door;
+  door.held = 3;
+  auto consumer = core::value_or_throw(queue::launch_host<gated_policy>({.workers = 2}, {&door}));
+  auto lane = open(consumer);
+  REQUIRE(lane.submit(3));
+  CHECK(eventually([&]() noexcept { return door.occupied(); }));
+  CHECK(code_of(consumer.park(now())) == errc::deadline_passed);
+  REQUIRE(lane.submit(4));
+  consumer.close();
+  consumer.close();
+  CHECK(code_of(lane.submit(5)) == errc::closed);
+  CHECK(code_of(consumer.park(now())) == errc::closed);
+  CHECK(code_of(consumer.resume()) == errc::closed);
+  CHECK(code_of(lane.drain(now())) == errc::deadline_passed);
+  door.open = true;
+  CHECK(lane.drain(soon()));
+  CHECK(consumer.wait_until_left(soon()));
+  CHECK(lane.poll([](auto const&) noexcept {}) == 2);
+  auto const undone = consumer.stop(soon());
+  REQUIRE(undone);
+  CHECK(*undone == 0);
+}
+
+TEST_CASE("park: a close beside a park is heard whichever is first") {
+  for (int round = 0; round < 100; ++round) {
+    auto consumer =
+        core::value_or_throw(queue::launch_host<shared_policy<plus>>({.workers = 2}, {1}));
+    auto lane = open(consumer);
+    std::thread parker([&] {
+      auto const parked = consumer.park(soon());
+      CHECK((parked || code_of(parked) == errc::closed));
+    });
+    for (int i = 0; i < 10; ++i) { REQUIRE(lane.submit(1)); }
+    consumer.close();
+    CHECK(lane.drain(soon()));
+    parker.join();
+    CHECK(consumer.wait_until_left(soon()));
+    CHECK(lane.poll([](auto const&) noexcept {}) == 10);
+  }
+}
