@@ -210,14 +210,18 @@ class host_state final : public state<P> {
         done += end - lane.first;
       }
       std::uint64_t const unseen = words.cancelled + words.expired;
-      if (done > unseen && done - unseen > words.processed) { words.processed = done - unseen; }
+      if (done > unseen && done - unseen > words.processed) {
+        P::access::store(words.processed, done - unseen, core::release, "worker.processed");
+      }
     }
     return words.processed;
   }
   /// Where the worker of a lane stands whose messages are done in their order.
   [[nodiscard]] static message_id first_unanswered(lane_ref<P> const& lane) noexcept {
     lane_control const& words = lane.control();
-    message_id const end = words.producer.published;
+    // its producer may go on meanwhile
+    message_id const end =
+        P::access::load(words.producer.published, core::acquire, "lane.published");
     message_id at = end - std::min<message_id>(end - words.first, words.capacity);
     auto index = static_cast<std::uint32_t>((at - words.first) % words.capacity);
     while (at != end && lane.record_at(index).seq == sequence_of(at)) {
