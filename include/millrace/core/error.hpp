@@ -33,6 +33,8 @@ enum class errc : std::uint16_t {
   layout_mismatch = 14,   ///< a control block of another version or shape
   busy = 15,              ///< a reservation is open, or the resource is taken
   exhausted = 16,         ///< every retry was spent
+  fenced = 17,            ///< another producer has this one's name by now
+  duplicate = 18,         ///< the message was accepted before
 };
 
 /// Whose status `error::native` holds.
@@ -102,6 +104,8 @@ template <class T>
     case errc::layout_mismatch: return "control block of another version or shape";
     case errc::busy: return "busy: a reservation is open or the resource is taken";
     case errc::exhausted: return "every retry was spent";
+    case errc::fenced: return "fenced: another producer goes on under this one's name";
+    case errc::duplicate: return "duplicate: the message was accepted before";
   }
   return "unknown error code";
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/queue/epochs.hpp>
+#include <millrace/queue/names.hpp>
 #include <millrace/queue/producer.hpp>
 #include <millrace/queue/report.hpp>
 
@@ -42,7 +43,9 @@ class consumer {
 
   /// A lane of one's own; under total order, an end of the ring.
   /// @error errc::busy when every lane has a producer; errc::closed
-  [[nodiscard]] result<producer<P>> open_lane() noexcept {
+  [[nodiscard]] result<producer<P>> open_lane() noexcept
+    requires(!P::named_producers)
+  {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
     std::scoped_lock const lock(shared_->opening);
     if (!takes_messages(shared_->crew.phase())) { return core::fail(errc::closed); }
@@ -54,6 +57,50 @@ class consumer {
       }
     }
     return core::fail(errc::busy);
+  }
+
+  /// A lane for `name`, under an epoch above all that the name had. Messages are numbered on from
+  /// the last one that was accepted under the name: `next_id` says where. Another producer that
+  /// still has the name is fenced: it loses the lane, and what it submits from now on is never
+  /// done; for that the lane's worker has to say where it stopped, which is waited for. Results of
+  /// messages before, of the last lap of their lane at most, are there to be taken; some may have
+  /// been taken before.
+  /// @error errc::bad_argument for the name 0; errc::busy when every lane has a producer, or waits
+  ///        for a name to come back, and on a handle that serves; errc::deadline_passed without a
+  ///        worker to stop, or while others open lanes, and then the name's producer may be fenced
+  ///        already; errc::closed; errc::out_of_memory
+  [[nodiscard]] result<producer<P>> open_lane(producer_name name, recover::deadline until) noexcept
+    requires(P::named_producers)
+  {
+    using book = detail::name_book<P>;
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
+    if (name == producer_name{}) { return core::fail(errc::bad_argument, 1); }
+    // who serves holds no locks of lanes or names
+    if (shared_->part == detail::role::workers) { return core::fail(errc::busy); }
+    typename book::guard names(*shared_);
+    if (auto const held = names.hold(until); !held) { return cuda::std::unexpected(held.error()); }
+    if (!takes_messages(shared_->crew.phase())) { return core::fail(errc::closed); }
+    try {
+      typename book::completions results;
+      auto const lane = book(*shared_).open(static_cast<std::uint64_t>(name), until, results);
+      if (!lane) { return cuda::std::unexpected(lane.error()); }
+      return producer<P>(shared_, *lane, std::move(results));
+    } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
+  }
+  /// Gives the lane of a name that nobody will come back under to others. A producer that opens
+  /// under it all the same begins anew.
+  /// @error errc::unknown_id when no lane has the name; errc::busy while it has a producer, and on
+  ///        a handle that serves; errc::deadline_passed while others open lanes; errc::closed
+  [[nodiscard]] result<void> forget(producer_name name, recover::deadline until) noexcept
+    requires(P::named_producers)
+  {
+    using book = detail::name_book<P>;
+    if (shared_ == nullptr) { return core::fail(errc::closed); }
+    if (name == producer_name{}) { return core::fail(errc::bad_argument, 1); }
+    if (shared_->part == detail::role::workers) { return core::fail(errc::busy); }
+    typename book::guard names(*shared_);
+    if (auto const held = names.hold(until); !held) { return held; }
+    return book(*shared_).forget(static_cast<std::uint64_t>(name));
   }
 
   /// Waits until no worker is left, as after another handle's `close`, or after a park; not for
@@ -74,13 +121,14 @@ class consumer {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
     for (lane_ref<P> const& lane : shared_->lanes.ref()) {
       lane_control const& words = lane.control();
-      message_id const end =
+      message_id end =
           access::load(detail::one_ring<P> ? words.producer.reserved : words.producer.published,
                        core::acquire, "lane.published");
       message_id id = end - std::min<message_id>(end - words.first, lane.capacity());
       bool over = false;
       auto const done = [&]() noexcept {
         over = shared_->deserted();  // read first: what they did is there by then
+        if constexpr (P::named_producers) { end = detail::end_of(lane, end); }
         while (id != end && detail::processed(lane, id)) { ++id; }
         return id == end || over;
       };
@@ -218,8 +266,12 @@ class consumer {
       out.dropped += dropped;
       out.rejected += access::load(words.rejected, core::relaxed, "lane.tallied");
       out.accepted += dropped;  // the newer ones took their places
-      message_id const end =
-          access::load(accepted(lane.control()), core::acquire, "lane.published");
+      message_id const end = detail::end_of(
+          lane, access::load(accepted(lane.control()), core::acquire, "lane.published"));
+      if constexpr (P::named_producers) {
+        out.duplicate +=
+            access::load(lane.identity().producer.duplicate, core::relaxed, "lane.tallied");
+      }
       out.accepted += end - lane.control().first;
       if (claims) { out.depth += detail::unclaimed_before(lane, end); }
     }

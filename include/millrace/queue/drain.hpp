@@ -15,6 +15,8 @@ class worker_loop : detail::lane_claims<P, A, Group>,
                     detail::epoch_count<P, Group::alone && P::stay.messages != 0> {
   static_assert(Group::alone || !detail::one_ring<P>,
                 "millrace: total order is for host threads: no read-modify-write crosses the bus");
+  static_assert(Group::alone || !P::named_producers,
+                "millrace: named producers are for host threads, whose memory processes share");
   using base = detail::lane_claims<P, A, Group>;
   using access = typename P::access;
   using base::args_, base::claim, base::closing_, base::cursor_of, base::exclusive_, base::follow,
@@ -104,6 +106,9 @@ class worker_loop : detail::lane_claims<P, A, Group>,
 
   /// Takes messages of one lane until it is dry or a burst is done.
   MILLRACE_HD std::uint32_t take_run(std::uint32_t number) noexcept {
+    if constexpr (P::named_producers) {
+      if (stands_sealed(number)) { return 0; }
+    }
     if constexpr (Group::alone) {
       lane_ref<P, A> const lane = args_.lanes[number];
       lane_cursor cursor = cursor_of(number);
@@ -163,6 +168,22 @@ class worker_loop : detail::lane_claims<P, A, Group>,
     if (taken != 0) { cursor.dry = false; }
     processed_ += taken;
     return taken;
+  }
+
+  /// Whether nothing more is to be taken from a lane. The first time the worker says where it
+  /// stands: that is a promise, which whoever serves after it finds kept in the lane.
+  [[nodiscard]] MILLRACE_HD bool stands_sealed(std::uint32_t number) noexcept {
+    lane_identity& words = args_.lanes[number].identity();
+    std::uint64_t const seal = A::load(words.successor.seal, core::acquire, "lane.look_sealed");
+    if (seal == 0) { return false; }
+    if (A::load(words.worker.acknowledged, core::relaxed, "lane.so_far") == seal) { return true; }
+    if constexpr (retains) {
+      // the lane's slots may become another's: nothing in them may have to be done again
+      if (cursor_of(number).fresh != 0) { save(); }
+    }
+    A::store(words.worker.stopped, cursor_of(number).position, core::relaxed, "lane.stop_at");
+    A::store(words.worker.acknowledged, seal, core::release, "lane.acknowledge");
+    return true;
   }
 
   /// @return how many of them failed
@@ -412,6 +433,14 @@ class worker_loop : detail::lane_claims<P, A, Group>,
     for_each_lane([&](std::uint32_t number) noexcept {
       lane_ref<P, A> const& lane = args_.lanes[number];
       lane_cursor& cursor = cursor_of(number);
+      if constexpr (P::named_producers) {
+        lane_identity const& words = lane.identity();
+        std::uint64_t const seal = A::load(words.successor.seal, core::seq_cst, "lane.last_look");
+        if (seal != 0) {
+          found = found || A::load(words.worker.acknowledged, core::relaxed, "lane.so_far") != seal;
+          return;
+        }
+      }
       if (!exclusive_) { found = !follow(lane, cursor) || found; }
       found = found || !detail::is_quiet(lane, cursor.index, cursor.position);
       if constexpr (detail::defers<P>) {

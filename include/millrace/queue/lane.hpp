@@ -3,6 +3,7 @@
 
 #include <millrace/core/error.hpp>
 #include <millrace/queue/arena.hpp>
+#include <millrace/queue/identity.hpp>
 #include <millrace/queue/policy.hpp>
 
 #include <cstddef>
@@ -112,6 +113,7 @@ class lane_ref {
     control.worker = {first};
     control.claim = {first};
     lane_ref lane{&control};
+    if constexpr (P::named_producers) { detail::place(&lane.identity(), lane_identity{}); }
     lane.clear(first);
     return lane;
   }
@@ -169,6 +171,12 @@ class lane_ref {
     requires(P::cancellable)
   {
     return reinterpret_cast<message_id*>(records_ + records_size(capacity_))[index];
+  }
+  /// Whose the lane is; behind the control block.
+  [[nodiscard]] MILLRACE_HD lane_identity& identity() const noexcept
+    requires(P::named_producers)
+  {
+    return *reinterpret_cast<lane_identity*>(control_ + 1);
   }
   /// When the message of slot `index` expires.
   [[nodiscard]] MILLRACE_HD std::uint64_t& deadline(std::uint32_t index) const noexcept
@@ -244,7 +252,8 @@ class lane_ref {
 
   /// Where slots, records and the arena begin, bytes from the control block.
   [[nodiscard]] static constexpr std::size_t slots_at() noexcept {
-    return detail::round_up(sizeof(lane_control), alignment);
+    return detail::round_up(sizeof(lane_control) + (P::named_producers ? sizeof(lane_identity) : 0),
+                            alignment);
   }
   [[nodiscard]] static constexpr std::size_t records_at(std::uint32_t capacity) noexcept {
     return slots_at() + detail::round_up(capacity * slot::stride, alignment);
@@ -320,6 +329,17 @@ class lane_ref {
 };
 
 namespace detail {
+
+/// The end of a lane's messages: what its producer has published, as far as no seal cuts it off.
+/// @param published  read before this
+template <consumer_policy P>
+[[nodiscard]] message_id end_of(lane_ref<P> const& lane, message_id published) noexcept {
+  if constexpr (P::named_producers) {
+    return end_of<typename P::access>(lane.identity(), published);
+  } else {
+    return published;
+  }
+}
 
 /// Whether message `id`, whose record is the one at `index`, is answered.
 template <consumer_policy P>

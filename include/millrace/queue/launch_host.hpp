@@ -193,6 +193,11 @@ class host_state final : public state<P> {
       } else if constexpr (P::claims == claim_mode::pinned && !counts_credit<P>) {
         at = first_unanswered(this->lanes[l]);
       }
+      if constexpr (P::named_producers) {
+        if (auto const stopped = stopped_at<typename P::access>(this->lanes[l].identity())) {
+          at = *stopped;
+        }
+      }
       lane_cursor& cursor = place(&cursors_[c], lane_cursor{});
       cursor.position = cursor.limit = at;
       cursor.index = static_cast<std::uint32_t>((at - lane.first) % lane.capacity);

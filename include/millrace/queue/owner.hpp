@@ -22,13 +22,13 @@ class lane_owner : private detail::lane_results<P> {
       results::published_, results::retired_, results::abandoned_, results::kept_, results::ahead_,
       results::taken_, results::probe_, results::occupied, results::reclaim, results::descriptor,
       results::retains, results::number_of, results::place_of, results::is_abandoned,
-      results::dropped_, results::total_dropped_;
+      results::dropped_, results::shift_;
 
  public:
   using message = typename P::message;
   using reply = typename P::reply;
   using results::in_flight, results::next, results::oldest, results::publish, results::take,
-      results::take_all, results::done;
+      results::take_all, results::done, results::cut_off;
 
   /// @param taken  [capacity] zeros that outlive the owner: which results were taken out of order
   /// @param stage  raw memory that outlives the owner, where batches are built; may be empty, but
@@ -59,17 +59,54 @@ class lane_owner : private detail::lane_results<P> {
       ++next_;
       next_index_ = lane_.after(next_index_, 1);
     }
-    published_ = next_;
-    access::store(lane_.control().producer.reserved, next_, core::release, "lane.reserve");
-    access::store(lane_.control().producer.published, next_, core::release, "lane.publish");
-    message_id const lap =
-        next_ - control.first < lane_.capacity() ? next_ - control.first : lane_.capacity();
-    kept_ = retains ? access::load(lane_.credit(), core::acquire, "lane.kept") : next_;
-    retired_ = retains ? kept_ : next_ - lap;
-    abandoned_ = retains ? retired_ : next_;
-    ahead_ = 0;
-    for (std::uint8_t& taken : taken_) { taken = 0; }
-    if constexpr (detail::in_slab<P>) { find_bytes(); }
+    go_on();
+  }
+
+  /// Goes on in a lane whose worker a seal stopped at `place`: whatever was written from there on
+  /// is as if it had never been.
+  /// @thread while nobody else writes to the lane, and the seal is there
+  void reopen(message_id place) noexcept
+    requires(P::named_producers)
+  {
+    next_ = place;
+    next_index_ = static_cast<std::uint32_t>((next_ - lane_.control().first) % lane_.capacity());
+    for (std::uint32_t i = 0; i < lane_.capacity(); ++i) {
+      access::store(lane_.header(lane_.after(next_index_, i)).seq,
+                    sequence_of(place + i - lane_.capacity()), core::relaxed, "slot.reset");
+    }
+    go_on();
+  }
+  /// The messages from `mine` on that are in flight are this producer's, and numbers are `shift`
+  /// above places.
+  void adopt(message_id mine, message_id shift) noexcept
+    requires(P::named_producers)
+  {
+    abandoned_ = mine;
+    this->shift_ = shift;
+  }
+  /// Whether another producer goes on under this one's name. What follows from it for messages
+  /// that are written, the worker decides.
+  [[nodiscard]] bool fenced() const noexcept
+    requires(P::named_producers)
+  {
+    return detail::is_fenced<access>(lane_.identity());
+  }
+  /// Whether `number` is the next message's.
+  /// @error errc::duplicate, which is counted; errc::bad_argument for a later one; errc::fenced
+  [[nodiscard]] errc expect(message_id number) noexcept
+    requires(P::named_producers)
+  {
+    if (fenced()) { return errc::fenced; }
+    message_id const ahead = number - number_of(next_);
+    if (ahead <= ~message_id{0} / 2) { return ahead == 0 ? errc::ok : errc::bad_argument; }
+    tally(lane_.identity().producer.duplicate, 1);
+    return errc::duplicate;
+  }
+  /// The number that the next message will get.
+  [[nodiscard]] message_id next_number() const noexcept
+    requires(P::named_producers)
+  {
+    return number_of(next_);
   }
 
   /// Bytes of a stage: it stays in the first cache beside what else a producer touches.
@@ -86,6 +123,9 @@ class lane_owner : private detail::lane_results<P> {
   /// @error errc::closed; errc::full; errc::bad_argument when the lane could never hold so many
   [[nodiscard]] errc admit(std::uint32_t count) noexcept {
     if (count == 0 || count > lane_.capacity()) { return errc::bad_argument; }
+    if constexpr (P::named_producers) {
+      if (fenced()) { return errc::fenced; }
+    }
     if (!takes_messages(crew_.phase(core::relaxed))) { return errc::closed; }
     bool const fits = lane_.capacity() - occupied() >= count || room() >= count;
     return fits ? errc::ok : errc::full;
@@ -162,7 +202,7 @@ class lane_owner : private detail::lane_results<P> {
         std::byte* const at = stage_.data() + std::size_t{i} * P::slot::stride;
         slot_header& header = detail::place(at, slot_header{});
         header.seq = sequence_of(next_ + i);
-        write_header(header, next_ + i, length, kind, expires_ns);
+        write_header(header, number_of(next_ + i), length, kind, expires_ns);
         build(built + i, at + P::slot::payload_offset);
       }
       copy_stage(run);
@@ -269,6 +309,21 @@ class lane_owner : private detail::lane_results<P> {
   }
 
  private:
+  /// The rest of a take-over, once it is known which message comes next.
+  void go_on() noexcept {
+    published_ = next_;
+    access::store(lane_.control().producer.reserved, next_, core::release, "lane.reserve");
+    access::store(lane_.control().producer.published, next_, core::release, "lane.publish");
+    message_id const so_far = next_ - lane_.control().first;
+    message_id const lap = so_far < lane_.capacity() ? so_far : lane_.capacity();
+    kept_ = retains ? access::load(lane_.credit(), core::acquire, "lane.kept") : next_;
+    retired_ = retains ? kept_ : next_ - lap;
+    abandoned_ = retains ? retired_ : next_;
+    ahead_ = 0;
+    for (std::uint8_t& taken : taken_) { taken = 0; }
+    if constexpr (detail::in_slab<P>) { find_bytes(); }
+  }
+
   /// Gives the oldest `count` messages from `first` on up.
   void drop(message_id first, std::uint32_t count) noexcept {
     std::uint32_t orphans = 0;  // of a producer before this one
@@ -281,7 +336,7 @@ class lane_owner : private detail::lane_results<P> {
       dropped_.add(lane_.header(lane_.before(next_index_, behind)).id);
     }
     abandoned_ -= orphans;
-    total_dropped_ += count;
+    shift_ += count;
     tally(lane_.control().producer.dropped, count);
   }
 

@@ -107,7 +107,9 @@ concept stateful_processor =
 /// expire in a `timed_slot`. A functor that leaves follow-ups has a place for them as its last
 /// argument; they lie in slots of the worker's, not in an arena, and work that is done again from
 /// snapshots leaves none, since nothing would say which were done. Who falls back from a lost
-/// device has pinned claims and leaves no follow-ups, since only the device would know them.
+/// device has pinned claims and leaves no follow-ups, since only the device would know them. Named
+/// producers have lanes of their own with pinned claims, where one worker can say at which message
+/// it stopped; and hold nothing back, which would be neither accepted nor fenced.
 template <class P>
 concept consumer_policy = requires {
   requires message_type<typename P::message>;
@@ -154,6 +156,10 @@ concept consumer_policy = requires {
   requires std::is_same_v<decltype(P::on_loss), loss_mode const>;
   requires P::on_loss == loss_mode::give_up || P::claims == claim_mode::pinned;
   requires P::on_loss == loss_mode::give_up || P::follow_ups == 0;
+  requires std::is_same_v<decltype(P::named_producers), bool const>;
+  requires !P::named_producers || P::order == order_mode::per_producer;
+  requires !P::named_producers || P::claims == claim_mode::pinned;
+  requires !P::named_producers || P::publish_batch == 1;
   requires P::publish_batch > 0;
   requires P::order == order_mode::per_producer || P::publish_batch == 1;
   requires P::order == order_mode::per_producer || P::ingress == ingress_mode::pull;
@@ -203,6 +209,9 @@ struct default_consumer {
   /// then gets as its last argument; 0 for functors that leave none. Functors of single threads may
   /// do so on host threads alone.
   static constexpr std::uint32_t follow_ups = 0;
+  /// Whether producers open their lanes under names, so that one that comes back, in another
+  /// process too, goes on where it was, and its former self can do no harm; on host threads alone.
+  static constexpr bool named_producers = false;
   /// Messages that a submit may hold back before it publishes; 1 publishes each at once. A lane
   /// whose messages are all answered publishes at once in any case.
   static constexpr std::uint32_t publish_batch = 1;
@@ -250,6 +259,7 @@ concept same_shape = requires {
   requires P::overflow == Q::overflow&& P::cancellable == Q::cancellable;
   requires P::expires == Q::expires&& P::follow_ups == Q::follow_ups;
   requires P::stay == Q::stay;
+  requires P::named_producers == Q::named_producers;
 };
 /// And on a device the same grid.
 template <class P, class Q>
@@ -294,6 +304,10 @@ inline constexpr bool in_slab = is_slab_bytes<typename P::message>;
 template <consumer_policy P>
 inline constexpr bool drops_oldest = P::overflow == overflow_mode::drop_oldest;
 
+/// Whether a message's number is not its place in its lane.
+template <consumer_policy P>
+inline constexpr bool renumbers = drops_oldest<P> || P::named_producers;
+
 /// Whether a worker looks at more than the message before it calls the functor.
 template <consumer_policy P>
 inline constexpr bool screens = P::cancellable || P::expires;
@@ -310,7 +324,8 @@ using follow_layout_of = follow_layout<typename P::message, typename P::reply, P
 /// one clock for both, or a worker that is one thread.
 template <consumer_policy P>
 inline constexpr bool host_only =
-    drops_oldest<P> || one_ring<P> || P::expires || (follows<P> && P::processing == width::thread);
+    drops_oldest<P> || one_ring<P> || P::expires || P::named_producers ||
+    (follows<P> && P::processing == width::thread);
 
 }  // namespace detail
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace millrace::inline v0::queue {
 
@@ -30,7 +31,9 @@ class producer {
         entry_(std::exchange(other.entry_, nullptr)),
         number_(other.number_),
         reserved_(std::exchange(other.reserved_, false)),
-        reserved_bytes_(other.reserved_bytes_) {}
+        reserved_bytes_(other.reserved_bytes_),
+        results_(std::move(other.results_)),
+        epoch_(other.epoch_) {}
   producer& operator=(producer&& other) noexcept {
     producer moved(std::move(other));
     std::swap(shared_, moved.shared_);
@@ -38,6 +41,8 @@ class producer {
     std::swap(number_, moved.number_);
     std::swap(reserved_, moved.reserved_);
     std::swap(reserved_bytes_, moved.reserved_bytes_);
+    std::swap(results_, moved.results_);
+    std::swap(epoch_, moved.epoch_);
     return *this;
   }
   ~producer() { close(); }
@@ -50,7 +55,8 @@ class producer {
   ///         errc::full when no slot is free: take results, or wait; or, by `P::overflow`, what
   ///         comes of the waiting or the dropping: errc::deadline_passed, errc::device_lost,
   ///         errc::full when nothing could be dropped; errc::closed; errc::busy while a reservation
-  ///         is open
+  ///         is open; errc::fenced when another producer goes on under this one's name: which of
+  ///         the messages before that count, is known to it alone
   [[nodiscard]] result<message_id> submit(message const& what, std::uint8_t kind = 0) noexcept
     requires(!detail::is_bytes<message>)
   {
@@ -80,6 +86,23 @@ class producer {
     if (!room) { return cuda::std::unexpected(room.error()); }
     if (!what.empty()) { std::memcpy(room->data(), what.data(), what.size()); }
     return commit(how);
+  }
+
+  /// Submits `what`, a message or bytes, as message number `sequence`, if that is the next.
+  /// @error  as submit; errc::duplicate when one of that number was accepted before, from this
+  ///         producer or one before it of its name: nothing is done then, but for the count;
+  ///         errc::bad_argument (1) when others have to come first
+  template <class What>
+  [[nodiscard]] result<message_id> submit_once(message_id sequence, What const& what,
+                                               terms const& how = {}) noexcept
+    requires(P::named_producers)
+  {
+    if (entry_ == nullptr) { return core::refuse<message_id>(errc::closed); }
+    if (reserved_) { return core::refuse<message_id>(errc::busy); }
+    if (errc const refused = owner().expect(sequence); refused != errc::ok) {
+      return core::refuse<message_id>(refused, refused == errc::bad_argument ? 1 : 0);
+    }
+    return submit(what, how);
   }
 
   /// Submits all of `what` or nothing, visible at once and together.
@@ -242,6 +265,9 @@ class producer {
     if (!can_expire(how)) { return core::refuse<message_id>(errc::bad_argument, 2); }
     reserved_ = false;
     if (entry_ == nullptr) { return core::refuse<message_id>(errc::closed); }
+    if constexpr (P::named_producers) {
+      if (owner().fenced()) { return core::refuse<message_id>(errc::fenced); }
+    }
     if constexpr (detail::drops_oldest<P>) {
       auto const build = [this](std::uint32_t, std::byte* payload) noexcept {
         std::memcpy(payload, owner().draft(), reserved_bytes_);
@@ -280,12 +306,20 @@ class producer {
 
   /// The result of message `id`, if it is there. Taking a result frees its slot.
   /// @error errc::not_ready; errc::unknown_id when it was taken already or never submitted here;
-  ///        errc::closed after `close` or a move
+  ///        errc::closed after `close` or a move; errc::fenced for a message that will not be done
   [[nodiscard]] result<completion> try_result(message_id id) noexcept
     requires(P::completions == completion_mode::records)
   {
     if (entry_ == nullptr) { return core::refuse<completion>(errc::closed); }
     completion got;
+    if constexpr (P::named_producers) {
+      for (auto at = results_.begin(); at != results_.end(); ++at) {
+        if (at->id != id) { continue; }
+        got = *at;
+        results_.erase(at);
+        return got;
+      }
+    }
     errc const outcome = owner().take(id, got);
     if (outcome != errc::ok) { return core::refuse<completion>(outcome); }
     return got;
@@ -299,7 +333,14 @@ class producer {
   std::uint32_t poll(Use use) noexcept
     requires(P::completions == completion_mode::records)
   {
-    return entry_ == nullptr ? 0 : owner().take_all(use);
+    if constexpr (P::named_producers) {
+      auto const before = static_cast<std::uint32_t>(results_.size());
+      for (completion const& got : results_) { use(got); }
+      results_.clear();
+      return before + (entry_ == nullptr ? 0 : owner().take_all(use));
+    } else {
+      return entry_ == nullptr ? 0 : owner().take_all(use);
+    }
   }
 
   /// Publishes what is held back, then waits for the result of message `id`.
@@ -329,21 +370,23 @@ class producer {
   /// Waits until every message submitted so far is done, with all that follows from it; results
   /// stay to be taken.
   /// @error errc::deadline_passed; errc::closed when workers left before they did them all;
-  ///        errc::device_lost
+  ///        errc::device_lost; errc::fenced when some of them will not be done
   [[nodiscard]] result<void> drain(recover::deadline until) noexcept {
     if (entry_ == nullptr) { return core::fail(errc::closed); }
     flush();
     message_id id = owner().oldest();
     message_id const end = owner().next();
-    bool left_undone = false;
+    bool left_undone = false, cut_off = false;
     auto const all_done = [&]() noexcept {
       bool const over = shared_->deserted();  // read first: what they did is there by then
       while (id != end && owner().done(id)) { ++id; }
       left_undone = over && id != end;
-      return id == end || over;
+      if constexpr (P::named_producers) { cut_off = id != end && owner().cut_off(id); }
+      return id == end || over || cut_off;
     };
     auto const ended = detail::wait_until(*shared_, until, all_done);
     if (!ended) { return ended; }
+    if (cut_off) { return core::fail(errc::fenced); }
     return left_undone ? core::fail(errc::closed) : detail::wait_for_follow_ups(*shared_, until);
   }
 
@@ -358,13 +401,25 @@ class producer {
       entry_->open = false;
     }
     entry_ = nullptr;
+    if constexpr (P::named_producers) { results_.clear(); }
     shared_.reset();
   }
 
   /// The number that the next message will get: a producer that takes over a lane goes on from
   /// there. Under total order the number after its last message: the next one may be anybody's.
   [[nodiscard]] message_id next_id() const noexcept {
-    return entry_ == nullptr ? 0 : entry_->owner.next();
+    if (entry_ == nullptr) { return 0; }
+    if constexpr (P::named_producers) {
+      return entry_->owner.next_number();
+    } else {
+      return entry_->owner.next();
+    }
+  }
+  /// Which producer of its name this is: higher than all before it.
+  [[nodiscard]] std::uint64_t epoch() const noexcept
+    requires(P::named_producers)
+  {
+    return epoch_;
   }
   /// Messages that can be submitted before a result must be taken.
   [[nodiscard]] std::uint32_t room() noexcept { return entry_ == nullptr ? 0 : owner().room(); }
@@ -378,6 +433,14 @@ class producer {
 
   producer(std::shared_ptr<detail::state<P>> shared, std::uint32_t number) noexcept
       : shared_(std::move(shared)), entry_(&shared_->entries[number]), number_(number) {}
+  producer(std::shared_ptr<detail::state<P>> shared, std::uint32_t number,
+           std::vector<completion> results) noexcept
+    requires(P::named_producers)
+      : producer(std::move(shared), number) {
+    results_ = std::move(results);
+    auto const& words = shared_->lanes[number].identity().owner;
+    epoch_ = P::access::load(words.epoch, core::relaxed, "lane.described");
+  }
 
   [[nodiscard]] owner_for<P>& owner() noexcept { return entry_->owner; }
 
@@ -489,7 +552,8 @@ class producer {
       return core::refuse<message_id>(refused.code, refused.native);
     }
     lane_owner<P>& lane = owner();
-    message_id const first = lane.next();
+    message_id first = lane.next();
+    if constexpr (P::named_producers) { first = lane.next_number(); }
     for (std::uint32_t i = 0; i < count; ++i) {
       write(i, cuda::std::span<std::byte>(lane.bytes(size(i)), size(i)));
       static_cast<void>(lane.commit_bytes(size(i), how.kind, how.expires.at_ns()));
@@ -503,6 +567,9 @@ class producer {
   std::uint32_t number_;  ///< of the lane
   bool reserved_ = false;
   std::size_t reserved_bytes_ = 0;
+  /// Of messages before this producer's, not taken yet.
+  std::conditional_t<P::named_producers, std::vector<completion>, detail::nothing> results_{};
+  std::conditional_t<P::named_producers, std::uint64_t, detail::nothing> epoch_{};
 };
 
 }  // namespace millrace::inline v0::queue

@@ -154,6 +154,7 @@ template <consumer_policy P>
   if constexpr (defers<P>) {
     end = access::load(words.producer.reserved, core::acquire, "lane.look_behind");
   }
+  if constexpr (P::named_producers) { out.published = end = end_of(lane, end); }
   message_id const lap = std::min<message_id>(end - words.first, lane.capacity());
   message_id claimed = end;
   if (claims) {

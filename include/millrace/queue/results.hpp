@@ -61,7 +61,8 @@ class lane_results : protected arena_part<in_slab<P>> {
   }
 
   /// Takes the result of message `id` into `out`.
-  /// @error errc::unknown_id when no such message is in flight; errc::not_ready
+  /// @error errc::unknown_id when no such message is in flight; errc::not_ready; errc::fenced when
+  ///        no worker will ever take it
   [[nodiscard]] errc take(message_id id, completion<reply>& out) noexcept
     requires(P::completions == completion_mode::records)
   {
@@ -120,6 +121,11 @@ class lane_results : protected arena_part<in_slab<P>> {
   }
   [[nodiscard]] message_id oldest() const noexcept { return retired_; }
 
+  /// Whether message `id` lies behind a seal, and is nobody's.
+  [[nodiscard]] bool cut_off(message_id id) const noexcept {
+    return end_of(lane_, id + 1) != id + 1;
+  }
+
  protected:
   static constexpr bool retains = detail::retains<P>;
 
@@ -136,10 +142,10 @@ class lane_results : protected arena_part<in_slab<P>> {
   }
 
   /// The number of a message that is committed at place `id`: each dropped one before it moved it
-  /// up by one.
+  /// up by one, and a name's messages may have begun in another lane.
   [[nodiscard]] message_id number_of(message_id id) const noexcept {
-    if constexpr (drops_oldest<P>) {
-      return id + total_dropped_;
+    if constexpr (renumbers<P>) {
+      return id + shift_;
     } else {
       return id;
     }
@@ -156,6 +162,8 @@ class lane_results : protected arena_part<in_slab<P>> {
         there - id > ~message_id{0} / 2 ? low = middle + 1 : high = middle;
       }
       return next_;
+    } else if constexpr (P::named_producers) {
+      return id - shift_;
     } else {
       return id;
     }
@@ -237,7 +245,7 @@ class lane_results : protected arena_part<in_slab<P>> {
   std::uint32_t ahead_ = 0;
   memory::buffer_ref<std::uint8_t> taken_;
   std::conditional_t<drops_oldest<P>, dropped_list, nothing> dropped_;
-  std::conditional_t<drops_oldest<P>, message_id, nothing> total_dropped_{};
+  std::conditional_t<renumbers<P>, message_id, nothing> shift_{};
   typename P::probe probe_;
 
  private:
@@ -246,6 +254,9 @@ class lane_results : protected arena_part<in_slab<P>> {
     if (id - retired_ >= next_ - retired_ || is_abandoned(id)) { return errc::unknown_id; }
     std::uint32_t const index = lane_.before(next_index_, static_cast<std::uint32_t>(next_ - id));
     if (ahead_ != 0 && taken_[index] != 0) { return errc::unknown_id; }
+    if constexpr (P::named_producers) {
+      if (!answered(index, id) && cut_off(id)) { return errc::fenced; }
+    }
     if (!answered(index, id) && !crew_.over()) { return errc::not_ready; }
     // looked at again: the last answers may have come between the two
     if (answered(index, id)) {
@@ -257,6 +268,7 @@ class lane_results : protected arena_part<in_slab<P>> {
     }
     out.id = id;
     if constexpr (drops_oldest<P>) { out.id = lane_.header(index).id; }
+    if constexpr (P::named_producers) { out.id = number_of(id); }
     retire(id, index);
     probe_.record(core::probe_event::taken, id);
     return errc::ok;

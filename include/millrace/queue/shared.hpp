@@ -20,9 +20,11 @@ namespace millrace::inline v0::queue {
 
 namespace detail {
 
-/// Who holds which lock of the memory: the process with the workers, and each lane's producer.
+/// Who holds which lock of the memory: the process with the workers, each lane's producer, and who
+/// looks at the producers' names.
 inline constexpr std::uint32_t server_lock = 0;
 [[nodiscard]] constexpr std::uint32_t lane_lock(std::uint32_t lane) noexcept { return 1 + lane; }
+inline constexpr std::uint32_t names_lock = 1u << 30;  // behind those of all lanes
 
 /// The options that a block was formatted with.
 [[nodiscard]] inline result<options> options_of(memory::shared_memory const& memory) noexcept {
@@ -80,6 +82,16 @@ class shared_state final : public state<P> {
     return true;
   }
   void give_lane(std::uint32_t lane) noexcept override { memory_.unlock(lane_lock(lane)); }
+  [[nodiscard]] bool claim_names() noexcept override {
+    if (!this->naming.try_lock()) { return false; }
+    if (memory_.try_lock(names_lock)) { return true; }
+    this->naming.unlock();
+    return false;
+  }
+  void give_names() noexcept override {
+    memory_.unlock(names_lock);
+    this->naming.unlock();
+  }
   [[nodiscard]] bool served() const noexcept override { return memory_.locked(server_lock); }
 
  private:

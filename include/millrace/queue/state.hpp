@@ -51,7 +51,8 @@ struct terms {
   recover::deadline expires = {};
 };
 
-/// A consumer's counters; all but `depth` and `in_flight` only grow. `processed` counts failed ones
+/// A consumer's counters; all but `depth` and `in_flight` only grow, and `accepted` where no seal
+/// takes messages back. `processed` counts failed ones
 /// and follow-ups too. What is accepted or followed is processed, dropped, cancelled or expired in
 /// the end, unless a stop leaves it undone.
 struct statistics {
@@ -62,6 +63,7 @@ struct statistics {
   std::uint64_t rejected = 0;   ///< messages refused for want of room, where the policy counts them
   std::uint64_t followed = 0;   ///< further messages that functors left to their workers
   std::uint64_t dropped = 0;    ///< accepted messages given up for newer ones
+  std::uint64_t duplicate = 0;  ///< messages refused because they had been accepted before
   std::uint64_t cancelled = 0;  ///< accepted messages that no functor saw because of `cancel`
   std::uint64_t expired = 0;    ///< accepted messages that no functor saw because of their deadline
   std::uint64_t completed = 0;  ///< processed, dropped, cancelled and expired ones together
@@ -193,6 +195,9 @@ class state : public std::enable_shared_from_this<state<P>> {
   /// Makes a lane this handle's alone, where several may have it. @thread under `opening`
   [[nodiscard]] virtual bool claim_lane(std::uint32_t) noexcept { return true; }
   virtual void give_lane(std::uint32_t) noexcept {}
+  /// Makes the names of producers this thread's to look at and to change, if they are nobody's now.
+  [[nodiscard]] virtual bool claim_names() noexcept { return naming.try_lock(); }
+  virtual void give_names() noexcept { naming.unlock(); }
   /// Whether there is a process for the workers.
   [[nodiscard]] virtual bool served() const noexcept { return true; }
 
@@ -214,6 +219,7 @@ class state : public std::enable_shared_from_this<state<P>> {
   std::uint64_t failure = 0;  ///< the bits of an error of `begin_epoch`
   std::thread keeper;         ///< see epochs.hpp
   std::mutex keeping;         ///< guards `keeper`, and is taken alone
+  std::mutex naming;          ///< this process's part of `claim_names`
 
  private:
   [[nodiscard]] result<void> try_start() noexcept {

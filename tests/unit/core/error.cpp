@@ -23,10 +23,12 @@ TEST_CASE("errc: the codes on the wire are frozen") {
   CHECK(static_cast<int>(errc::bad_argument) == 1);
   CHECK(static_cast<int>(errc::device_lost) == 13);
   CHECK(static_cast<int>(errc::exhausted) == 16);
+  CHECK(static_cast<int>(errc::fenced) == 17);
+  CHECK(static_cast<int>(errc::duplicate) == 18);
 }
 
 TEST_CASE("errc: every code and origin has words of its own") {
-  for (std::uint16_t i = 0; i <= 16; ++i) {
+  for (std::uint16_t i = 0; i <= 18; ++i) {
     CHECK(std::string_view(core::describe(static_cast<errc>(i))) != "unknown error code");
   }
   for (std::uint16_t i = 0; i <= 5; ++i) {
