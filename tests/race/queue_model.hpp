@@ -181,9 +181,7 @@ class parts {
   /// Submits `value` when there is room, taking and counting results meanwhile.
   queue::message_id submit(std::uint64_t value, std::size_t lane = 0) {
     wait_for_room(1, lane);
-    queue::message_id const id = write(value, lane);
-    owner(lane).offer();
-    return id;
+    return write_admitted(value, lane);
   }
   /// Submits `value` if the lane takes it.
   bool try_submit(std::uint64_t value, std::size_t lane = 0) {
@@ -191,6 +189,12 @@ class parts {
     (void)write(value, lane);
     owner(lane).offer();
     return true;
+  }
+  /// Submits `value`, for which there is room.
+  queue::message_id write_admitted(std::uint64_t value, std::size_t lane = 0) {
+    queue::message_id const id = write(value, lane);
+    owner(lane).offer();
+    return id;
   }
   /// Submits `count` messages from `value` on, dropping older ones if it must; false when workers
   /// and untaken results hold the lane.
