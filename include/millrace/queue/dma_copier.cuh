@@ -7,11 +7,73 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 namespace millrace::inline v0::queue {
+
+/// Control blocks in device memory that a stream may write words of: what pools give is refused. It
+/// comes from cudaMalloc and never goes back, since cudaFree waits for kernels that do not end; the
+/// next ones of the process use it again.
+/// @thread several objects at once
+class stream_written {
+ public:
+  stream_written() noexcept = default;
+  stream_written(stream_written const&) = delete;
+  stream_written& operator=(stream_written const&) = delete;
+  ~stream_written() {
+    if (mine_.at == nullptr) { return; }
+    shelf& all = shared();
+    std::scoped_lock const lock(all.guard);
+    all.idle.push_back(mine_);  // there is room: each had its place there before
+  }
+
+  /// @error errc::out_of_memory; what the runtime says
+  [[nodiscard]] result<void> reserve(int ordinal, std::size_t count) noexcept {
+    shelf& all = shared();
+    std::scoped_lock const lock(all.guard);
+    auto const fits = [&](piece const& one) noexcept {
+      return one.ordinal == ordinal && one.count >= count;
+    };
+    if (auto const found = std::find_if(all.idle.begin(), all.idle.end(), fits);
+        found != all.idle.end()) {
+      mine_ = *found;
+      all.idle.erase(found);
+      return {};
+    }
+    try {
+      all.idle.reserve(++all.made);
+    } catch (std::exception const&) { return core::fail(errc::out_of_memory); }
+    void* at = nullptr;
+    auto const got = core::cuda_check(cudaMalloc(&at, count * sizeof(lane_control)));
+    if (got) { mine_ = {static_cast<lane_control*>(at), count, ordinal}; }
+    return got;
+  }
+  [[nodiscard]] lane_control* at(std::size_t i) const noexcept { return mine_.at + i; }
+
+ private:
+  struct piece {
+    lane_control* at = nullptr;
+    std::size_t count = 0;
+    int ordinal = 0;
+  };
+  struct shelf {
+    std::mutex guard;
+    std::vector<piece> idle;
+    std::size_t made = 0;
+  };
+  [[nodiscard]] static shelf& shared() noexcept {
+    static shelf all;
+    return all;
+  }
+
+  piece mine_;
+};
 
 /// Copies by the device's copy engine, on a stream of its own. A word is published by a write in
 /// the order of the stream, which the driver puts behind a fence of system scope: a kernel that has

@@ -33,12 +33,16 @@ class dma_feed {
   dma_feed& operator=(dma_feed const&) = delete;
   ~dma_feed() { end(); }
 
-  /// @error errc::out_of_memory
-  [[nodiscard]] result<void> reserve(std::uint32_t lanes) noexcept {
+  /// @error errc::out_of_memory; what the runtime says
+  [[nodiscard]] result<void> reserve(std::uint32_t lanes, int ordinal) noexcept {
     auto made = memory::buffer<route>::make(lanes);
     if (!made) { return cuda::std::unexpected(made.error()); }
     routes_ = std::move(*made);
-    return {};
+    return controls_.reserve(ordinal, lanes);
+  }
+  /// Where the ring of a lane has its control block, in device memory.
+  [[nodiscard]] lane_control* control(std::uint32_t lane) const noexcept {
+    return controls_.at(lane);
   }
   void connect(std::uint32_t lane, lane_ref<P> const& from, ring const& to,
                message_id first) noexcept {
@@ -52,6 +56,10 @@ class dma_feed {
   [[nodiscard]] result<void> prepare() noexcept {
     if (auto const open = copier_.open(); !open) { return open; }
     for (route& one : routes_.ref()) {
+      auto const described = copier_.copy(reinterpret_cast<std::byte*>(&one.to.control()),
+                                          reinterpret_cast<std::byte const*>(&one.from.control()),
+                                          sizeof(lane_control));
+      if (!described) { return described; }
       auto const sent =
           copier_.copy(reinterpret_cast<std::byte*>(&one.to.header(0)),
                        reinterpret_cast<std::byte const*>(&one.from.header(0)), P::slot::stride);
@@ -104,6 +112,7 @@ class dma_feed {
 
  private:
   memory::buffer<route> routes_;
+  stream_written controls_;
   dma_copier copier_;
   std::uint64_t failure_ = 0;  ///< the bits of an error
   std::thread thread_;

@@ -167,12 +167,13 @@ struct slabs_replying : slabs<Width> {
 
 /// Holds its worker until the host lets go, through a word that both see.
 struct holding {
-  std::uint32_t* door = nullptr;
+  std::uint32_t* door = nullptr;  ///< open or not, and behind it whether somebody waits there
 
   MILLRACE_HD queue::status operator()(queue::message_view<uint64_t> message,
                                        queue::reply_writer<uint64_t>& reply) const noexcept {
     using shared = core::direct_access<cuda::thread_scope_system>;
     if (message.value() == 0) {
+      shared::store(door[1], 1u, core::release, "test.waits");
       while (shared::load(*door, core::acquire, "test.door") == 0) { core::relax_for(1'000); }
     }
     reply.write(answer_to(message.value()));
@@ -468,17 +469,24 @@ TEST_CASE_TEMPLATE("device: a close does what was accepted; afterwards nothing g
 TEST_CASE_TEMPLATE(
     "device: what a stop leaves undone is reported, and a stop after a close gets through", P,
     holding_policy, direct<holding_policy>, dma<holding_policy>) {
-  shared_object<std::uint32_t> door;
+  struct words {
+    std::uint32_t open = 0, waits = 0;
+  };
+  shared_object<words> door;
   for (bool const close_first : {false, true}) {
-    *door.get() = 0;
-    auto consumer = on_device<P>({.capacity = 500}, {door.get()});
+    *door.get() = {};
+    auto consumer = on_device<P>({.capacity = 500}, {&door.get()->open});
     auto lane = open(consumer);
     REQUIRE(lane.submit(0));
     for (uint64_t i = 1; i < 500; ++i) { REQUIRE(lane.submit(i)); }
+    using shared = core::direct_access<cuda::thread_scope_system>;
+    REQUIRE(eventually([&]() noexcept {
+      return shared::load(door.get()->waits, core::acquire, "test.waits") != 0;
+    }));
     if (close_first) { consumer.close(); }
     CHECK(code_of(consumer.stop(queue::within(std::chrono::milliseconds(20)))) ==
           errc::deadline_passed);
-    cuda::atomic_ref<std::uint32_t, cuda::thread_scope_system>(*door.get()).store(1);
+    shared::store(door.get()->open, 1u, core::release, "test.door");
     auto const undone = consumer.stop(soon());
     REQUIRE(undone);
     uint64_t unprocessed = 0;

@@ -117,10 +117,16 @@ TEST_CASE("load_functor: code is loaded while the consumer is parked") {
 
 TEST_CASE("load_functor: what does not fit is refused by its field and the old functor goes on") {
   auto const code = library("ptx");
+  auto const without_contract = code->find("without_contract");
+  auto const narrow = code->find("narrow");
+  auto const small_blocks = code->find("small_blocks");
+  auto const times = code->find("times");
+  REQUIRE(times);
+  auto const bare = code->find("bare");
+  auto const none = code->find("no_such_functor");
   auto consumer = adding({.capacity = 8}, 5);
   auto lane = open(consumer);
-  auto const refused = [&](char const* name) {
-    auto const functor = code->find(name);
+  auto const refused = [&](auto const& functor) {
     REQUIRE(functor);
     auto const answer = queue::swap(consumer, *functor, factor{3}, soon());
     REQUIRE(!answer);
@@ -129,19 +135,15 @@ TEST_CASE("load_functor: what does not fit is refused by its field and the old f
     CHECK(ask(lane, 10) == 15);
     return static_cast<abi_field>(answer.error().native);
   };
-  CHECK(refused("without_contract") == abi_field::contract);
-  CHECK(refused("narrow") == abi_field::message_bytes);
-  CHECK(refused("small_blocks") == abi_field::threads_per_block);
-  auto const times = code->find("times");
-  REQUIRE(times);
+  CHECK(refused(without_contract) == abi_field::contract);
+  CHECK(refused(narrow) == abi_field::message_bytes);
+  CHECK(refused(small_blocks) == abi_field::threads_per_block);
   auto const wide = queue::swap(consumer, *times, two_factors{}, soon());
   REQUIRE(!wide);
   CHECK(wide.error() == millrace::error{errc::layout_mismatch, core::origin::millrace,
                                         static_cast<std::int32_t>(abi_field::functor_bytes)});
-  auto const bare = code->find("bare");
   REQUIRE(!bare);
   CHECK(bare.error() == millrace::error{errc::layout_mismatch, core::origin::millrace, 1});
-  auto const none = code->find("no_such_functor");
   REQUIRE(!none);
   CHECK(none.error() == millrace::error{errc::bad_argument, core::origin::millrace, 3});
   CHECK(ask(lane, 10) == 15);
@@ -154,12 +156,14 @@ TEST_CASE("load_functor: a kernel of which too few blocks are resident is refuse
   REQUIRE(greedy);
   auto const most = queue::launch<plus_policy>(core::backend::cuda(0), {.workers = 1u << 18});
   REQUIRE(code_of(most) == errc::not_co_resident);
-  auto consumer =
-      adding({.capacity = 8, .workers = static_cast<std::uint32_t>(most.error().native)}, 5);
-  auto lane = open(consumer);
-  auto const answer = queue::swap(consumer, *greedy, factor{3}, soon());
-  CHECK(code_of(answer) == errc::not_co_resident);
-  CHECK(ask(lane, 10) == 15);
+  {  // as many as fit: nothing else of the device is resident beside them
+    auto consumer =
+        adding({.capacity = 8, .workers = static_cast<std::uint32_t>(most.error().native)}, 5);
+    auto lane = open(consumer);
+    auto const answer = queue::swap(consumer, *greedy, factor{3}, soon());
+    CHECK(code_of(answer) == errc::not_co_resident);
+    CHECK(ask(lane, 10) == 15);
+  }
   auto few = adding({.capacity = 8}, 5);
   auto other = open(few);
   REQUIRE(queue::swap(few, *greedy, factor{3}, soon()));
@@ -196,13 +200,14 @@ TEST_CASE("load_functor: a missing file, no code and half of it are refused, and
 TEST_CASE("load_functor: a library is unloaded when nobody can run its code any more") {
   auto code = library("ptx");
   {
+    auto times = std::optional(code->find("times"));
+    REQUIRE(*times);
     auto consumer = adding({.capacity = 8}, 5);
     auto lane = open(consumer);
     {
-      auto const times = code->find("times");
-      REQUIRE(times);
       CHECK(code_of(code->unload()) == errc::busy);
-      REQUIRE(queue::swap(consumer, *times, factor{2}, soon()));
+      REQUIRE(queue::swap(consumer, **times, factor{2}, soon()));
+      times.reset();
     }
     CHECK(code_of(code->unload()) == errc::busy);
     CHECK(ask(lane, 10) == 20);

@@ -40,8 +40,8 @@ struct greedy {
   MILLRACE_HD queue::status operator()(queue::message_view<std::uint64_t> message,
                                        queue::reply_writer<std::uint64_t>& reply) const noexcept {
     NV_IF_TARGET(NV_IS_DEVICE, (__shared__ std::uint64_t cells[6'000];
-                                auto& mine = cells[message.value() % 6'000]; mine = message.value();
-                                reply.write(mine * factor);))
+                                auto volatile& mine = cells[message.value() % 6'000];
+                                mine = message.value(); reply.write(mine * factor);))
     return queue::status::ok;
   }
 };
