@@ -287,8 +287,10 @@ class patience {
     }
     ++turns_;
   }
-  /// True now and then, and at every nap: when a dearer look is worth its cost.
-  [[nodiscard]] bool look_up() const noexcept { return turns_ >= 4'000 || (turns_ & 63u) == 63u; }
+  /// True now and then, and at every nap: when a look at the clock is worth its cost.
+  [[nodiscard]] bool look_up() const noexcept { return naps() || (turns_ & 63u) == 63u; }
+  /// True at every nap: when a question to a driver is, which may take as long as an answer.
+  [[nodiscard]] bool naps() const noexcept { return turns_ >= 4'000; }
 
  private:
   std::uint64_t turns_ = 0;
@@ -304,6 +306,8 @@ template <consumer_policy P, class Ready>
       if (until.expired(core::steady_clock{})) {
         return ready() ? result<void>{} : core::fail(errc::deadline_passed);
       }
+    }
+    if (wait.naps()) {
       if (auto const well = shared.keep_going(); !well) { return well; }
     }
     wait.pause();
