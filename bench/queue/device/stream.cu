@@ -15,14 +15,15 @@ double per_second(std::uint64_t count, std::int64_t start) {
   return static_cast<double>(count) * 1e9 / static_cast<double>(now_ns() - start);
 }
 
-template <std::size_t Bytes, queue::ingress_mode Ingress>
+template <std::size_t Bytes, queue::ingress_mode Ingress, queue::width Gang>
 measured stream_ours(int ordinal, std::uint32_t batch, load const& work) {
-  using policy = stream_policy<Bytes, Ingress>;
-  pin_to(trial_cpus().producer);
+  using policy = stream_policy<Bytes, Ingress, Gang>;
   workspace space(ordinal);
   auto* const sum = space.on_device<unsigned long long>(1);
+  pin_to(trial_cpus().worker);  // a keeper's thread starts where its maker is
   auto consumer =
       core::value_or_throw(queue::launch_device<policy>(ordinal, {.capacity = ring_slots}, {sum}));
+  pin_to(trial_cpus().producer);
   measured out;
   {
     auto lane = core::value_or_throw(consumer.open_lane());
@@ -118,11 +119,15 @@ void stream(session& out, int ordinal, std::uint32_t batch) {
   bench.unit = "items/s";
   bench.way = better::higher;
   bench.ours = guarded("millrace", [=] {
-    return stream_ours<Bytes, queue::ingress_mode::pull>(ordinal, batch, work);
+    return stream_ours<Bytes, queue::ingress_mode::pull, queue::width::block>(ordinal, batch, work);
   });
+  bench.peers.push_back(guarded("millrace.warp", [=] {
+    return stream_ours<Bytes, queue::ingress_mode::pull, queue::width::warp>(ordinal, batch, work);
+  }));
   if (batch == 16 || batch == 256) {
     bench.peers.push_back(guarded("millrace.dma", [=] {
-      return stream_ours<Bytes, queue::ingress_mode::dma>(ordinal, batch, work);
+      return stream_ours<Bytes, queue::ingress_mode::dma, queue::width::block>(ordinal, batch,
+                                                                               work);
     }));
   }
   for (way const how : every_way) {

@@ -29,14 +29,16 @@ struct add_up {
   }
 };
 
-template <std::size_t Bytes, queue::ingress_mode Ingress = queue::ingress_mode::pull>
+template <std::size_t Bytes, queue::ingress_mode Ingress = queue::ingress_mode::pull,
+          queue::width Gang = queue::width::warp>
 struct stream_policy : queue::default_consumer<message<Bytes>, add_up<Bytes>> {
   using reply = queue::no_reply;
   using backoff = queue::spin_backoff;
   static constexpr auto completions = queue::completion_mode::none;
   static constexpr auto claims = queue::claim_mode::pinned;
   static constexpr auto ingress = Ingress;
-  static constexpr int threads_per_block = 32;
+  static constexpr auto gang = Gang;
+  static constexpr int threads_per_block = Gang == queue::width::block ? raw_threads : 32;
 };
 
 /// Sends messages [first, first + count) through a lane, and waits until they are done.

@@ -18,8 +18,10 @@ class lane_claims {
   /// threads of a block have none.
   static constexpr bool roomy = !Group::alone && P::processing != width::block;
   /// Whether workers look at the lane's cursor, as pullers do: a look at the slot would take its
-  /// line across the bus under the producer's pen, and a copy engine writes slots in no order.
-  static constexpr bool follows_cursor = !Group::alone && P::ingress != ingress_mode::pull;
+  /// line across the bus under the producer's pen, a copy engine writes slots in no order, and a
+  /// block's leader looks once for all its members.
+  static constexpr bool follows_cursor =
+      !Group::alone && (P::ingress != ingress_mode::pull || P::gang == width::block);
   static constexpr std::uint32_t nobody = ~std::uint32_t{0};
 
   MILLRACE_HD lane_claims(drain_args<P, A> const& args, std::uint32_t worker, Group group) noexcept

@@ -45,6 +45,7 @@ enum class abi_field : std::uint32_t {
   drain_bytes = 29,      ///< `drain_args`
   arguments_bytes = 30,  ///< `kernel_args`
   control_blocks = 31,   ///< a number made of the sizes of all control blocks
+  gang = 32,
 };
 
 /// The words for a field; never null.
@@ -68,6 +69,7 @@ enum class abi_field : std::uint32_t {
     case abi_field::effects: return "effects";
     case abi_field::processing: return "width of processing";
     case abi_field::threads_per_block: return "threads of a block";
+    case abi_field::gang: return "threads that move together";
     case abi_field::publish_batch: return "publish_batch";
     case abi_field::snapshots: return "whether snapshots are taken";
     case abi_field::cancellable: return "whether messages can be cancelled";
@@ -90,7 +92,7 @@ enum class abi_field : std::uint32_t {
 struct functor_abi {
   static constexpr std::uint32_t magic = 0x6d6c7266u;
   static constexpr std::uint32_t current = 1;
-  static constexpr std::uint32_t fields = 31;
+  static constexpr std::uint32_t fields = 32;
 
   std::uint32_t words[fields] = {};
 
@@ -183,6 +185,7 @@ template <consumer_policy P>
   set(abi_field::effects, P::effects);
   set(abi_field::processing, P::processing);
   set(abi_field::threads_per_block, P::threads_per_block);
+  set(abi_field::gang, P::gang);
   set(abi_field::publish_batch, P::publish_batch);
   set(abi_field::snapshots, detail::retains<P>);
   set(abi_field::cancellable, P::cancellable);

@@ -54,7 +54,14 @@ struct block_group {
     return got;
   }
   [[nodiscard]] static __device__ std::uint32_t leading(bool mine) noexcept {
-    return broadcast(mine ? 1u : 0u) != 0 ? 1u : 0u;
+    __shared__ std::uint32_t first;
+    if (rank() == 0) { first = size(); }
+    sync();
+    if (!mine) { atomicMin_block(&first, rank()); }
+    sync();
+    std::uint32_t const got = first;
+    sync();  // the next call writes it again
+    return got;
   }
   [[nodiscard]] static __device__ std::uint32_t count(bool mine) noexcept {
     return static_cast<std::uint32_t>(__syncthreads_count(mine ? 1 : 0));

@@ -12,14 +12,21 @@
 
 namespace millrace::inline v0::queue {
 
-/// The group of threads that does one message.
+/// The group of threads that takes messages together.
 template <consumer_policy P>
-using device_group = std::conditional_t<P::processing == width::block, block_group, warp_group>;
+using device_group = std::conditional_t<detail::works_in_blocks<P>, block_group, warp_group>;
+/// The group of threads that carries a lane.
+template <consumer_policy P>
+using carrier_group = std::conditional_t<P::gang == width::block, block_group, warp_group>;
 
 /// Groups in one block.
 template <consumer_policy P>
 inline constexpr std::uint32_t groups_per_block =
-    P::processing == width::block ? 1u : static_cast<std::uint32_t>(P::threads_per_block) / 32u;
+    detail::works_in_blocks<P> ? 1u : static_cast<std::uint32_t>(P::threads_per_block) / 32u;
+/// Lanes that one block carries.
+template <consumer_policy P>
+inline constexpr std::uint32_t lanes_per_block =
+    P::gang == width::block ? 1u : static_cast<std::uint32_t>(P::threads_per_block) / 32u;
 
 namespace detail {
 
@@ -54,8 +61,8 @@ __device__ void pass_on(kernel_args<P> const& args, phase ended, bool last) {
 template <consumer_policy P>
 __device__ void pull_one(kernel_args<P> const& args, std::uint32_t lane) {
   phase const ended = pull<P>(args.lanes[lane], args.drain.lanes[lane], args.producers,
-                              args.pulled[lane], warp_group{});
-  if (core::warp_lane() != 0) { return; }
+                              args.pulled[lane], carrier_group<P>{});
+  if (carrier_group<P>::rank() != 0) { return; }
   bool const last =
       ring_access::fetch_add(*args.pullers_done, 1u, core::acq_rel, "crew.puller_done") + 1 ==
       args.drain.lane_count;
@@ -95,11 +102,12 @@ __device__ void run_grid(kernel_args<P> const& args) {
   static_assert(!has_state<P> || P::processing != width::thread,
                 "millrace: the threads of a warp would share their worker's state: on a device a "
                 "policy with state processes by warp or block");
-  constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
   std::uint32_t const warp = core::block_lane() / 32u;
   if constexpr (P::ingress == ingress_mode::pull) {
     if (core::grid_block() < args.puller_blocks) {
-      std::uint32_t const lane = core::grid_block() * warps + warp;
+      std::uint32_t const lane = P::gang == width::block
+                                     ? core::grid_block()
+                                     : core::grid_block() * lanes_per_block<P> + warp;
       if (lane < args.drain.lane_count) { pull_one<P>(args, lane); }
       return;
     }
@@ -110,8 +118,7 @@ __device__ void run_grid(kernel_args<P> const& args) {
     }
   }
   std::uint32_t const block = core::grid_block() - args.puller_blocks;
-  std::uint32_t const worker =
-      P::processing == width::block ? block : block * groups_per_block<P> + warp;
+  std::uint32_t const worker = works_in_blocks<P> ? block : block * groups_per_block<P> + warp;
   if (worker < args.drain.crew.workers()) { work_one<P>(args, worker); }
 }
 

@@ -297,8 +297,8 @@ class device_state final : public state<P> {
 
   /// Blocks of the grid that pull; where a host thread carries one block passes the phase on.
   [[nodiscard]] static std::uint32_t puller_blocks(options const& with) noexcept {
-    constexpr std::uint32_t warps = static_cast<std::uint32_t>(P::threads_per_block) / 32u;
-    return pulls ? (with.lanes + warps - 1) / warps : is_carried ? 1 : 0;
+    constexpr std::uint32_t lanes = lanes_per_block<P>;
+    return pulls ? (with.lanes + lanes - 1) / lanes : is_carried ? 1 : 0;
   }
 
   /// @error errc::not_co_resident with the number of worker groups that would fit
@@ -329,7 +329,7 @@ class device_state final : public state<P> {
     if (!block) { return cuda::std::unexpected(block.error()); }
     block_.emplace(std::move(*block));
     if (auto const built = layout.build(block_->data(), with, *this); !built) { return built; }
-    this->crew.control().hold = P::processing == width::thread ? 32u : 1u;
+    this->crew.control().hold = messages_at_once<P>;
 
     // The image of the ring as it starts: a host lane's control block and slots, without records.
     std::size_t const slots_bytes = has_ring ? this->lanes[0].control().records_offset : 0;
@@ -344,7 +344,7 @@ class device_state final : public state<P> {
                              reinterpret_cast<std::uintptr_t>(storage.data()) % layout.alignment;
 
     if constexpr (is_carried) {
-      if (auto const ok = feed_.reserve(with.lanes); !ok) { return ok; }
+      if (auto const ok = feed_.reserve(with.lanes, ordinal_); !ok) { return ok; }
     }
     crew_control& control = place(image, crew_control{});
     control.workers = with.workers;
@@ -364,7 +364,8 @@ class device_state final : public state<P> {
       if constexpr (has_ring) {
         std::size_t const lane_at = at.slots_at + l * at.lane_bytes;
         std::memcpy(image + lane_at, &this->lanes[l].control(), slots_bytes);
-        auto* const lane_control_at = reinterpret_cast<lane_control*>(device + lane_at);
+        auto* lane_control_at = reinterpret_cast<lane_control*>(device + lane_at);
+        if constexpr (is_carried) { lane_control_at = feed_.control(l); }
         std::byte* const slots = device + lane_at + this->lanes[l].control().slots_offset;
         auto const staged =
             this->lanes[l].template staged<worker_access<P>>(lane_control_at, slots);

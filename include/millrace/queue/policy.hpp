@@ -139,6 +139,7 @@ concept consumer_policy = requires {
   requires std::is_same_v<decltype(P::ingress), ingress_mode const>;
   requires std::is_same_v<decltype(P::effects), effect_mode const>;
   requires std::is_same_v<decltype(P::processing), queue::width const>;
+  requires P::gang == width::warp || P::gang == width::block;
   requires P::completions == completion_mode::records || std::is_empty_v<typename P::reply>;
   requires P::ingress != ingress_mode::direct || P::claims == claim_mode::pinned;
   requires std::is_same_v<decltype(P::overflow), overflow_mode const>;
@@ -223,9 +224,13 @@ struct default_consumer {
   static constexpr std::uint32_t snapshot_every = 0;
   /// How long workers stay at a time; for ever by itself.
   static constexpr residency stay = {};
-  /// Device only, the three of them.
+  /// Device only, from here on.
   static constexpr loss_mode on_loss = loss_mode::give_up;
   static constexpr ingress_mode ingress = ingress_mode::pull;
+  /// How many threads carry a lane together, and how many take its messages together where each
+  /// does one of its own. A warp answers a message soonest; a block, of 256 threads or more, moves
+  /// most.
+  static constexpr queue::width gang = queue::width::warp;
   static constexpr int threads_per_block = 128;
 };
 
@@ -263,8 +268,9 @@ concept same_shape = requires {
 };
 /// And on a device the same grid.
 template <class P, class Q>
-concept same_grid = same_shape<P, Q> && P::ingress == Q::ingress &&
-                    P::processing == Q::processing && P::threads_per_block == Q::threads_per_block;
+concept same_grid =
+    same_shape<P, Q> && P::ingress == Q::ingress && P::processing == Q::processing &&
+    P::gang == Q::gang && P::threads_per_block == Q::threads_per_block;
 
 namespace detail {
 
@@ -319,6 +325,18 @@ inline constexpr bool follows = P::follow_ups != 0;
 /// One worker's part of them.
 template <consumer_policy P>
 using follow_layout_of = follow_layout<typename P::message, typename P::reply, P::follow_ups>;
+
+/// Whether a device's workers are whole blocks.
+template <consumer_policy P>
+inline constexpr bool works_in_blocks =
+    P::processing == width::block || (P::processing == width::thread && P::gang == width::block);
+
+/// Messages that a device's worker does at once.
+template <consumer_policy P>
+inline constexpr std::uint32_t messages_at_once =
+    P::processing != width::thread ? 1u
+    : works_in_blocks<P>           ? static_cast<std::uint32_t>(P::threads_per_block)
+                                   : 32u;
 
 /// Whether only host threads can do it: it needs a read-modify-write between producer and worker,
 /// one clock for both, or a worker that is one thread.

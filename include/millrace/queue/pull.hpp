@@ -18,8 +18,11 @@ template <consumer_policy P, core::access_policy A, class Group>
 class puller {
   using access = typename P::access;
   using slot = typename P::slot;
+  /// Whether workers find what is carried by a cursor, not slot by slot.
+  static constexpr bool tells_cursor = !Group::alone && P::gang == width::block;
   /// Messages carried between two looks at the producer.
-  static constexpr std::uint32_t batch = 64;
+  static constexpr std::uint32_t batch =
+      tells_cursor ? static_cast<std::uint32_t>(P::threads_per_block) : 64;
 
  public:
   MILLRACE_HD puller(lane_ref<P> from, lane_ref<P, A> to, crew_ref<P> crew, lane_cursor& at,
@@ -130,9 +133,16 @@ class puller {
       target.kind = header.kind;
       target.flags = header.flags;
       target.id = header.id;
-      A::store(target.seq, sequence_of(position_ + i), core::release, "slot.publish_staged");
+      A::store(target.seq, sequence_of(position_ + i), tells_cursor ? core::relaxed : core::release,
+               "slot.publish_staged");
     }
     position_ += count;
+    if constexpr (tells_cursor) {
+      group_.sync();
+      if (group_.rank() == 0) {
+        A::store(to_.control().producer.published, position_, core::release, "lane.publish_staged");
+      }
+    }
     index_ = to_.after(index_, count);
   }
 

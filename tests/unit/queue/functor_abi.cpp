@@ -67,6 +67,9 @@ struct other_ingress : other_claims {
 struct other_effects : base {
   static constexpr queue::effect_mode effects = queue::effect_mode::reply;
 };
+struct other_gang : base {
+  static constexpr queue::width gang = queue::width::block;
+};
 struct other_threads : base {
   static constexpr int threads_per_block = 64;
 };
@@ -203,6 +206,7 @@ TEST_CASE("functor_abi: policies that differ in one thing are told apart by it")
   CHECK(refused_for<other_effects>(abi_field::effects));
   CHECK(refused_for<by_warp>(abi_field::processing));
   CHECK(refused_for<other_threads>(abi_field::threads_per_block));
+  CHECK(refused_for<other_gang>(abi_field::gang));
   CHECK(refused(of<base>(), queue::functor_abi_of<other_backoff>()) == 0);  // devices never sleep
   CHECK(refused_for<other_batch>(abi_field::publish_batch));
   CHECK(refused_for<other_cancellable>(abi_field::cancellable));
