@@ -59,6 +59,7 @@ class lane_owner : private detail::lane_results<P> {
       ++next_;
       next_index_ = lane_.after(next_index_, 1);
     }
+    if constexpr (detail::defers<P>) { publish_held_back(); }
     go_on();
   }
 
@@ -310,6 +311,20 @@ class lane_owner : private detail::lane_results<P> {
 
  private:
   /// The rest of a take-over, once it is known which message comes next.
+  /// What a dead producer wrote and did not publish: a worker may have taken it by its age, so it
+  /// counts as submitted.
+  void publish_held_back() noexcept {
+    message_id const end =
+        access::load(lane_.control().producer.reserved, core::acquire, "lane.held_back");
+    message_id const held = end - next_;
+    if (held == 0 || held > lane_.capacity()) { return; }
+    // the first slot of what is held back is the one that is published last
+    access::store(lane_.header(next_index_).seq, sequence_of(next_), detail::publish_order<P>,
+                  "slot.publish");
+    next_index_ = lane_.after(next_index_, static_cast<std::uint32_t>(held));
+    next_ = end;
+  }
+
   void go_on() noexcept {
     published_ = next_;
     access::store(lane_.control().producer.reserved, next_, core::release, "lane.reserve");
