@@ -42,11 +42,13 @@ class consumer {
   }
 
   /// A lane of one's own; under total order, an end of the ring.
-  /// @error errc::busy when every lane has a producer; errc::closed
+  /// @error errc::busy when every lane has a producer, and on a handle that serves: producers of a
+  ///        shared block come through `share` and `join`; errc::closed
   [[nodiscard]] result<producer<P>> open_lane() noexcept
     requires(!P::named_producers)
   {
     if (shared_ == nullptr) { return core::fail(errc::closed); }
+    if (shared_->part == detail::role::workers) { return core::fail(errc::busy); }
     std::scoped_lock const lock(shared_->opening);
     if (!takes_messages(shared_->crew.phase())) { return core::fail(errc::closed); }
     for (std::uint32_t l = 0; l < shared_->entries.size(); ++l) {

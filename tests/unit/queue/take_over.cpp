@@ -47,6 +47,7 @@ TEST_CASE(
       CHECK(eventually([&]() noexcept { return shared.stats().processed >= 3; }));
     };
     if (served_first) { serve(); }  // and takes the messages by their age
+    if (server) { CHECK(code_of(server->open_lane()) == errc::busy); }  // it has only the workers
     auto lane = core::value_or_throw(shared.open_lane());
     CHECK(lane.next_id() == 3);
     if (!served_first) { serve(); }
