@@ -271,6 +271,10 @@ class worker_loop : detail::lane_claims<P, A, Group>,
     if (lane_ref<P, A>::has_records && !streaming_) { return; }
     A::write(&lane.header(index).length, P::slot::stride - offsetof(slot_header, length),
              "slot.own");
+    if constexpr (detail::in_slab<P>) {
+      auto const bytes = lane.view(index).bytes();
+      access::write(const_cast<std::byte*>(bytes.data()), bytes.size(), "slab.own");
+    }
     lane.own_message(index);
   }
 

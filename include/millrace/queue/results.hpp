@@ -8,6 +8,7 @@
 #include <millrace/queue/lane.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 #include <utility>
@@ -262,7 +263,12 @@ class lane_results : protected arena_part<in_slab<P>> {
     if (answered(index, id)) {
       read_answer<P>(lane_, index, out);
       // a caller with one message on its way would wait for it; who replays may look at records
-      if (!retains && in_flight() > 1) { lane_.own_record(index); }
+      if (!retains && in_flight() > 1) {
+        using record = typename lane_ref<P>::record;
+        access::write(&lane_.record_at(index).status,
+                      record::stride - offsetof(record_header, status), "record.own");
+        lane_.own_record(index);
+      }
     } else {
       out.status = status::unprocessed;
     }

@@ -130,6 +130,12 @@ class state : public std::enable_shared_from_this<state<P>> {
   /// Who has the workers.
   [[nodiscard]] state& workers() noexcept { return degraded() ? *stand_in_ : *this; }
 
+  /// Where they are, and why.
+  [[nodiscard]] core::backend where_now() const noexcept {
+    return degraded() ? stand_in_->where : where;
+  }
+  [[nodiscard]] std::string why_now() const { return degraded() ? loss_ : why; }
+
   /// `health`, or why workers did not come; under a policy that falls back a loss is made good,
   /// once.
   [[nodiscard]] result<void> keep_going() noexcept {
@@ -264,13 +270,6 @@ class state : public std::enable_shared_from_this<state<P>> {
   std::atomic<bool> fallen_{false};  ///< guards the two below, which are written once
   std::shared_ptr<state> stand_in_;
   std::string loss_;
-
- public:
-  /// Where the workers are, and why.
-  [[nodiscard]] core::backend where_now() const noexcept {
-    return degraded() ? stand_in_->where : where;
-  }
-  [[nodiscard]] std::string why_now() const { return degraded() ? loss_ : why; }
 };
 
 /// Waits between looks: polls, then yields, then sleeps ever longer up to 50 us.
