@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "../tier.hpp"
 #include <millrace/core/rng.hpp>
 #include <millrace/queue.hpp>
 #include <millrace/queue/shared.hpp>
@@ -10,9 +11,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
-#include <string_view>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,11 +27,7 @@ inline millrace::recover::deadline soon() noexcept {
   return queue::within(std::chrono::seconds(60));
 }
 
-/// Whether the tests may take their time.
-[[nodiscard]] inline bool long_tier() {
-  char const* const tier = std::getenv("MILLRACE_TIER");
-  return tier != nullptr && std::string_view(tier) == "long";
-}
+using millrace_test::long_tier;
 
 /// The machine's atomics, which kill their process at the access that a test chose: whatever is
 /// between two accesses no other process can tell from what is before the second.

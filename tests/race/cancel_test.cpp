@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue_bugs.hpp"
 #include "queue_model.hpp"
+#include "verdict.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 // Producers that cancel messages beside the workers that take them.
@@ -44,16 +44,6 @@ template <class Access>
 struct revocable_late : revocable<Access> {
   using processor = asks_afterwards<Access>;
 };
-
-void require_proven(race::report const& r, std::string const& what) {
-  std::puts(r.summary("cancel, " + what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-
-void require_found(race::report const& r, race::failure_kind kind, std::string const& what) {
-  std::puts(r.summary("cancel with a bug, " + what).c_str());
-  CHECK_MESSAGE(r.found(kind), "found instead: ", r.text());
-}
 
 // Every second message is cancelled as soon as it is submitted. Whatever the worker does meanwhile,
 // each message is processed or cancelled, the completion says which, and the others are processed.

@@ -3,13 +3,13 @@
 // the worker may leave.
 #include "queue_bugs.hpp"
 #include "queue_model.hpp"
+#include "verdict.hpp"
 #include <millrace/queue/keeper.hpp>
 #include <millrace/queue/relay.hpp>
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -18,6 +18,7 @@
 namespace {
 
 using A = race::access;
+using race::bounded_fresh;
 using race::explored;
 using race::parts;
 using race::weakened;
@@ -168,73 +169,60 @@ race::report carry(typename parts<P>::shape shape, std::uint32_t messages, queue
   });
 }
 
-race::options bounded(std::uint32_t preemptions) {
-  race::options how;
-  how.preemptions = race::long_tier() ? preemptions + 1 : preemptions;
-  how.stale = 1;
-  return how;
-}
-
-void require_proven(race::report const& r, std::string const& what) {
-  std::puts(r.summary("carry, " + what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-void require_found(race::report const& r, race::failure_kind kind, std::string const& what) {
-  std::puts(r.summary("carry with a bug, " + what).c_str());
-  CHECK_MESSAGE(r.found(kind), "found instead: ", r.text());
-}
-
 }  // namespace
 
 TEST_CASE("carry: a close comes behind every message that was published") {
   constexpr auto end = queue::phase::closing;
   require_proven(carry<records<A>>({.capacity = 1}, 1, end), "1 message");
-  require_proven(carry<records<A>>({.capacity = 2}, 2, end, bounded(4)), "2 messages");
-  require_proven(carry<pinned<A>>({.capacity = 2}, 2, end, bounded(4)), "pinned, 2 messages");
-  require_proven(carry<deferred<A>>({.capacity = 2}, 2, end, bounded(3)), "deferred, 2 messages");
+  require_proven(carry<records<A>>({.capacity = 2}, 2, end, bounded_fresh(4)), "2 messages");
+  require_proven(carry<pinned<A>>({.capacity = 2}, 2, end, bounded_fresh(4)), "pinned, 2 messages");
+  require_proven(carry<deferred<A>>({.capacity = 2}, 2, end, bounded_fresh(3)),
+                 "deferred, 2 messages");
 }
 
 TEST_CASE("carry: a slot of the ring is written again only when its message is done") {
   constexpr auto end = queue::phase::closing;
-  require_proven(carry<records<A>>({.capacity = 1}, 2, end, bounded(4)), "2 messages, 1 slot");
-  require_proven(carry<pinned<A>>({.capacity = 1}, 2, end, bounded(4)),
+  require_proven(carry<records<A>>({.capacity = 1}, 2, end, bounded_fresh(4)),
+                 "2 messages, 1 slot");
+  require_proven(carry<pinned<A>>({.capacity = 1}, 2, end, bounded_fresh(4)),
                  "pinned, 2 messages, 1 slot");
-  require_proven(carry<credit<A>>({.capacity = 1}, 2, end, bounded(4)),
+  require_proven(carry<credit<A>>({.capacity = 1}, 2, end, bounded_fresh(4)),
                  "credit, 2 messages, 1 slot");
 }
 
 TEST_CASE("carry: a stop gets through whatever is on its way") {
   constexpr auto end = queue::phase::stopping;
-  require_proven(carry<records<A>>({.capacity = 2}, 2, end, bounded(4)), "a stop, 2 messages");
-  require_proven(carry<deferred<A>>({.capacity = 2}, 2, end, bounded(3)),
+  require_proven(carry<records<A>>({.capacity = 2}, 2, end, bounded_fresh(4)),
+                 "a stop, 2 messages");
+  require_proven(carry<deferred<A>>({.capacity = 2}, 2, end, bounded_fresh(3)),
                  "a stop, deferred, 2 messages");
 }
 
 TEST_CASE("carry: numbers wrap around") {
   for (std::uint64_t const first : {std::uint64_t{0xffff'ffff}, ~std::uint64_t{0}}) {
-    require_proven(
-        carry<records<A>>({.capacity = 2, .first = first}, 2, queue::phase::closing, bounded(4)),
-        "2 messages from " + std::to_string(first));
+    require_proven(carry<records<A>>({.capacity = 2, .first = first}, 2, queue::phase::closing,
+                                     bounded_fresh(4)),
+                   "2 messages from " + std::to_string(first));
   }
 }
 
 TEST_CASE("carry: a relaxed order is found") {
   constexpr auto end = queue::phase::closing;
   using race::failure_kind;
-  require_found(carry<pinned<weakened<"stream.write">>>({.capacity = 1}, 1, end, bounded(2)),
+  require_found(carry<pinned<weakened<"stream.write">>>({.capacity = 1}, 1, end, bounded_fresh(2)),
                 failure_kind::data_race, "relaxed stream.write");
-  require_found(carry<pinned<weakened<"lane.pull">>>({.capacity = 1}, 1, end, bounded(2)),
+  require_found(carry<pinned<weakened<"lane.pull">>>({.capacity = 1}, 1, end, bounded_fresh(2)),
                 failure_kind::data_race, "relaxed lane.pull");
-  require_found(carry<pinned<weakened<"lane.publish">>>({.capacity = 1}, 1, end, bounded(2)),
+  require_found(carry<pinned<weakened<"lane.publish">>>({.capacity = 1}, 1, end, bounded_fresh(2)),
                 failure_kind::data_race, "relaxed lane.publish");
-  require_found(carry<credit<weakened<"lane.credit">>>({.capacity = 1}, 2, end, bounded(2)),
+  require_found(carry<credit<weakened<"lane.credit">>>({.capacity = 1}, 2, end, bounded_fresh(2)),
                 failure_kind::data_race, "relaxed lane.credit");
-  require_found(carry<pinned<weakened<"crew.pass_on">>>({.capacity = 1}, 1, end, bounded(2)),
+  require_found(carry<pinned<weakened<"crew.pass_on">>>({.capacity = 1}, 1, end, bounded_fresh(2)),
                 failure_kind::check, "relaxed crew.pass_on");
 }
 
 TEST_CASE("carry: a relay that tells the close at once is found") {
-  require_found(carry<pinned<A>>({.capacity = 1}, 1, queue::phase::closing, bounded(2),
+  require_found(carry<pinned<A>>({.capacity = 1}, 1, queue::phase::closing, bounded_fresh(2),
                                  mistake::tells_at_once),
                 race::failure_kind::check, "a close that overtakes a message");
 }

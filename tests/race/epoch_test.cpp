@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue_bugs.hpp"
 #include "queue_model.hpp"
+#include "verdict.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
+#include <initializer_list>
 #include <string>
 
 // Workers that end their epochs while a producer submits and the handle closes, parks or stops. Who
@@ -14,6 +15,7 @@
 namespace {
 
 using A = race::access;
+using race::bounded_fresh;
 using race::explored;
 using race::parts;
 namespace queue = millrace::queue;
@@ -120,50 +122,34 @@ race::report together(std::uint32_t messages, race::options how = {}) {
   });
 }
 
-race::options bounded(std::uint32_t preemptions) {
-  race::options how;
-  how.preemptions = race::long_tier() ? preemptions + 1 : preemptions;
-  how.stale = 1;
-  return how;
-}
-void require_proven(race::report const& r, std::string const& what) {
-  std::puts(r.summary("epochs, " + what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-template <class... Kinds>
-void require_found(race::report const& r, std::string const& what, Kinds... kinds) {
-  std::puts(r.summary("epochs with a bug, " + what).c_str());
-  CHECK_MESSAGE((r.found(kinds) || ...), "found instead: ", r.text());
-}
-
 }  // namespace
 
 TEST_CASE("epochs: a close beside the end of one leaves nothing undone") {
-  require_proven(epochs<of_one<A>>(call::close, 2, bounded(2)), "close, 2 messages");
-  require_proven(epochs<of_one_pinned<A>>(call::close, 1, bounded(3)), "close, pinned");
-  require_proven(epochs<of_two<A>>(call::close, 2, bounded(2)), "close, epochs of 2");
-  require_proven(epochs<sleepy<A>>(call::close, 1, bounded(2)), "close, sleeping");
+  require_proven(epochs<of_one<A>>(call::close, 2, bounded_fresh(2)), "close, 2 messages");
+  require_proven(epochs<of_one_pinned<A>>(call::close, 1, bounded_fresh(3)), "close, pinned");
+  require_proven(epochs<of_two<A>>(call::close, 2, bounded_fresh(2)), "close, epochs of 2");
+  require_proven(epochs<sleepy<A>>(call::close, 1, bounded_fresh(2)), "close, sleeping");
 }
 
 TEST_CASE("epochs: a park beside the end of one, and a close after it, are heard") {
-  require_proven(epochs<of_one<A>>(call::park_then_close, 1, bounded(2)), "park and close");
-  require_proven(epochs<of_two<A>>(call::park_then_close, 2, bounded(2)),
+  require_proven(epochs<of_one<A>>(call::park_then_close, 1, bounded_fresh(2)), "park and close");
+  require_proven(epochs<of_two<A>>(call::park_then_close, 2, bounded_fresh(2)),
                  "park and close, epochs of 2");
-  require_proven(together<of_two<A>>(2, bounded(2)), "two workers and a park");
+  require_proven(together<of_two<A>>(2, bounded_fresh(2)), "two workers and a park");
 }
 
 TEST_CASE("epochs: a stop beside the end of one stays a stop") {
-  require_proven(epochs<of_one<A>>(call::stop, 1, bounded(2)), "stop");
+  require_proven(epochs<of_one<A>>(call::stop, 1, bounded_fresh(2)), "stop");
 }
 
 TEST_CASE("epochs: planted bugs are found") {
   using torn = race::torn_exchange<"crew.move">;
-  require_found(epochs<of_one<torn>>(call::close, 1, bounded(2)), "a close that is overwritten",
-                race::failure_kind::check, race::failure_kind::deadlock,
-                race::failure_kind::endless);
-  require_found(epochs<of_one<torn>>(call::stop, 1, bounded(2)), "a stop that is overwritten",
-                race::failure_kind::check, race::failure_kind::deadlock,
-                race::failure_kind::endless);
-  require_found(together<of_two<torn>>(2, bounded(2)), "a park that is overwritten",
-                race::failure_kind::check);
+  std::initializer_list<race::failure_kind> const bad_end{
+      race::failure_kind::check, race::failure_kind::deadlock, race::failure_kind::endless};
+  require_found(epochs<of_one<torn>>(call::close, 1, bounded_fresh(2)), bad_end,
+                "a close that is overwritten");
+  require_found(epochs<of_one<torn>>(call::stop, 1, bounded_fresh(2)), bad_end,
+                "a stop that is overwritten");
+  require_found(together<of_two<torn>>(2, bounded_fresh(2)), race::failure_kind::check,
+                "a park that is overwritten");
 }

@@ -19,10 +19,12 @@
 /// nothing bounds them. `history` bounds how many stores back a load may read, and `stale`
 /// how often one place may read the same store although there is a newer one: stores become visible
 /// in the end. `report::complete`
-/// says that everything within these bounds was seen. Past what can be enumerated, `random` runs
-/// that many executions with random thread priorities and `depth` priority changes (Burckhardt,
-/// Kothari, Musuvathi, Nagarakatte, "A randomized scheduler with probabilistic guarantees of
-/// finding bugs", ASPLOS 2010), and random choices of stores.
+/// says that everything within these bounds was seen. The environment variable
+/// MILLRACE_RACE_EXECUTIONS ends every exploration after so many executions: a sample, for a
+/// sanitizer that looks at code and not at interleavings. Past what can be enumerated, `random`
+/// runs that many executions with random thread priorities and `depth` priority changes
+/// (Burckhardt, Kothari, Musuvathi, Nagarakatte, "A randomized scheduler with probabilistic
+/// guarantees of finding bugs", ASPLOS 2010), and random choices of stores.
 ///
 /// **Polling.** A loop that polls calls `race::pause()` at the end of each round (a backoff policy
 /// of a test does). A thread that has gone `rounds` times round without seeing anything new, and
@@ -101,6 +103,7 @@ struct report {
   std::uint32_t preemptions = 0;
   bool random = false;
   bool complete = false;     ///< everything within the bounds was seen
+  bool sampled = false;      ///< the environment ended it before its bounds did
   bool history_cut = false;  ///< a load could have read a store beyond `options::history`
   double seconds = 0;
   std::optional<failure> first;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue_bugs.hpp"
 #include "queue_model.hpp"
+#include "verdict.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 // Functors that leave further messages to their workers.
@@ -70,16 +70,6 @@ template <class Access>
 struct keeps_back : leaves<Access> {
   using processor = keeping_back<Access>;
 };
-
-void require_proven(race::report const& r, std::string const& what) {
-  std::puts(r.summary("follow-up, " + what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-
-void require_found(race::report const& r, race::failure_kind kind, std::string const& what) {
-  std::puts(r.summary("follow-up with a bug, " + what).c_str());
-  CHECK_MESSAGE(r.found(kind), "found instead: ", r.text());
-}
 
 [[nodiscard]] race::options watching(std::uint32_t workers) {
   race::options how;

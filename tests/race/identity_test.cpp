@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue_bugs.hpp"
 #include "queue_model.hpp"
+#include "verdict.hpp"
 #include <millrace/queue/names.hpp>
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -142,16 +142,6 @@ race::report succeed(typename parts<P>::shape shape, scene const& with,
   });
 }
 
-void require_proven(race::report const& r, std::string const& what) {
-  std::puts(r.summary("identity, " + what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-
-void require_found(race::report const& r, race::failure_kind kind, std::string const& what) {
-  std::puts(r.summary("identity with a bug, " + what).c_str());
-  CHECK_MESSAGE(r.found(kind), "found instead: ", r.text());
-}
-
 }  // namespace
 
 TEST_CASE("identity: a successor loses nothing and doubles nothing, whatever the zombie writes") {
@@ -173,8 +163,7 @@ TEST_CASE("identity: a successor loses nothing and doubles nothing, whatever the
 }
 
 TEST_CASE("identity: a worker that sleeps hears of a seal, and of its end") {
-  race::options how;
-  how.preemptions = race::long_tier() ? 3 : 2;
+  race::options const how = race::bounded(2);
   require_proven(succeed<named_sleepy<A>>({.capacity = 1}, {.messages = 0, .zombie = false}, how),
                  "1 sleepy worker, sealed");
   require_proven(succeed<named_sleepy<A>>({.capacity = 1},
@@ -183,8 +172,7 @@ TEST_CASE("identity: a worker that sleeps hears of a seal, and of its end") {
 }
 
 TEST_CASE("identity: a sealed lane that is used again has nothing left of what was cut off") {
-  race::options how;
-  how.preemptions = race::long_tier() ? 4 : 3;
+  race::options const how = race::bounded(3);
   require_proven(succeed<named<A>>({.capacity = 1}, {.returns = true}, how),
                  "lane used again, capacity 1");
   require_proven(succeed<named<A>>({.capacity = 2}, {.messages = 2, .returns = true}, how),

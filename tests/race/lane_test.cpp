@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue_bugs.hpp"
 #include "queue_model.hpp"
+#include "verdict.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 namespace {
@@ -52,16 +52,6 @@ void add_workers(race::run& run, parts<P>& q, std::uint32_t workers) {
   for (std::uint32_t w = 0; w < workers; ++w) {
     run.thread("worker " + std::to_string(w), [&q, w] { q.work(w); });
   }
-}
-
-void require_proven(race::report const& r, std::string const& what) {
-  std::puts(r.summary("lane, " + what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-
-void require_found(race::report const& r, race::failure_kind kind, std::string const& what) {
-  std::puts(r.summary("lane with a bug, " + what).c_str());
-  CHECK_MESSAGE(r.found(kind), "found instead: ", r.text());
 }
 
 // One producer submits `messages` one by one, takes the answers, and closes.
@@ -266,8 +256,7 @@ TEST_CASE("lane: messages held back for company are done although the producer f
   require_proven(fall_silent<deferred<A>>({.capacity = 3}, 3), "1 worker, silent after 3");
   require_proven(fall_silent<deferred_credit<A>>({.capacity = 3}, 3),
                  "1 worker, credit, silent after 3");
-  race::options how;
-  how.preemptions = race::long_tier() ? 2 : 1;
+  race::options const how = race::bounded(1);
   require_proven(fall_silent<deferred<A>>({.capacity = 2, .workers = 2}, 2, how),
                  "2 workers, silent after 2");
 }
@@ -276,14 +265,10 @@ TEST_CASE("lane: two producers and two workers hold out against random schedules
   race::options how;
   how.random = race::long_tier() ? 1'000'000 : 20'000;
   how.depth = 4;
-  auto const clean = [](race::report const& r, char const* what) {
-    std::puts(r.summary(std::string("lane, ") + what).c_str());
-    CHECK_MESSAGE(r.clean(), r.text());
-  };
-  clean(two_producers<records<A>>({.capacity = 2, .workers = 2}, 3, how),
-        "2 producers, 2 workers, 6 messages");
-  clean(two_producers<deferred<A>>({.capacity = 2, .workers = 2}, 3, how),
-        "2 producers, 2 workers, deferred, 6 messages");
+  require_clean(two_producers<records<A>>({.capacity = 2, .workers = 2}, 3, how),
+                "2 producers, 2 workers, 6 messages");
+  require_clean(two_producers<deferred<A>>({.capacity = 2, .workers = 2}, 3, how),
+                "2 producers, 2 workers, deferred, 6 messages");
 }
 
 TEST_CASE("lane: a relaxed order at any publishing place is found") {
@@ -317,6 +302,11 @@ TEST_CASE("lane: planted mistakes in the protocol are found") {
                 race::failure_kind::deadlock, "credit for a message that is not done");
   require_found(fall_silent<deferred<race::dropped<"lane.reserve">>>({.capacity = 3}, 3),
                 race::failure_kind::deadlock, "a reservation nobody sees");
+  require_found(submit_each<credit<race::late_own<"slot.own", "lane.credit">>>({.capacity = 2}, 4),
+                race::failure_kind::data_race, "a slot's lines taken over after its credit");
+  require_found(
+      submit_each<records<race::late_own<"record.own", "slot.publish">>>({.capacity = 2}, 4),
+      race::failure_kind::data_race, "a record's lines taken over after its slot went");
   require_found(close_behind<records<race::late_phase>>({.capacity = 2}, 2),
                 race::failure_kind::check, "the phase read after the failed poll");
 }

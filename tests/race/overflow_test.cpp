@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue_bugs.hpp"
 #include "queue_model.hpp"
+#include "verdict.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 // Producers that drop their oldest messages beside workers that claim them.
@@ -28,16 +28,6 @@ template <class Access>
 struct dropping_sleepy : dropping<Access> {
   using backoff = race::sleepy_backoff;
 };
-
-void require_proven(race::report const& r, std::string const& what) {
-  std::puts(r.summary("overflow, " + what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-
-void require_found(race::report const& r, race::failure_kind kind, std::string const& what) {
-  std::puts(r.summary("overflow with a bug, " + what).c_str());
-  CHECK_MESSAGE(r.found(kind), "found instead: ", r.text());
-}
 
 // One producer submits batches whatever the lane holds, and closes behind them. Every message that
 // was accepted is answered or dropped, never both; the newest is never dropped.
@@ -93,8 +83,7 @@ TEST_CASE("overflow: a dropped message is never processed, and every other one i
                  "1 worker, 2 batches of 2, capacity 3");
   require_proven(overrun<dropping<A>>({.capacity = 1, .workers = 2}, 2),
                  "2 workers, 2 messages, capacity 1");
-  race::options how;
-  how.preemptions = race::long_tier() ? 3 : 2;
+  race::options const how = race::bounded(2);
   require_proven(overrun<dropping<A>>({.capacity = 2, .workers = 2}, 3, 1, how),
                  "2 workers, 3 messages, capacity 2");
 }
@@ -109,8 +98,7 @@ TEST_CASE("overflow: messages held back and numbers that wrap are dropped alike"
 }
 
 TEST_CASE("overflow: a worker that sleeps misses no message that moved") {
-  race::options how;
-  how.preemptions = race::long_tier() ? 4 : 3;
+  race::options const how = race::bounded(3);
   require_proven(overrun<dropping_sleepy<A>>({.capacity = 1}, 3, 1, how),
                  "1 sleepy worker, 3 messages, capacity 1");
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue_bugs.hpp"
 #include "queue_model.hpp"
+#include "verdict.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 // Workers that park while a producer submits, and others that come in their place.
@@ -13,6 +13,7 @@
 namespace {
 
 using A = race::access;
+using race::bounded_fresh;
 using race::explored;
 using race::parts;
 namespace queue = millrace::queue;
@@ -78,41 +79,25 @@ race::report park(typename parts<P>::shape shape, std::uint32_t messages, race::
   });
 }
 
-race::options bounded(std::uint32_t preemptions) {
-  race::options how;
-  how.preemptions = race::long_tier() ? preemptions + 1 : preemptions;
-  how.stale = 1;
-  return how;
-}
-
-void require_proven(race::report const& r, std::string const& what) {
-  std::puts(r.summary("park, " + what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-void require_found(race::report const& r, race::failure_kind kind, std::string const& what) {
-  std::puts(r.summary("park with a bug, " + what).c_str());
-  CHECK_MESSAGE(r.found(kind), "found instead: ", r.text());
-}
-
 }  // namespace
 
 TEST_CASE("park: whoever comes after parked workers does what they left, and nothing again") {
-  require_proven(park<records<A>>({.capacity = 1}, 1, bounded(3)), "1 message");
-  require_proven(park<records<A>>({.capacity = 2}, 2, bounded(3)), "2 messages");
-  require_proven(park<pinned<A>>({.capacity = 2}, 2, bounded(3)), "pinned, 2 messages");
-  require_proven(park<deferred<A>>({.capacity = 2}, 2, bounded(2)), "deferred, 2 messages");
+  require_proven(park<records<A>>({.capacity = 1}, 1, bounded_fresh(3)), "1 message");
+  require_proven(park<records<A>>({.capacity = 2}, 2, bounded_fresh(3)), "2 messages");
+  require_proven(park<pinned<A>>({.capacity = 2}, 2, bounded_fresh(3)), "pinned, 2 messages");
+  require_proven(park<deferred<A>>({.capacity = 2}, 2, bounded_fresh(2)), "deferred, 2 messages");
 }
 
 TEST_CASE("park: a worker that sleeps parks too") {
-  require_proven(park<sleepy<A>>({.capacity = 1}, 1, bounded(2)), "sleeping, 1 message");
+  require_proven(park<sleepy<A>>({.capacity = 1}, 1, bounded_fresh(2)), "sleeping, 1 message");
 }
 
 TEST_CASE("park: planted bugs are found") {
-  require_found(park<pinned<A>>({.capacity = 2}, 2, bounded(2), mistake::does_not_wait),
+  require_found(park<pinned<A>>({.capacity = 2}, 2, bounded_fresh(2), mistake::does_not_wait),
                 race::failure_kind::data_race, "the next worker comes before the first has left");
-  require_found(park<pinned<A>>({.capacity = 3}, 2, bounded(2), mistake::forgets_place),
+  require_found(park<pinned<A>>({.capacity = 3}, 2, bounded_fresh(2), mistake::forgets_place),
                 race::failure_kind::check, "the place of the parked worker forgotten");
   require_found(
-      park<sleepy<race::without_total_order<"crew.sleep">>>({.capacity = 1}, 1, bounded(1)),
+      park<sleepy<race::without_total_order<"crew.sleep">>>({.capacity = 1}, 1, bounded_fresh(1)),
       race::failure_kind::deadlock, "crew.sleep below seq_cst");
 }

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 namespace race {
 
@@ -126,6 +127,32 @@ struct misread : access {
   [[nodiscard]] static T load(T const& word, memory_order order, char const* site) noexcept {
     T const seen = access::load(word, order, site);
     return Site == site ? static_cast<T>(seen + static_cast<T>(By)) : seen;
+  }
+};
+
+/// Lines are taken over (the write at `Own`) only after the store at `After` gave them away.
+template <site_name Own, site_name After>
+struct late_own : access {
+  struct lines {
+    void* at = nullptr;
+    std::size_t bytes = 0;
+  };
+  static inline std::array<lines, max_threads> kept{};
+
+  static void write(void* p, std::size_t bytes, char const* site) noexcept {
+    if (scheduler::exploring() && Own == site) {
+      kept[this_thread()] = {p, bytes};
+    } else {
+      access::write(p, bytes, site);
+    }
+  }
+  template <class T>
+  static void store(T& word, std::type_identity_t<T> value, memory_order order,
+                    char const* site) noexcept {
+    access::store(word, value, order, site);
+    if (!scheduler::exploring() || !(After == site)) { return; }
+    lines const mine = std::exchange(kept[this_thread()], {});
+    if (mine.at != nullptr) { access::write(mine.at, mine.bytes, "own, late"); }
   }
 };
 

@@ -10,10 +10,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <new>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -105,12 +103,6 @@ struct explored : queue::default_consumer<std::uint64_t, tenfold<Access>> {
   using clock = still_clock;
   static constexpr std::uint64_t publish_age_ns = 0;
 };
-
-/// Whether the tests may take their time.
-[[nodiscard]] inline bool long_tier() {
-  char const* const tier = std::getenv("MILLRACE_TIER");
-  return tier != nullptr && std::string_view(tier) == "long";
-}
 
 /// A consumer's parts without its threads: lanes or a ring, their owners, the crew, and what
 /// workers run. Under total order `shape::lanes` counts the owners, and "lane" says which one.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "access.hpp"
-#include "explorer.hpp"
+#include "verdict.hpp"
 
 #include <doctest/doctest.h>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 // A ring for one producer and one consumer in a few lines, right and wrong.
@@ -74,17 +73,13 @@ race::report stream(std::uint32_t count) {
 template <class Ring>
 void require_found(std::string const& what,
                    race::failure_kind kind = race::failure_kind::data_race) {
-  race::report const r = stream<Ring>(4);
-  std::puts(r.summary("ring with a bug, " + what).c_str());
-  CHECK_MESSAGE(r.found(kind), "found instead: ", r.text());
+  race::require_found(stream<Ring>(4), kind, what);
 }
 
 }  // namespace
 
 TEST_CASE("ring: every message arrives in order") {
-  race::report const r = stream<ring<race::access>>(6);
-  std::puts(r.summary("ring, 6 messages through 2 slots").c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
+  require_proven(stream<ring<race::access>>(6), "6 messages through 2 slots");
 }
 
 TEST_CASE("ring: planted mistakes are found") {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <sstream>
 #include <stdexcept>
@@ -400,6 +401,7 @@ std::string report::summary(std::string_view what) const {
   char const* const how = random     ? "random priorities"
                           : first    ? "stopped at a failure"
                           : proven() ? "exhaustive"
+                          : sampled  ? "a sample"
                           : complete ? "exhaustive but for stores beyond the history bound"
                                      : "cut off by max_executions";
   std::snprintf(buffer, sizeof(buffer),
@@ -419,8 +421,15 @@ std::string report::text() const {
 }
 
 report explore(options const& how, std::function<void(run&)> const& body) {
-  scheduler s(how, body);
-  return s.explore();
+  options within = how;
+  if (char const* const most = std::getenv("MILLRACE_RACE_EXECUTIONS")) {
+    std::uint64_t const sample = std::strtoull(most, nullptr, 10);
+    within.max_executions = std::min(how.max_executions, sample);
+    within.random = std::min(how.random, sample);
+  }
+  report found = scheduler(within, body).explore();
+  found.sampled = !found.complete && !found.first && within.max_executions < how.max_executions;
+  return found;
 }
 
 void pause() {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "access.hpp"
-#include "explorer.hpp"
+#include "verdict.hpp"
 #include <millrace/memory/slab.hpp>
 
 #include <doctest/doctest.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -41,22 +40,19 @@ race::report churn(int threads, int turns, std::uint32_t blocks, race::options h
   });
 }
 
-void require_proven(race::report const& r, char const* what) {
-  std::puts(r.summary(what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-
 }  // namespace
 
 TEST_CASE("slab: blocks go from owner to owner without a race") {
-  require_proven(churn<race::access>(2, 2, 1), "slab, 2 threads, 1 block, 2 turns");
-  require_proven(churn<race::access>(2, 2, 2), "slab, 2 threads, 2 blocks, 2 turns");
-  require_proven(churn<race::access>(3, 1, 2), "slab, 3 threads, 2 blocks, 1 turn");
+  require_proven(churn<race::access>(2, 2, 1), "2 threads, 1 block, 2 turns");
+  require_proven(churn<race::access>(2, 2, 2), "2 threads, 2 blocks, 2 turns");
+  require_proven(churn<race::access>(3, 1, 2), "3 threads, 2 blocks, 1 turn");
 }
 
 TEST_CASE("slab: a relaxed claim or a relaxed return is found") {
-  CHECK(churn<race::weakened<"slab.claim">>(2, 2, 1).found(race::failure_kind::data_race));
-  CHECK(churn<race::weakened<"slab.free">>(2, 2, 1).found(race::failure_kind::data_race));
+  require_found(churn<race::weakened<"slab.claim">>(2, 2, 1), race::failure_kind::data_race,
+                "relaxed slab.claim");
+  require_found(churn<race::weakened<"slab.free">>(2, 2, 1), race::failure_kind::data_race,
+                "relaxed slab.free");
 }
 
 TEST_CASE("slab: of two returns of one block one is refused") {
@@ -79,5 +75,5 @@ TEST_CASE("slab: of two returns of one block one is refused") {
     }
     run.after([&sums] { race::check(sums.refused == 1, "one return counts"); });
   });
-  require_proven(r, "slab, 2 threads free one block");
+  require_proven(r, "2 threads free one block");
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue_bugs.hpp"
 #include "queue_model.hpp"
+#include "verdict.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 namespace {
@@ -64,27 +64,11 @@ race::options watching(Shape const& shape, race::options how = {}) {
   return how;
 }
 
-[[nodiscard]] race::options few_switches() {
-  race::options how;
-  how.preemptions = race::long_tier() ? 2 : 1;
-  return how;
-}
-
 template <class P>
 void add_workers(race::run& run, parts<P>& q, std::uint32_t workers) {
   for (std::uint32_t w = 0; w < workers; ++w) {
     run.thread("worker " + std::to_string(w), [&q, w] { q.work(w); });
   }
-}
-
-void require_proven(race::report const& r, std::string const& what) {
-  std::puts(r.summary("total, " + what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-
-void require_found(race::report const& r, race::failure_kind kind, std::string const& what) {
-  std::puts(r.summary("total with a bug, " + what).c_str());
-  CHECK_MESSAGE(r.found(kind), "found instead: ", r.text());
 }
 
 struct ends {
@@ -257,17 +241,17 @@ TEST_CASE("total: two producers' messages are one sequence, each done once") {
 TEST_CASE("total: two producers and two workers share a ring") {
   for (std::uint32_t c = 1; c <= 2; ++c) {
     std::string const with = "2 producers, 2 workers, capacity " + std::to_string(c);
-    require_proven(submit_and_close<marks<A>>({.capacity = c, .workers = 2}, few_switches()),
+    require_proven(submit_and_close<marks<A>>({.capacity = c, .workers = 2}, race::bounded(1)),
                    with + ", no records");
   }
-  require_proven(submit_and_close<records<A>>({.capacity = 2, .workers = 2}, few_switches()),
+  require_proven(submit_and_close<records<A>>({.capacity = 2, .workers = 2}, race::bounded(1)),
                  "2 producers, 2 workers, capacity 2");
 }
 
 TEST_CASE("total: a batch draws its numbers at once") {
-  require_proven(batch_beside_single<records_in_order<A>>({.capacity = 2}, few_switches()),
+  require_proven(batch_beside_single<records_in_order<A>>({.capacity = 2}, race::bounded(1)),
                  "batch of 2 beside a single, capacity 2");
-  require_proven(batch_beside_single<credit<A>>({.capacity = 3}, few_switches()),
+  require_proven(batch_beside_single<credit<A>>({.capacity = 3}, race::bounded(1)),
                  "batch of 2 beside a single, credit, capacity 3");
 }
 
@@ -275,14 +259,10 @@ TEST_CASE("total: two producers and two workers hold out against random schedule
   race::options how;
   how.random = race::long_tier() ? 1'000'000 : 10'000;
   how.depth = 4;
-  auto const clean = [](race::report const& r, char const* what) {
-    std::puts(r.summary(std::string("total, ") + what).c_str());
-    CHECK_MESSAGE(r.clean(), r.text());
-  };
-  clean(two_producers<records<A>>({.capacity = 2, .workers = 2}, 3, how),
-        "2 producers, 2 workers, 6 messages");
-  clean(two_producers<marks<A>>({.capacity = 3, .workers = 2}, 3, how),
-        "2 producers, 2 workers, no records, 6 messages");
+  require_clean(two_producers<records<A>>({.capacity = 2, .workers = 2}, 3, how),
+                "2 producers, 2 workers, 6 messages");
+  require_clean(two_producers<marks<A>>({.capacity = 3, .workers = 2}, 3, how),
+                "2 producers, 2 workers, no records, 6 messages");
 }
 
 TEST_CASE("total: numbers wrap around") {
@@ -300,7 +280,7 @@ TEST_CASE("total: numbers wrap around") {
 
 TEST_CASE("total: a producer that leaves does not hold its slots") {
   require_proven(leave<records<A>>({.capacity = 1}, false, 1), "left with a message, capacity 1");
-  require_proven(leave<records<A>>({.capacity = 1}, false, 2, few_switches()),
+  require_proven(leave<records<A>>({.capacity = 1}, false, 2, race::bounded(1)),
                  "left with a message, 2 others, capacity 1");
   require_proven(leave<records<A>>({.capacity = 1}, true, 1), "gave a number up, capacity 1");
   require_proven(leave<marks<A>>({.capacity = 1}, true, 1),
@@ -311,17 +291,17 @@ TEST_CASE("total: a producer that leaves does not hold its slots") {
 TEST_CASE("total: a close does what was published, also behind numbers that are not") {
   require_proven(close_behind<records<A>>({.capacity = 2}), "close behind a gap, 1 worker");
   require_proven(close_behind<credit<A>>({.capacity = 2}), "close behind a gap, credit");
-  require_proven(close_behind<marks<A>>({.capacity = 2, .workers = 2}, few_switches()),
+  require_proven(close_behind<marks<A>>({.capacity = 2, .workers = 2}, race::bounded(1)),
                  "close behind a gap, 2 workers");
   for (queue::phase const how : {queue::phase::closing, queue::phase::stopping}) {
     require_proven(
-        end_beside<records<A>>({.capacity = 2}, how, few_switches()),
+        end_beside<records<A>>({.capacity = 2}, how, race::bounded(1)),
         how == queue::phase::closing ? "close beside 2 producers" : "stop beside 2 producers");
   }
 }
 
 TEST_CASE("total: a sleeping worker wakes for whichever producer publishes") {
-  require_proven(submit_and_close<sleepy<A>>({.capacity = 2}, few_switches()),
+  require_proven(submit_and_close<sleepy<A>>({.capacity = 2}, race::bounded(1)),
                  "2 producers, 1 sleeping worker");
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue_bugs.hpp"
 #include "queue_model.hpp"
+#include "verdict.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 // Workers that sleep as soon as a look at their lanes finds nothing.
@@ -38,11 +38,6 @@ struct sleepy_deaf : sleepy<Access> {
   using parking = deaf_parking;
 };
 
-void require_proven(race::report const& r, std::string const& what) {
-  std::puts(r.summary("wake-up, " + what).c_str());
-  CHECK_MESSAGE(r.proven(), r.text());
-}
-
 template <class P>
 race::report wake(typename parts<P>::shape shape, std::uint32_t messages,
                   race::options const& how = {}) {
@@ -63,9 +58,7 @@ race::report wake(typename parts<P>::shape shape, std::uint32_t messages,
 
 template <class Policy>
 void require_lost(std::string const& what) {
-  race::report const r = wake<Policy>({.capacity = 2}, 2);
-  std::puts(r.summary("wake-up with a bug, " + what).c_str());
-  CHECK_MESSAGE(r.found(race::failure_kind::deadlock), "found instead: ", r.text());
+  require_found(wake<Policy>({.capacity = 2}, 2), race::failure_kind::deadlock, what);
 }
 
 }  // namespace
@@ -78,17 +71,13 @@ TEST_CASE("wake: a worker that sleeps is woken for every message and for the clo
 }
 
 TEST_CASE("wake: a message held back for company wakes too") {
-  race::options how;
-  how.preemptions = race::long_tier() ? 3 : 2;
-  how.stale = 1;
+  race::options const how = race::bounded_fresh(2);
   require_proven(wake<sleepy_deferred<A>>({.capacity = 2}, 2, how),
                  "1 worker, deferred, 2 messages");
 }
 
 TEST_CASE("wake: of two workers that sleep enough are woken") {
-  race::options how;
-  how.preemptions = race::long_tier() ? 2 : 1;
-  how.stale = 1;
+  race::options const how = race::bounded_fresh(1);
   require_proven(wake<sleepy<A>>({.capacity = 1, .workers = 2}, 1, how), "2 workers, 1 message");
 }
 
