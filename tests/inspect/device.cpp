@@ -52,7 +52,10 @@ int main(int count, char** words) {
   std::vector<inspected> const all = {
       {"raw_persistent", "raw_persistent", {"LD.E.64.STRONG.SYS", ".E.128 ", "ST.E.64.STRONG.SYS"}},
       {"drain_kernel, direct",
-       "direct_call",
+       "11direct_call",
+       {"LD.E.64.STRONG.SYS", ".E.128 ", "ST.E.128.STRONG.SYS"}},
+      {"drain_kernel, direct, within 44",
+       "17direct_call_of_44",
        {"LD.E.64.STRONG.SYS", ".E.128 ", "ST.E.128.STRONG.SYS"}},
       {"drain_kernel, pull: worker",
        "pull_call",

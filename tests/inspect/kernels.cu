@@ -33,12 +33,18 @@ struct call : queue::default_consumer<message<64>, sum_together> {
 };
 
 struct direct_call : call<queue::ingress_mode::direct> {};
+/// Within a tenth above the hand-written kernel's registers.
+struct direct_call_of_44 : call<queue::ingress_mode::direct> {
+  static constexpr int most_registers = 44;
+};
 struct pull_call : call<queue::ingress_mode::pull> {};
 
 }  // namespace inspect
 
 template __global__ void millrace::queue::drain_kernel<inspect::direct_call>(
     __grid_constant__ millrace::queue::kernel_args<inspect::direct_call> const);
+template __global__ void millrace::queue::drain_kernel<inspect::direct_call_of_44>(
+    __grid_constant__ millrace::queue::kernel_args<inspect::direct_call_of_44> const);
 template __global__ void millrace::queue::drain_kernel<inspect::pull_call>(
     __grid_constant__ millrace::queue::kernel_args<inspect::pull_call> const);
 template __global__ void millrace::bench::device::raw_persistent<64, 32>(

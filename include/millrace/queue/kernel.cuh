@@ -128,7 +128,15 @@ __device__ void run_grid(kernel_args<P> const& args) {
 #pragma nv_diag_suppress 1407  // a policy of an unnamed namespace makes its kernel internal anyway
 /// The persistent kernel: one grid.
 template <consumer_policy P>
+  requires(P::most_registers == 0)
 MILLRACE_KERNEL void __launch_bounds__(P::threads_per_block)
+    drain_kernel(__grid_constant__ kernel_args<P> const args) {
+  detail::run_grid<P>(args);
+}
+/// The same within a number of registers, which nvcc takes instead of launch bounds.
+template <consumer_policy P>
+  requires(P::most_registers != 0)
+MILLRACE_KERNEL void __maxnreg__(P::most_registers)
     drain_kernel(__grid_constant__ kernel_args<P> const args) {
   detail::run_grid<P>(args);
 }

@@ -171,6 +171,7 @@ concept consumer_policy = requires {
   requires std::is_same_v<decltype(P::stay), residency const>;
   requires 0 < P::threads_per_block&& P::threads_per_block <= 1024;
   requires P::threads_per_block % 32 == 0;
+  requires P::most_registers == 0 || (24 <= P::most_registers && P::most_registers <= 255);
 };
 
 /// The values that fit most: every message answered, any worker, sleep when idle.
@@ -232,6 +233,10 @@ struct default_consumer {
   /// most.
   static constexpr queue::width gang = queue::width::warp;
   static constexpr int threads_per_block = 128;
+  /// Registers of a thread, 24 to 255; 0 leaves their number to the compiler. A persistent kernel
+  /// holds its registers while other kernels want to run beside it; what does not fit into fewer
+  /// goes to slower local memory, which `nvcc -Xptxas -v` shows.
+  static constexpr int most_registers = 0;
 };
 
 /// Whether producers and workers of a consumer may be different processes, which may die: not where

@@ -77,6 +77,9 @@ template <std::uint32_t Bytes>
 struct by_block : queue::default_consumer<packet<Bytes>, sum_by_group<Bytes>> {
   static constexpr queue::width processing = queue::width::block;
 };
+struct by_warp_within : by_warp<64> {
+  static constexpr int most_registers = 44;
+};
 struct by_warp_pinned : by_warp<64> {
   static constexpr queue::claim_mode claims = queue::claim_mode::pinned;
 };
@@ -364,8 +367,8 @@ TEST_CASE("device: threads answer packets of every size") {
 
 TEST_CASE("device: warps answer packets of every size") {
   CHECK((all_right<by_warp<64>, 64>({.capacity = 100, .workers = 3}, 500)));
+  CHECK((all_right<by_warp_within, 64>({.capacity = 100, .workers = 3}, 500)));
   CHECK((all_right<by_warp<256>, 256>({.capacity = 33, .workers = 2}, 300)));
-  CHECK((all_right<by_warp<1024>, 1024>({.capacity = 7}, 100)));
 }
 
 TEST_CASE("device: blocks answer packets of every size") {
@@ -375,11 +378,10 @@ TEST_CASE("device: blocks answer packets of every size") {
 
 TEST_CASE("device: workers of every width read the producers' memory") {
   CHECK((all_right<direct<by_thread<64>>, 64>({.capacity = 100}, 500)));
-  CHECK((all_right<direct<by_thread<1024>>, 1024>({.lanes = 3, .capacity = 7, .workers = 2}, 100)));
   CHECK((all_right<direct<by_warp<64>>, 64>({.lanes = 37, .capacity = 33, .workers = 5}, 100)));
-  CHECK((all_right<direct<by_warp<256>>, 256>({.capacity = 33}, 300)));
-  CHECK((all_right<direct<by_block<64>>, 64>({.lanes = 2, .capacity = 100, .workers = 2}, 300)));
   CHECK((all_right<direct<by_block<1024>>, 1024>({.capacity = 7}, 100)));
+  CHECK(
+      (all_right<direct<by_block<1024>>, 1024>({.lanes = 2, .capacity = 100, .workers = 2}, 300)));
 }
 
 TEST_CASE("device: the copy engine brings messages to workers of every width") {
@@ -392,10 +394,9 @@ TEST_CASE("device: the copy engine brings messages to workers of every width") {
 
 TEST_CASE_TEMPLATE("device: workers of every width read messages of any length in the arena", P,
                    slabs<queue::width::thread>, slabs<queue::width::warp>,
-                   slabs<queue::width::block>, direct<slabs<queue::width::thread>>,
-                   direct<slabs<queue::width::warp>>, direct<slabs<queue::width::block>>,
-                   slabs_replying<queue::width::warp>, direct<slabs_replying<queue::width::thread>>,
-                   dma<slabs<queue::width::warp>>) {
+                   slabs<queue::width::block>, direct<slabs<queue::width::warp>>,
+                   direct<slabs_replying<queue::width::thread>>,
+                   slabs_replying<queue::width::block>, dma<slabs<queue::width::warp>>) {
   CHECK((slabs_right<P>({.capacity = 100}, 300)));
   CHECK((slabs_right<P>({.capacity = 1, .first_message = near_2_64}, 100)));
   CHECK((slabs_right<P>({.lanes = 3, .capacity = 7, .arena_bytes = 20'000, .workers = 2}, 100)));
@@ -435,8 +436,7 @@ TEST_CASE_TEMPLATE("device: held-back messages of a silent producer are done by 
 TEST_CASE_TEMPLATE("device: without completions everything is done once", P,
                    unanswered<queue::claim_mode::shared>, unanswered<queue::claim_mode::pinned>,
                    direct<unanswered<queue::claim_mode::pinned>>,
-                   dma<unanswered<queue::claim_mode::shared>>,
-                   dma<unanswered<queue::claim_mode::pinned>>) {
+                   dma<unanswered<queue::claim_mode::shared>>) {
   shared_object<tally> seen;
   auto consumer = on_device<P>({.lanes = 2, .capacity = 30, .workers = 2}, {seen.get()});
   auto a = open(consumer), b = open(consumer);
