@@ -13,6 +13,11 @@ if(MILLRACE_SANITIZE)
   target_compile_options(millrace_dev INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${MILLRACE_SANITIZE} -fno-omit-frame-pointer -g1>)
   target_link_options(millrace_dev INTERFACE -fsanitize=${MILLRACE_SANITIZE})
+  if(MILLRACE_SANITIZE MATCHES "address")
+    # Checks as calls: half the time to compile, where most of a sanitizer's run goes.
+    target_compile_options(millrace_dev INTERFACE
+      "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:SHELL:--param asan-instrumentation-with-call-threshold=0>")
+  endif()
   if(MILLRACE_SANITIZE MATCHES "undefined")
     target_compile_options(millrace_dev INTERFACE
       $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=all>)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 cmake_minimum_required(VERSION 3.25)
-# cmake -DCOMPILER= -DSOURCE= -DINCLUDES=a|b -P check_pair.cmake
+# cmake -DCOMPILER= -DSOURCE= -DPRELUDE= -DINCLUDES=a|b -P check_pair.cmake
 string(REPLACE "|" ";" includes "${INCLUDES}")
 list(TRANSFORM includes PREPEND "-I")
-set(compile "${COMPILER}" -std=c++20 -fsyntax-only -Wall -Wextra ${includes})
+set(compile "${COMPILER}" -std=c++20 -fsyntax-only -Wall -Wextra ${includes}
+    -include "${PRELUDE}")
 
 file(STRINGS "${SOURCE}" expected REGEX "^// expect: .+" LIMIT_COUNT 1)
 if(NOT expected)
