@@ -24,6 +24,10 @@ function(millrace_test_properties name)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
     SKIP_RETURN_CODE 77 ENVIRONMENT "MILLRACE_TIER=${MILLRACE_TIER}")
+  if(arg_LABELS MATCHES "unit|race|consume")
+    # what may take long begins first, so that nothing long is left to run alone
+    set_tests_properties(${name} PROPERTIES COST 1)
+  endif()
 endfunction()
 
 # Of the default architectures, tests make sm_75, sm_90 and PTX from one pass of the device's front
@@ -45,6 +49,7 @@ function(millrace_add_test)
   add_executable(${arg_NAME} ${arg_SOURCES})
   target_link_libraries(${arg_NAME} PRIVATE millrace::millrace millrace_dev doctest::doctest
                                             ${arg_LIBS})
+  target_compile_definitions(${arg_NAME} PRIVATE DOCTEST_CONFIG_SUPER_FAST_ASSERTS)
   if(arg_SOURCES MATCHES "\\.cu(;|$)")
     target_link_libraries(${arg_NAME} PRIVATE millrace::cuda)
     millrace_compile_device_once(${arg_NAME})
