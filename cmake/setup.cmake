@@ -69,7 +69,8 @@ function(millrace_apt_install prefix packages failed)
 endfunction()
 
 # millrace_require(PURPOSE "the tests" [OPTIONAL] PACKAGES doctest-dev=doctest/doctest.h ...)
-# Each item is a package and how to tell that it is there: a program's name, or a header's path.
+# Each item is a package and how to tell that it is there: a program's name, a header's path, or a library's
+# file.
 function(millrace_require)
   cmake_parse_arguments(PARSE_ARGV 0 arg "OPTIONAL" "PURPOSE" "PACKAGES")
   set(missing "")
@@ -79,6 +80,8 @@ function(millrace_require)
     set(sign "${CMAKE_MATCH_2}")
     if(sign MATCHES "\\.(h|hpp)$")
       find_path(found "${sign}" PATHS /usr/include /usr/local/include NO_CACHE)
+    elseif(sign MATCHES "\\.so[.0-9]*$")
+      find_library(found NAMES "${sign}" NO_CACHE)
     else()
       find_program(found "${sign}" NO_CACHE)
     endif()

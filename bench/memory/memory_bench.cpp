@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// millrace's heap against other allocators. Every trial is a process of its own, begun by this one,
+// whose malloc is that of the library that LD_PRELOAD names: so each allocator starts fresh, none
+// is linked beside another, and what a process had resident at most is the allocator's alone.
+#include "bench/harness/session.hpp"
+#include "bench/memory/allocators.hpp"
+#include "bench/memory/workloads.hpp"
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace millrace::bench {
+namespace {
+
+/// What a workload found and what its process had resident at most.
+struct outcome {
+  double ns = wrong;
+  double peak_kib = 0;
+};
+
+template <class A>
+[[nodiscard]] double perform(std::string_view what) {
+  if (what == "pair") { return pair_of<A>(64); }
+  if (what == "replace.1k.1t") { return replace<A>(1'000, 1, 2'000'000); }
+  if (what == "replace.1k.2t") { return replace<A>(1'000, 2, 2'000'000); }
+  if (what == "replace.50k") { return replace<A>(50'000, 1, 500'000); }
+  if (what == "handoff") { return handoff<A>(); }
+  if (what == "scatter_free") { return scatter_free<A>(100'000); }
+  if (what == "larson.1t") { return larson<A>(1); }
+  if (what == "larson.2t") { return larson<A>(2); }
+  if (what == "xmalloc") { return xmalloc<A>(); }
+  if (what == "cache_scratch") { return cache_lines<A>(true); }
+  if (what == "cache_thrash") { return cache_lines<A>(false); }
+  return wrong;
+}
+
+/// The other side of `trial_of`: what a child process does.
+int child(std::string_view allocator, std::string_view what) {
+  double ns = wrong;
+  if (allocator == "millrace.heap") { ns = perform<millrace_heap>(what); }
+  if (allocator == "millrace.pool") { ns = pair_of<millrace_pool<64>>(64); }
+  if (allocator == "millrace.pmr") { ns = perform<millrace_pmr>(what); }
+  if (allocator == "malloc") { ns = perform<libc_malloc>(what); }
+  if (allocator == "std.pmr.unsynchronized") { ns = pair_of<std_unsynchronized>(64); }
+  if (allocator == "std.pmr.synchronized") { ns = perform<std_synchronized>(what); }
+  if (allocator == "private") { ns = perform<private_buffers>(what); }
+#if defined(MILLRACE_BENCH_BOOST_POOL)
+  if (allocator == "boost.pool") { ns = pair_of<boost_pool<64>>(64); }
+#endif
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  std::printf("%.6f %ld\n", ns, used.ru_maxrss);
+  return ns < 0 ? 1 : 0;
+}
+
+/// Where a program of another name may be: the library's file, empty when it is not installed.
+[[nodiscard]] std::string library(char const* name) {
+  for (char const* const folder :
+       {"/usr/lib/x86_64-linux-gnu/", "/usr/lib/aarch64-linux-gnu/", "/usr/lib64/", "/usr/lib/"}) {
+    std::string const path = std::string(folder) + name;
+    if (::access(path.c_str(), R_OK) == 0) { return path; }
+  }
+  return {};
+}
+
+class driver {
+ public:
+  driver(session& out, std::string self) : out_(out), self_(std::move(self)) {}
+
+  void all() {
+    mallocs_ = {{"glibc", "malloc", ""}};
+    for (auto const& [name, file] :
+         {std::pair{"mimalloc", "libmimalloc.so.2"}, std::pair{"mimalloc", "libmimalloc.so.2.0"},
+          std::pair{"jemalloc", "libjemalloc.so.2"},
+          std::pair{"tcmalloc", "libtcmalloc_minimal.so.4"}}) {
+      std::string const path = library(file);
+      bool const known = mallocs_.back().name == name;
+      if (!path.empty() && !known) { mallocs_.push_back({name, "malloc", path}); }
+    }
+    std::vector<side> pools = mallocs_;
+#if defined(MILLRACE_BENCH_BOOST_POOL)
+    pools.push_back({"boost.pool", "boost.pool", ""});
+#endif
+    compare("memory.pair.64B", "pair", "millrace.pool", pools);
+    std::vector<side> resources = mallocs_;
+    resources.push_back({"std.pmr.unsynchronized", "std.pmr.unsynchronized", ""});
+    compare("memory.pmr_pair.64B", "pair", "millrace.pmr", resources);
+    for (auto const& [bench, what] :
+         {std::pair{"memory.replace.1k.1t", "replace.1k.1t"},
+          std::pair{"memory.replace.1k.2t", "replace.1k.2t"},
+          std::pair{"memory.replace.50k", "replace.50k"},
+          std::pair{"memory.handoff.64B", "handoff"},
+          std::pair{"memory.scatter_free.100k", "scatter_free"},
+          std::pair{"memory.larson.1t", "larson.1t"}, std::pair{"memory.larson.2t", "larson.2t"}}) {
+      compare(bench, what, "millrace.heap", mallocs_);
+    }
+    std::vector<side> alone = mallocs_;
+    alone.push_back({"private.buffers", "private", ""});
+    compare("memory.cache_scratch", "cache_scratch", "millrace.heap", alone);
+    compare("memory.cache_thrash", "cache_thrash", "millrace.heap", alone);
+    resident("memory.rss.larson", "larson.2t");
+    resident("memory.rss.xmalloc", "xmalloc");
+  }
+
+ private:
+  struct side {
+    std::string name;
+    std::string allocator;
+    std::string preload;
+  };
+
+  [[nodiscard]] outcome run(side const& of, std::string const& what) const {
+    std::string const command = (of.preload.empty() ? "" : "LD_PRELOAD='" + of.preload + "' ") +
+                                "'" + self_ + "' --child " + of.allocator + " " + what;
+    outcome found;
+    std::FILE* const pipe = ::popen(command.c_str(), "r");
+    if (pipe == nullptr) { return found; }
+    if (std::fscanf(pipe, "%lf %lf", &found.ns, &found.peak_kib) != 2) { found.ns = wrong; }
+    if (::pclose(pipe) != 0) { found.ns = wrong; }
+    return found;
+  }
+  [[nodiscard]] contender trial_of(side const& of, std::string const& what, bool memory) const {
+    return {of.name, [this, of, what, memory] {
+              outcome const found = run(of, what);
+              if (found.ns < 0) { return measured{0, "a block did not hold what was written"}; }
+              return measured{memory ? found.peak_kib : found.ns, {}};
+            }};
+  }
+  void compare(char const* bench, char const* what, char const* ours,
+               std::vector<side> const& peers, bool memory = false) {
+    comparison made{.bench = bench,
+                    .unit = memory ? "KiB" : "ns",
+                    .way = better::lower,
+                    .ours = trial_of({"millrace", ours, ""}, what, memory),
+                    .peers = {}};
+    for (side const& each : peers) { made.peers.push_back(trial_of(each, what, memory)); }
+    out_.run(made);
+  }
+  void resident(char const* bench, char const* what) {
+    compare(bench, what, "millrace.heap", mallocs_, true);
+  }
+
+  session& out_;
+  std::string self_;
+  std::vector<side> mallocs_;
+};
+
+}  // namespace
+}  // namespace millrace::bench
+
+int main(int argc, char** argv) {
+  using namespace millrace::bench;
+  if (argc == 4 && std::string_view(argv[1]) == "--child") { return child(argv[2], argv[3]); }
+  return run_program(argc, argv, [](session& out) {
+    char self[4096] = {};
+    if (::readlink("/proc/self/exe", self, sizeof self - 1) <= 0) {
+      return out.fail("this program does not find itself in /proc");
+    }
+    driver(out, self).all();
+  });
+}
