@@ -5,6 +5,11 @@
 /// All of `memory` that compiles without nvcc. For users; the library includes what it needs.
 
 #include <millrace/memory/buffer.hpp>
+#include <millrace/memory/checked_resource.hpp>
 #include <millrace/memory/counting_resource.hpp>
+#include <millrace/memory/failing_resource.hpp>
+#include <millrace/memory/heap.hpp>
+#include <millrace/memory/pmr.hpp>
+#include <millrace/memory/pool.hpp>
 #include <millrace/memory/resource.hpp>
 #include <millrace/memory/slab.hpp>
