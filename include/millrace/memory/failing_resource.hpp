@@ -87,7 +87,7 @@ class failing_resource {
   }
 
   failure_plan* plan_;
-  [[no_unique_address]] Upstream upstream_;
+  Upstream upstream_;
 };
 static_assert(host_accessible_resource<failing_resource<>>);
 
