@@ -4,6 +4,7 @@
 /// \file
 /// All of `memory` that compiles without nvcc. For users; the library includes what it needs.
 
+#include <millrace/memory/budget.hpp>
 #include <millrace/memory/buffer.hpp>
 #include <millrace/memory/checked_resource.hpp>
 #include <millrace/memory/counting_resource.hpp>

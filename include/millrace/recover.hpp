@@ -5,4 +5,5 @@
 /// All of `recover`. For users; the library includes what it needs.
 
 #include <millrace/recover/deadline.hpp>
+#include <millrace/recover/ladder.hpp>
 #include <millrace/recover/retry.hpp>

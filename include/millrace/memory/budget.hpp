@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/access.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/memory/resource.hpp>
+#include <millrace/recover/ladder.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <type_traits>
+#include <utility>
+
+namespace millrace::inline v0::memory {
+
+/// How near a budget is to its end.
+enum class pressure : std::uint32_t {
+  none = 0,
+  low = 1,       ///< above the soft limit: give up what is easily had again
+  high = 2,      ///< begin no new work
+  critical = 3,  ///< the next allocations fail
+};
+
+/// How much may be in use, and when to say that it grows tight. Marks are thousandths of
+/// `hard_bytes`, rising; a level that was reached is left when use falls `gap` below its mark, so
+/// that it does not flicker.
+struct budget_limits {
+  std::uint64_t hard_bytes = ~std::uint64_t{0} >> 1;  ///< no more than that
+  std::uint32_t low_mark = 700;
+  std::uint32_t high_mark = 850;
+  std::uint32_t critical_mark = 950;
+  std::uint32_t gap = 50;
+  std::uint32_t tries = 2;  ///< of a step that brought something, before the next
+};
+
+/// A step that gives memory back: what its owner can do without, an idle cache, a trim, a wait for
+/// work that holds memory.
+struct relief {
+  /// @return bytes that it gave back, as well as it knows; 0 when there was nothing
+  using function = std::uint64_t (*)(std::uint64_t wanted_bytes, void* context) noexcept;
+
+  char const* name = "";
+  function give_back = nullptr;
+  void* context = nullptr;
+};
+
+/// Hears of levels. Called by the thread that moved it, which holds no lock of the budget.
+using pressure_listener = void (*)(pressure from, pressure to, void* context) noexcept;
+
+/// What is in use, and what went wrong. Each number is exact by itself.
+struct budget_counts {
+  std::uint64_t live_bytes = 0;  ///< reservations included
+  std::uint64_t peak_bytes = 0;
+  std::uint64_t reserved_bytes = 0;    ///< promised and not yet used
+  std::uint64_t climbs = 0;            ///< times that the steps were asked
+  std::uint64_t given_back_bytes = 0;  ///< as they say
+  std::uint64_t refused = 0;           ///< allocations and reservations that got an error
+};
+
+/// One budget for any number of resources that share it. Neither moves nor copies: they hold its
+/// address.
+/// @thread any; steps and listener are set before the others begin
+class budget {
+ public:
+  static constexpr std::uint32_t most_steps = 8;
+
+  explicit budget(budget_limits limits = {}) noexcept : limits_{limits} {}
+  budget(budget const&) = delete;
+  budget& operator=(budget const&) = delete;
+
+  /// Appends a step to those that are tried when there is no room, gentlest first.
+  /// @error errc::bad_argument 1 when it has no function, errc::full beyond most_steps
+  [[nodiscard]] result<void> add_step(relief step) noexcept {
+    if (step.give_back == nullptr) { return core::fail(errc::bad_argument, 1); }
+    if (step_count_ == most_steps) { return core::fail(errc::full); }
+    steps_[step_count_++] = step;
+    return {};
+  }
+  void listen(pressure_listener listener, void* context) noexcept {
+    listener_ = listener;
+    context_ = context;
+  }
+
+  /// Changes what may be in use; what is in use already stays.
+  void set_hard_bytes(std::uint64_t bytes) noexcept {
+    words::store(limits_.hard_bytes, bytes, core::relaxed, "budget.limit");
+    watch();
+  }
+
+  [[nodiscard]] pressure level() const noexcept {
+    return static_cast<pressure>(words::load(level_, core::relaxed, "budget.level"));
+  }
+  [[nodiscard]] budget_counts counts() const noexcept {
+    return {look(counts_.live_bytes), look(counts_.peak_bytes),       look(counts_.reserved_bytes),
+            look(counts_.climbs),     look(counts_.given_back_bytes), look(counts_.refused)};
+  }
+
+  /// Takes bytes of the budget, without a look for others to give any back.
+  [[nodiscard]] bool try_take(std::uint64_t bytes) noexcept {
+    std::uint64_t live = look(counts_.live_bytes);
+    do {
+      std::uint64_t const hard = look(limits_.hard_bytes);
+      if (bytes > hard || live > hard - bytes) { return false; }
+    } while (!words::compare_exchange(counts_.live_bytes, live, live + bytes, core::relaxed,
+                                      core::relaxed, "budget.take"));
+    raise_peak(live + bytes);
+    watch();
+    return true;
+  }
+  void give(std::uint64_t bytes) noexcept {
+    add(counts_.live_bytes, 0 - bytes);
+    watch();
+  }
+
+  /// Asks the steps for room, one after the other and one thread at a time, until `attempt()` gives
+  /// a value; each that brought something is asked again, `limits.tries` times at most.
+  /// @return what the last attempt gave; the first is made before any step
+  template <class Attempt>
+  [[nodiscard]] auto climb(std::uint64_t wanted_bytes, Attempt attempt) noexcept
+      -> std::invoke_result_t<Attempt&> {
+    auto got = attempt();
+    if (got) { return got; }
+    if (step_count_ != 0) {
+      std::scoped_lock const alone(climbing_);
+      got = attempt();  // whoever climbed before may have made room for two
+      auto rungs = *recover::ladder::make(step_count_, limits_.tries == 0 ? 1 : limits_.tries);
+      if (!got) { add(counts_.climbs, 1); }
+      for (auto at = rungs.next(); !got && at; at = rungs.next()) {
+        relief const& step = steps_[*at];
+        std::uint64_t const given = step.give_back(wanted_bytes, step.context);
+        add(counts_.given_back_bytes, given);
+        got = attempt();
+        rungs.tell(given != 0);
+      }
+    }
+    if (!got) { add(counts_.refused, 1); }
+    return got;
+  }
+
+  /// Bytes of a budget that are promised to their holder, who takes them by allocating through
+  /// `reserved_resource`, and gives the rest back at its end.
+  class reservation {
+   public:
+    reservation(reservation&& other) noexcept
+        : of_{std::exchange(other.of_, nullptr)}, left_{std::exchange(other.left_, 0)} {}
+    reservation& operator=(reservation&& other) noexcept {
+      reservation moved(std::move(other));
+      std::swap(of_, moved.of_);
+      std::swap(left_, moved.left_);
+      return *this;
+    }
+    ~reservation() {
+      if (of_ == nullptr) { return; }
+      of_->add(of_->counts_.reserved_bytes, 0 - left_);
+      of_->give(left_);
+    }
+
+    [[nodiscard]] std::uint64_t left_bytes() const noexcept { return left_; }
+
+    /// Makes bytes of it ordinary ones, which whoever has them gives back to the budget.
+    /// @return false when so many are not left
+    [[nodiscard]] bool use(std::uint64_t bytes) noexcept {
+      if (bytes > left_) { return false; }
+      left_ -= bytes;
+      of_->add(of_->counts_.reserved_bytes, 0 - bytes);
+      return true;
+    }
+
+   private:
+    friend class budget;
+    reservation(budget& of, std::uint64_t bytes) noexcept : of_{&of}, left_{bytes} {}
+
+    budget* of_;
+    std::uint64_t left_;
+  };
+
+  /// Promises `bytes`: a transaction that will need them fails now or not at all.
+  /// @error errc::out_of_memory when there is no room after every step
+  [[nodiscard]] result<reservation> reserve(std::uint64_t bytes) noexcept {
+    auto const took = climb(bytes, [&]() noexcept -> result<void> {
+      if (try_take(bytes)) { return {}; }
+      return core::fail(errc::out_of_memory);
+    });
+    if (!took) { return cuda::std::unexpected(took.error()); }
+    add(counts_.reserved_bytes, bytes);
+    return reservation(*this, bytes);
+  }
+
+ private:
+  using words = core::direct_access<cuda::thread_scope_system>;
+
+  [[nodiscard]] static std::uint64_t look(std::uint64_t const& word) noexcept {
+    return words::load(word, core::relaxed, "budget.look");
+  }
+  static void add(std::uint64_t& word, std::uint64_t n) noexcept {
+    static_cast<void>(words::fetch_add(word, n, core::relaxed, "budget.add"));
+  }
+  void raise_peak(std::uint64_t now) noexcept {
+    std::uint64_t peak = look(counts_.peak_bytes);
+    while (peak < now && !words::compare_exchange(counts_.peak_bytes, peak, now, core::relaxed,
+                                                  core::relaxed, "budget.peak")) {}
+  }
+
+  /// Where a mark lies, in bytes.
+  [[nodiscard]] std::uint64_t bytes_of(std::uint32_t mark) const noexcept {
+    std::uint64_t const hard = look(limits_.hard_bytes);
+    return hard / 1000 * mark + hard % 1000 * mark / 1000;
+  }
+  [[nodiscard]] pressure level_for(std::uint64_t live, pressure now) const noexcept {
+    std::uint32_t const marks[] = {0, limits_.low_mark, limits_.high_mark, limits_.critical_mark};
+    auto level = pressure::none;
+    for (std::uint32_t l = 1; l <= 3; ++l) {
+      bool const held = static_cast<std::uint32_t>(now) >= l;
+      std::uint32_t const mark =
+          held && marks[l] >= limits_.gap ? marks[l] - limits_.gap : marks[l];
+      if (live > bytes_of(mark)) { level = static_cast<pressure>(l); }
+    }
+    return level;
+  }
+  /// Moves the level to where use is, and tells the listener of each move once.
+  void watch() noexcept {
+    std::uint32_t now = words::load(level_, core::relaxed, "budget.level");
+    for (;;) {
+      pressure const next = level_for(look(counts_.live_bytes), static_cast<pressure>(now));
+      auto const wanted = static_cast<std::uint32_t>(next);
+      if (wanted == now) { return; }
+      if (words::compare_exchange(level_, now, wanted, core::relaxed, core::relaxed,
+                                  "budget.level")) {
+        if (listener_ != nullptr) { listener_(static_cast<pressure>(now), next, context_); }
+        now = wanted;
+      }
+    }
+  }
+
+  budget_limits limits_;
+  budget_counts counts_;
+  std::uint32_t level_ = 0;
+  std::uint32_t step_count_ = 0;
+  relief steps_[most_steps];
+  pressure_listener listener_ = nullptr;
+  void* context_ = nullptr;
+  std::mutex climbing_;
+};
+
+/// Allocates from `Upstream` within a budget. Where the budget or the upstream has no room, the
+/// budget's steps are asked before the error.
+/// @thread any
+template <resource Upstream = host_resource>
+class budgeted_resource {
+ public:
+  static constexpr bool host_accessible = Upstream::host_accessible;
+  static constexpr bool device_accessible = Upstream::device_accessible;
+
+  explicit budgeted_resource(budget& within, Upstream upstream = {}) noexcept
+      : within_{&within}, upstream_{std::move(upstream)} {}
+
+  /// @error as the upstream's; errc::out_of_memory when the budget has no room after every step
+  [[nodiscard]] result<void*> try_allocate(std::size_t bytes, std::size_t alignment) noexcept {
+    auto const attempt = [&]() noexcept -> result<void*> {
+      if (!within_->try_take(bytes)) { return core::fail(errc::out_of_memory); }
+      auto given = upstream_.try_allocate(bytes, alignment);
+      if (!given) { within_->give(bytes); }
+      return given;
+    };
+    auto first = attempt();
+    if (first || first.error().code != errc::out_of_memory) { return first; }  // or bad input
+    return within_->climb(bytes, attempt);
+  }
+  /// The same out of a reservation: no step is asked, and the budget cannot refuse.
+  /// @error as the upstream's; errc::out_of_memory when the reservation has fewer bytes left
+  [[nodiscard]] result<void*> try_allocate(budget::reservation& from, std::size_t bytes,
+                                           std::size_t alignment) noexcept {
+    if (bytes > from.left_bytes()) { return core::fail(errc::out_of_memory); }
+    auto given = upstream_.try_allocate(bytes, alignment);
+    if (given) { static_cast<void>(from.use(bytes)); }
+    return given;
+  }
+  void deallocate(void* p, std::size_t bytes, std::size_t alignment) noexcept {
+    upstream_.deallocate(p, bytes, alignment);
+    within_->give(bytes);
+  }
+
+  [[nodiscard]] friend bool operator==(budgeted_resource const& a,
+                                       budgeted_resource const& b) noexcept {
+    return a.within_ == b.within_ && a.upstream_ == b.upstream_;
+  }
+
+ private:
+  budget* within_;
+  Upstream upstream_;
+};
+static_assert(host_accessible_resource<budgeted_resource<>>);
+
+}  // namespace millrace::inline v0::memory

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <millrace/memory/budget.hpp>
+#include <millrace/memory/buffer.hpp>
+#include <millrace/memory/failing_resource.hpp>
+#include <millrace/memory/heap.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace core = millrace::core;
+namespace memory = millrace::memory;
+using memory::budget;
+using memory::budgeted_resource;
+using memory::pressure;
+using millrace::errc;
+using std::uint64_t;
+
+namespace {
+
+/// Blocks that somebody can do without, and gives back one by one when asked.
+class hoard {
+ public:
+  explicit hoard(budgeted_resource<> from) : from_(from) {}
+  ~hoard() {
+    while (give_one() != 0) {}
+  }
+  void add(std::size_t bytes) {
+    blocks_.push_back({core::value_or_throw(from_.try_allocate(bytes, 16)), bytes});
+  }
+  [[nodiscard]] memory::relief step(char const* name) {
+    return {name, [](uint64_t, void* me) noexcept { return static_cast<hoard*>(me)->asked(); },
+            this};
+  }
+  int times_asked = 0;
+
+ private:
+  uint64_t asked() noexcept {
+    ++times_asked;
+    return give_one();
+  }
+  uint64_t give_one() noexcept {
+    if (blocks_.empty()) { return 0; }
+    auto const [p, bytes] = blocks_.back();
+    blocks_.pop_back();
+    from_.deallocate(p, bytes, 16);
+    return bytes;
+  }
+
+  budgeted_resource<> from_;
+  std::vector<std::pair<void*, std::size_t>> blocks_;
+};
+
+struct moves {
+  std::vector<std::pair<pressure, pressure>> all;
+};
+void note(pressure from, pressure to, void* into) noexcept {
+  static_cast<moves*>(into)->all.push_back({from, to});
+}
+
+}  // namespace
+
+TEST_CASE("budget: what is in use never passes it, and comes back") {
+  budget all({.hard_bytes = 1'000});
+  budgeted_resource<> from(all);
+  auto const a = from.try_allocate(600, 16);
+  REQUIRE(a);
+  auto const none = from.try_allocate(401, 16);
+  REQUIRE(!none);
+  CHECK(none.error().code == errc::out_of_memory);
+  auto const b = from.try_allocate(400, 16);
+  REQUIRE(b);
+  CHECK(all.counts().live_bytes == 1'000);
+  from.deallocate(*a, 600, 16);
+  from.deallocate(*b, 400, 16);
+  CHECK(all.counts().live_bytes == 0);
+  CHECK(all.counts().peak_bytes == 1'000);
+  CHECK(all.counts().refused == 1);
+  CHECK(from.try_allocate(8, 3).error().code == errc::bad_argument);
+  CHECK(all.counts().live_bytes == 0);
+}
+
+TEST_CASE("budget: steps are asked in order until there is room, and the gentle one again first") {
+  budget all({.hard_bytes = 1'000, .tries = 3});
+  hoard gentle{budgeted_resource<>(all)}, last{budgeted_resource<>(all)};
+  REQUIRE(all.add_step(gentle.step("gentle")));
+  REQUIRE(all.add_step(last.step("last")));
+  for (int i = 0; i < 4; ++i) { gentle.add(100); }
+  for (int i = 0; i < 6; ++i) { last.add(100); }
+  budgeted_resource<> from(all);
+  auto const a = from.try_allocate(200, 16);  // two of the gentle one's
+  REQUIRE(a);
+  CHECK(gentle.times_asked == 2);
+  CHECK(last.times_asked == 0);
+  auto const b = from.try_allocate(300, 16);  // the two that it has left, and one of the last
+  REQUIRE(b);
+  CHECK(gentle.times_asked == 5);
+  CHECK(last.times_asked == 1);
+  CHECK(!from.try_allocate(900, 16));
+  CHECK(last.times_asked == 4);  // three tries
+  CHECK(all.counts().climbs == 3);
+  CHECK(all.counts().given_back_bytes == 800);
+  from.deallocate(*a, 200, 16);
+  from.deallocate(*b, 300, 16);
+}
+
+TEST_CASE("budget: levels rise at their marks, fall below them, and are told once each") {
+  budget all({.hard_bytes = 1'000});
+  moves seen;
+  all.listen(note, &seen);
+  REQUIRE(all.try_take(700));
+  CHECK(all.level() == pressure::none);
+  REQUIRE(all.try_take(1));
+  CHECK(all.level() == pressure::low);
+  all.give(50);
+  CHECK(all.level() == pressure::low);  // 651: not yet below the mark by the gap
+  all.give(1);
+  CHECK(all.level() == pressure::none);
+  REQUIRE(all.try_take(350));
+  CHECK(all.level() == pressure::critical);
+  all.give(1'000);
+  using p = pressure;
+  CHECK(seen.all ==
+        std::vector<std::pair<p, p>>{
+            {p::none, p::low}, {p::low, p::none}, {p::none, p::critical}, {p::critical, p::none}});
+}
+
+TEST_CASE("budget: it may shrink below what is in use, which then only shrinks too") {
+  budget all({.hard_bytes = 1'000});
+  budgeted_resource<> from(all);
+  auto const a = from.try_allocate(800, 16);
+  REQUIRE(a);
+  all.set_hard_bytes(100);
+  CHECK(all.level() == pressure::critical);
+  CHECK(!from.try_allocate(1, 16));
+  from.deallocate(*a, 800, 16);
+  CHECK(all.level() == pressure::none);
+  auto const b = from.try_allocate(100, 16);
+  REQUIRE(b);
+  from.deallocate(*b, 100, 16);
+}
+
+TEST_CASE("budget: a reservation is room that nobody else gets, and goes back at its end") {
+  budget all({.hard_bytes = 1'000});
+  budgeted_resource<> from(all);
+  void* kept = nullptr;
+  {
+    auto promise = all.reserve(700);
+    REQUIRE(promise);
+    CHECK(all.counts().live_bytes == 700);
+    CHECK(!from.try_allocate(301, 16));
+    CHECK(!all.reserve(301));
+    auto const a = from.try_allocate(*promise, 500, 16);
+    REQUIRE(a);
+    kept = *a;
+    CHECK(!from.try_allocate(*promise, 201, 16));
+    CHECK(promise->left_bytes() == 200);
+    CHECK(all.counts().reserved_bytes == 200);
+    auto const moved = std::move(*promise);
+    CHECK(moved.left_bytes() == 200);
+  }
+  CHECK(all.counts().reserved_bytes == 0);
+  CHECK(all.counts().live_bytes == 500);
+  from.deallocate(kept, 500, 16);
+  CHECK(all.counts().live_bytes == 0);
+}
+
+TEST_CASE("budget: a step without a function, and a ninth, are refused") {
+  budget all;
+  CHECK(all.add_step({}).error().code == errc::bad_argument);
+  memory::relief const nothing{"nothing", [](uint64_t, void*) noexcept { return uint64_t{0}; },
+                               nullptr};
+  for (std::uint32_t i = 0; i < budget::most_steps; ++i) { CHECK(all.add_step(nothing)); }
+  CHECK(all.add_step(nothing).error().code == errc::full);
+  CHECK(all.reserve(~uint64_t{0}).error().code == errc::out_of_memory);
+}
+
+TEST_CASE("budget: an upstream without room climbs too") {
+  memory::failure_plan plan;
+  plan.fail_from = 1;
+  budget all;
+  using resource = budgeted_resource<memory::failing_resource<>>;
+  resource from(all, memory::failing_resource<>(plan));
+  REQUIRE(all.add_step({"mend",
+                        [](uint64_t, void* p) noexcept {
+                          static_cast<memory::failure_plan*>(p)->fail_from = 0;
+                          return uint64_t{1};
+                        },
+                        &plan}));
+  auto const p = from.try_allocate(100, 16);
+  REQUIRE(p);
+  from.deallocate(*p, 100, 16);
+  CHECK(all.counts().live_bytes == 0);
+}
+
+TEST_CASE("budget: several threads share one, and a heap behind it, to the last byte") {
+  auto const heap = core::value_or_throw(
+      memory::heap<>::make({.reserve_bytes = std::size_t{32} << 20, .caches = 8}));
+  budget all({.hard_bytes = 100'000});
+  moves seen;
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      budgeted_resource<memory::heap<>> from(all, heap);
+      std::vector<void*> mine;
+      for (int i = 0; i < 20'000; ++i) {
+        if ((static_cast<unsigned>(i) * 7 + t) % 3 != 0) {
+          if (auto const p = from.try_allocate(1'000, 16)) { mine.push_back(*p); }
+        } else if (!mine.empty()) {
+          from.deallocate(mine.back(), 1'000, 16);
+          mine.pop_back();
+        }
+      }
+      for (void* const p : mine) { from.deallocate(p, 1'000, 16); }
+    });
+  }
+  for (auto& thread : threads) { thread.join(); }
+  CHECK(all.counts().live_bytes == 0);
+  CHECK(all.counts().peak_bytes == 100'000);
+  CHECK(all.counts().refused > 0);
+  CHECK(all.level() == pressure::none);
+}
