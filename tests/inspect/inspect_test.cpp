@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -76,6 +77,37 @@ TEST_CASE("inspect: a number holds up to a tenth above the page's, and a row mus
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
+TEST_CASE("inspect: instructions that lock are told by their bytes") {
+  auto const told = [](std::initializer_list<unsigned char> bytes) {
+    return inspect::locks(bytes.begin(), bytes.size());
+  };
+  CHECK(told({0xf0, 0x48, 0x0f, 0xc1, 0x07}));        // lock xadd [rdi], rax
+  CHECK(told({0x66, 0xf0, 0x0f, 0xb1, 0x0f}));        // lock cmpxchg [rdi], cx
+  CHECK(told({0x87, 0x07}));                          // xchg [rdi], eax
+  CHECK(told({0x48, 0x87, 0x47, 0x08}));              // xchg [rdi + 8], rax
+  CHECK_FALSE(told({0x48, 0x87, 0xc7}));              // xchg rdi, rax
+  CHECK_FALSE(told({0x48, 0x89, 0x07}));              // mov [rdi], rax
+  CHECK_FALSE(told({0x64, 0x48, 0x8b, 0x04, 0x25}));  // mov rax, fs:[...]
+}
+
+TEST_CASE("inspect: stepping finds the instructions that lock") {
+  auto const adds = [](int count) {
+    return inspect::count_instructions([=] {
+      long word = 0;
+      inspect::counting_stop();
+      for (int i = 0; i < count; ++i) { asm volatile("lock incq %0" : "+m"(word)); }
+      inspect::counting_stop();
+      return word == count;
+    });
+  };
+  inspect::stepped const some = adds(3);
+  if (!some.problem.empty()) {
+    MESSAGE(some.problem);
+    return;
+  }
+  CHECK(adds(10).locked - some.locked == 7);
+}
+
 TEST_CASE(
     "inspect: stepping counts the instructions between the stops, and tells when work fails") {
   auto const turns = [](std::uint64_t count) {
@@ -93,6 +125,7 @@ TEST_CASE(
     return;
   }
   CHECK(turns(150).instructions - some.instructions == 200);
+  CHECK(turns(150).locked == some.locked);
   CHECK_FALSE(inspect::count_instructions([] { return false; }).problem.empty());
   CHECK_FALSE(inspect::count_instructions([] { return true; }).problem.empty());
 }

@@ -45,7 +45,10 @@ class alignas(core::destructive_bytes) heap_cache {
   void begin(heap_space<P>& space, std::uint32_t number) noexcept {
     space_ = &space;
     slabs_ = space.slabs;
-    owners_ = space.owners;
+    // slabs begin at multiples of their size, so an address alone leads to its slab's owner
+    owners_of_zero_ =
+        reinterpret_cast<std::uintptr_t>(space.owners) -
+        reinterpret_cast<std::uintptr_t>(slabs_) / P::slab_bytes * sizeof(std::uint16_t);
     number_ = static_cast<std::uint16_t>(number);
     for (std::uint32_t c = 0; c < classes::count; ++c) { fill_[c].limit = magazine_limit<P>(c); }
   }
@@ -126,7 +129,10 @@ class alignas(core::destructive_bytes) heap_cache {
   }
   /// Whether a block's slab is this cache's.
   [[nodiscard]] bool is_own(void const* p) const noexcept {
-    return owners_[offset_of(p) / P::slab_bytes] == number_;
+    MILLRACE_ASSERT(space_->contains(p));
+    std::uintptr_t const slab = reinterpret_cast<std::uintptr_t>(p) / P::slab_bytes;
+    return *reinterpret_cast<std::uint16_t const*>(owners_of_zero_ +
+                                                   slab * sizeof(std::uint16_t)) == number_;
   }
   [[nodiscard]] std::uint32_t place_of(void const* p, record const& home) const noexcept {
     return home.index_of(offset_of(p) % P::slab_bytes);
@@ -204,7 +210,7 @@ class alignas(core::destructive_bytes) heap_cache {
     std::size_t const bytes = classes::bytes_of(size_class);
     auto const count = static_cast<std::uint32_t>(P::slab_bytes / bytes);
     made->use = slab_use::blocks;
-    owners_[space_->index_of(*made)] = number_;
+    space_->owners[space_->index_of(*made)] = number_;
     made->size_class = size_class;
     made->block_bytes = bytes;
     made->inverse = static_cast<std::uint32_t>((std::uint64_t{1} << 32) / bytes + 1);
@@ -349,8 +355,8 @@ class alignas(core::destructive_bytes) heap_cache {
   }
 
   heap_space<P>* space_ = nullptr;
-  std::byte* slabs_ = nullptr;       // the space's
-  std::uint16_t* owners_ = nullptr;  // the space's
+  std::byte* slabs_ = nullptr;         // the space's
+  std::uintptr_t owners_of_zero_ = 0;  ///< where the owner of a slab at address 0 would be
   std::uint16_t number_ = 0;
   std::uint32_t spares_ = 0;
   fullness fill_[classes::count + 1] = {};  ///< of no class, nothing
