@@ -92,21 +92,21 @@ class driver {
     std::vector<side> resources = mallocs_;
     resources.push_back({"std.pmr.unsynchronized", "std.pmr.unsynchronized", ""});
     compare("memory.pmr_pair.64B", "pair", "millrace.pmr", resources);
-    for (auto const& [bench, what] :
-         {std::pair{"memory.replace.1k.1t", "replace.1k.1t"},
-          std::pair{"memory.replace.1k.2t", "replace.1k.2t"},
-          std::pair{"memory.replace.50k", "replace.50k"},
-          std::pair{"memory.handoff.64B", "handoff"},
-          std::pair{"memory.scatter_free.100k", "scatter_free"},
-          std::pair{"memory.larson.1t", "larson.1t"}, std::pair{"memory.larson.2t", "larson.2t"}}) {
-      compare(bench, what, "millrace.heap", mallocs_);
-    }
-    std::vector<side> alone = mallocs_;
-    alone.push_back({"private.buffers", "private", ""});
-    compare("memory.cache_scratch", "cache_scratch", "millrace.heap", alone);
-    compare("memory.cache_thrash", "cache_thrash", "millrace.heap", alone);
-    resident("memory.rss.larson", "larson.2t");
-    resident("memory.rss.xmalloc", "xmalloc");
+    compare("memory.replace.1k.1t", "replace.1k.1t", "millrace.heap", mallocs_);
+    std::vector<side> threads = mallocs_;
+    threads.push_back({"millrace.1t", "millrace.heap", "", "replace.1k.1t"});
+    compare("memory.replace.1k.2t", "replace.1k.2t", "millrace.heap", threads, placed);
+    compare("memory.replace.50k", "replace.50k", "millrace.heap", mallocs_);
+    compare("memory.handoff.64B", "handoff", "millrace.heap", mallocs_, placed);
+    compare("memory.scatter_free.100k", "scatter_free", "millrace.heap", mallocs_);
+    compare("memory.larson.1t", "larson.1t", "millrace.heap", mallocs_);
+    compare("memory.larson.2t", "larson.2t", "millrace.heap", mallocs_, placed);
+    std::vector<side> lines = mallocs_;
+    lines.push_back({"private.buffers", "private", ""});
+    compare("memory.cache_scratch", "cache_scratch", "millrace.heap", lines, placed);
+    compare("memory.cache_thrash", "cache_thrash", "millrace.heap", lines, placed);
+    compare("memory.rss.larson", "larson.2t", "millrace.heap", mallocs_, resident);
+    compare("memory.rss.xmalloc", "xmalloc", "millrace.heap", mallocs_, resident);
   }
 
  private:
@@ -114,6 +114,12 @@ class driver {
     std::string name;
     std::string allocator;
     std::string preload;
+    std::string what = {};  ///< instead of the row's workload
+  };
+  enum kind {
+    alone,     ///< one thread's time
+    placed,    ///< two threads' time, on processors near or far
+    resident,  ///< what the process had resident at most
   };
 
   [[nodiscard]] outcome run(side const& of, std::string const& what) const {
@@ -126,25 +132,23 @@ class driver {
     if (::pclose(pipe) != 0) { found.ns = wrong; }
     return found;
   }
-  [[nodiscard]] contender trial_of(side const& of, std::string const& what, bool memory) const {
-    return {of.name, [this, of, what, memory] {
-              outcome const found = run(of, what);
+  [[nodiscard]] contender trial_of(side const& of, std::string const& what, kind how) const {
+    return {of.name, [this, of, what, how] {
+              outcome const found = run(of, of.what.empty() ? what : of.what);
               if (found.ns < 0) { return measured{0, "a block did not hold what was written"}; }
-              return measured{memory ? found.peak_kib : found.ns, {}};
+              return measured{how == resident ? found.peak_kib : found.ns, {}};
             }};
   }
   void compare(char const* bench, char const* what, char const* ours,
-               std::vector<side> const& peers, bool memory = false) {
+               std::vector<side> const& peers, kind how = alone) {
     comparison made{.bench = bench,
-                    .unit = memory ? "KiB" : "ns",
+                    .unit = how == resident ? "KiB" : "ns",
                     .way = better::lower,
-                    .ours = trial_of({"millrace", ours, ""}, what, memory),
-                    .peers = {}};
-    for (side const& each : peers) { made.peers.push_back(trial_of(each, what, memory)); }
+                    .ours = trial_of({"millrace", ours, ""}, what, how),
+                    .peers = {},
+                    .placed = how == placed};
+    for (side const& each : peers) { made.peers.push_back(trial_of(each, what, how)); }
     out_.run(made);
-  }
-  void resident(char const* bench, char const* what) {
-    compare(bench, what, "millrace.heap", mallocs_, true);
   }
 
   session& out_;

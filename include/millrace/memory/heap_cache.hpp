@@ -22,13 +22,13 @@ namespace millrace::inline v0::memory {
 /// of other caches' slabs that wait to go home. What it does alone costs no atomic operation.
 ///
 /// A block that is freed where its slab belongs goes into its class's magazine, and from a full
-/// magazine the older half goes back to the bitmaps of their slabs. A magazine that is dry gets the
-/// lowest free blocks of the slab at hand: in the order of their addresses, and without a look at a
-/// block, which may lie in no cache of the processor by now. A block of another cache's slab is
-/// noted beside those of the same slab before it. A batch of them goes home in one of their number,
-/// which carries the places of all: it is pushed onto the slab's remote word, and the first batch
-/// there puts the slab into its owner's mailbox. The owner reads its mail when a magazine is dry
-/// and the slab at hand has nothing more.
+/// magazine the older half goes back to the bitmaps of their slabs. A magazine that is dry gets
+/// free blocks of the slab at hand, in the order of their addresses and without a look at any,
+/// which may lie in no cache of the processor by now. A block of another cache's slab is noted
+/// beside those of the same slab before it. A batch of them goes home in one of their number, which
+/// carries the places of all: it is pushed onto the slab's remote word, and the first batch there
+/// puts the slab into its owner's mailbox. The owner reads its mail when a magazine is dry and the
+/// slab at hand has nothing more.
 /// @thread one at a time
 template <heap_policy P>
 class alignas(core::destructive_bytes) heap_cache {

@@ -108,12 +108,14 @@ struct heap_space {
   /// Takes a run of slabs within the budget.
   /// @error errc::out_of_memory 1 when the budget is spent, 2 when no such run is free
   [[nodiscard]] result<slab_record<P>*> claim(std::uint32_t n) noexcept {
-    std::uint32_t const before = access::fetch_add(taken_slabs, n, core::relaxed, "heap.take");
-    if (n > most_slabs || before > most_slabs - n) {
-      static_cast<void>(access::fetch_add(taken_slabs, 0u - n, core::relaxed, "heap.take"));
-      static_cast<void>(access::fetch_add(refused, 1u, core::relaxed, "heap.refuse"));
-      return core::fail(errc::out_of_memory, 1);
-    }
+    std::uint32_t before = access::load(taken_slabs, core::relaxed, "heap.look");
+    do {
+      if (n > most_slabs || before > most_slabs - n) {
+        static_cast<void>(access::fetch_add(refused, 1u, core::relaxed, "heap.refuse"));
+        return core::fail(errc::out_of_memory, 1);
+      }
+    } while (!access::compare_exchange(taken_slabs, before, before + n, core::relaxed,
+                                       core::relaxed, "heap.take"));
     auto const first = map.claim(n);
     if (!first) {
       static_cast<void>(access::fetch_add(taken_slabs, 0u - n, core::relaxed, "heap.take"));

@@ -57,6 +57,7 @@ class thread_caches {
   [[nodiscard, gnu::noinline]] static cache* find(
       std::shared_ptr<heap_core<P>> const& heap) noexcept {
     if (over_) { return nullptr; }  // the thread has given its caches up
+    newest_ = {};                   // it may be of a heap whose entry is about to go
     for (entry** at = &all_.first; *at != nullptr;) {
       if ((*at)->heap.expired()) {
         delete std::exchange(*at, (*at)->next);
