@@ -126,6 +126,7 @@ class driver {
     std::string const command = (of.preload.empty() ? "" : "LD_PRELOAD='" + of.preload + "' ") +
                                 "'" + self_ + "' --child " + of.allocator + " " + what;
     outcome found;
+    unpin();  // a child has the processors of this thread
     std::FILE* const pipe = ::popen(command.c_str(), "r");
     if (pipe == nullptr) { return found; }
     if (std::fscanf(pipe, "%lf %lf", &found.ns, &found.peak_kib) != 2) { found.ns = wrong; }

@@ -291,7 +291,7 @@ template <class A>
 /// @source Berger, McKinley, Blumofe, Wilson, "Hoard", ASPLOS 2000
 template <class A>
 [[nodiscard]] double cache_lines(bool scratch) {
-  constexpr int objects = 3'000, writes = 200;
+  constexpr int objects = 30'000, writes = 200;
   constexpr std::size_t bytes = 16;
   auto all = std::make_unique<A>();
   typename A::session main(*all);

@@ -214,7 +214,7 @@ class alignas(core::destructive_bytes) heap_cache {
     made->size_class = size_class;
     made->block_bytes = bytes;
     made->inverse = static_cast<std::uint32_t>((std::uint64_t{1} << 32) / bytes + 1);
-    made->batch = static_cast<std::uint32_t>(
+    made->batch = static_cast<std::uint16_t>(
         std::min<std::size_t>(P::remote_batch, (bytes - offsetof(batch, places)) / 2));
     made->touched = true;
     made->used = 0;

@@ -28,22 +28,23 @@ struct alignas(core::destructive_bytes) slab_record {
   static constexpr std::uint32_t words = (P::slab_bytes / 16 + 63) / 64;
   static_assert(words <= 64, "millrace: one word says which of a slab's words have a free block");
 
-  // Written by whoever claims the slab, before anybody has a block of it.
+  // One line. Written by whoever claims the slab, before anybody has a block of it; by others only
+  // read.
   slab_use use = slab_use::none;
   std::uint32_t size_class = 0;
-  std::uint32_t run_slabs = 0;
   std::uint64_t block_bytes = 0;
+  std::uint32_t run_slabs = 0;
   std::uint32_t inverse = 0;  ///< 2^32 / block_bytes, rounded up: see index_of
-  std::uint32_t batch = 0;    ///< blocks of it that go home together
+  std::uint16_t batch = 0;    ///< blocks of it that go home together
   bool touched = false;       ///< its pages may be resident; kept from owner to owner
 
   // The owner's.
-  alignas(core::line_bytes) std::uint64_t filled = 0;  ///< words of `free` that are not 0
-  std::uint32_t used = 0;                              ///< blocks that are not here
-  std::uint32_t start = 0;                             ///< the block that is drawn first
-  bool listed = false;
-  slab_record<P>* next = nullptr;  ///< in the class's list
-  slab_record<P>* previous = nullptr;
+  bool listed = false;          ///< in the list of its class
+  std::uint32_t start = 0;      ///< the block that is drawn first
+  std::uint32_t used = 0;       ///< blocks that are not here
+  std::uint64_t filled = 0;     ///< words of `free` that are not 0
+  slab_record* next = nullptr;  ///< in the list
+  slab_record* previous = nullptr;
 
   // Everybody's.
   alignas(core::destructive_bytes) std::uint64_t remote = 0;  ///< the newest batch, and its count
