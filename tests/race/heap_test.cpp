@@ -220,7 +220,7 @@ TEST_CASE("heap: two threads free blocks of a third's slab") {
 
 TEST_CASE("heap: a slab is one thread's at a time") {
   require_proven(share_slabs<tiny<A>>(1), "1 slab for 2 threads");
-  require_proven(share_slabs<tiny<A>>(2, race::bounded(3)), "2 slabs for 2 threads");
+  require_proven(share_slabs<tiny<A>>(2, race::bounded(2)), "2 slabs for 2 threads");
 }
 
 TEST_CASE("heap: a cache goes from thread to thread with its slabs") {

@@ -6,9 +6,11 @@
 #include <millrace/memory/resource.hpp>
 #include <millrace/recover/ladder.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -35,7 +37,8 @@ struct budget_limits {
 };
 
 /// A step that gives memory back: what its owner can do without, an idle cache, a trim, a wait for
-/// work that holds memory.
+/// work that holds memory. It may use the budget, but has then what room there is and asks no step;
+/// it may not wait for a thread that may want room, which would wait for it.
 struct relief {
   /// @return bytes that it gave back, as well as it knows; 0 when there was nothing
   using function = std::uint64_t (*)(std::uint64_t wanted_bytes, void* context) noexcept;
@@ -45,7 +48,9 @@ struct relief {
   void* context = nullptr;
 };
 
-/// Hears of levels. Called by the thread that moved it, which holds no lock of the budget.
+/// Hears of levels. Called by the thread that moved it, perhaps out of a step or between two: it
+/// may use the budget as a step may, and moves of several threads may come in another order than
+/// they were made.
 using pressure_listener = void (*)(pressure from, pressure to, void* context) noexcept;
 
 /// What is in use, and what went wrong. Each number is exact by itself.
@@ -102,7 +107,7 @@ class budget {
     do {
       std::uint64_t const hard = look(limits_.hard_bytes);
       if (bytes > hard || live > hard - bytes) { return false; }
-    } while (!words::compare_exchange(counts_.live_bytes, live, live + bytes, core::relaxed,
+    } while (!words::compare_exchange(counts_.live_bytes, live, live + bytes, core::seq_cst,
                                       core::relaxed, "budget.take"));
     raise_peak(live + bytes);
     watch();
@@ -115,14 +120,20 @@ class budget {
 
   /// Asks the steps for room, one after the other and one thread at a time, until `attempt()` gives
   /// a value; each that brought something is asked again, `limits.tries` times at most.
-  /// @return what the last attempt gave; the first is made before any step
+  /// @return what the last attempt gave; the first is made before any step, and no step is asked
+  /// for
+  ///         more than the whole budget or by a step
   template <class Attempt>
   [[nodiscard]] auto climb(std::uint64_t wanted_bytes, Attempt attempt) noexcept
       -> std::invoke_result_t<Attempt&> {
     auto got = attempt();
-    if (got) { return got; }
-    if (step_count_ != 0) {
+    if (got || got.error().code != errc::out_of_memory) { return got; }  // there, or bad input
+    bool const hopeless = wanted_bytes > look(limits_.hard_bytes);
+    std::thread::id const me = std::this_thread::get_id();
+    bool const within_a_step = climber_.load() == me;
+    if (step_count_ != 0 && !hopeless && !within_a_step) {
       std::scoped_lock const alone(climbing_);
+      climber_ = me;
       got = attempt();  // whoever climbed before may have made room for two
       auto rungs = *recover::ladder::make(step_count_, limits_.tries == 0 ? 1 : limits_.tries);
       if (!got) { add(counts_.climbs, 1); }
@@ -133,6 +144,7 @@ class budget {
         got = attempt();
         rungs.tell(given != 0);
       }
+      climber_ = std::thread::id();
     }
     if (!got) { add(counts_.refused, 1); }
     return got;
@@ -157,6 +169,7 @@ class budget {
     }
 
     [[nodiscard]] std::uint64_t left_bytes() const noexcept { return left_; }
+    [[nodiscard]] bool is_of(budget const& other) const noexcept { return of_ == &other; }
 
     /// Makes bytes of it ordinary ones, which whoever has them gives back to the budget.
     /// @return false when so many are not left
@@ -194,7 +207,7 @@ class budget {
     return words::load(word, core::relaxed, "budget.look");
   }
   static void add(std::uint64_t& word, std::uint64_t n) noexcept {
-    static_cast<void>(words::fetch_add(word, n, core::relaxed, "budget.add"));
+    static_cast<void>(words::fetch_add(word, n, core::seq_cst, "budget.add"));
   }
   void raise_peak(std::uint64_t now) noexcept {
     std::uint64_t peak = look(counts_.peak_bytes);
@@ -219,13 +232,15 @@ class budget {
     return level;
   }
   /// Moves the level to where use is, and tells the listener of each move once.
+  /// Sequentially consistent: of two threads that move use and level, the later sees both.
   void watch() noexcept {
-    std::uint32_t now = words::load(level_, core::relaxed, "budget.level");
+    std::uint32_t now = words::load(level_, core::seq_cst, "budget.level");
     for (;;) {
-      pressure const next = level_for(look(counts_.live_bytes), static_cast<pressure>(now));
+      std::uint64_t const live = words::load(counts_.live_bytes, core::seq_cst, "budget.look");
+      pressure const next = level_for(live, static_cast<pressure>(now));
       auto const wanted = static_cast<std::uint32_t>(next);
       if (wanted == now) { return; }
-      if (words::compare_exchange(level_, now, wanted, core::relaxed, core::relaxed,
+      if (words::compare_exchange(level_, now, wanted, core::seq_cst, core::seq_cst,
                                   "budget.level")) {
         if (listener_ != nullptr) { listener_(static_cast<pressure>(now), next, context_); }
         now = wanted;
@@ -241,6 +256,7 @@ class budget {
   pressure_listener listener_ = nullptr;
   void* context_ = nullptr;
   std::mutex climbing_;
+  std::atomic<std::thread::id> climber_{};  ///< who has it
 };
 
 /// Allocates from `Upstream` within a budget. Where the budget or the upstream has no room, the
@@ -263,14 +279,14 @@ class budgeted_resource {
       if (!given) { within_->give(bytes); }
       return given;
     };
-    auto first = attempt();
-    if (first || first.error().code != errc::out_of_memory) { return first; }  // or bad input
     return within_->climb(bytes, attempt);
   }
   /// The same out of a reservation: no step is asked, and the budget cannot refuse.
-  /// @error as the upstream's; errc::out_of_memory when the reservation has fewer bytes left
+  /// @error as the upstream's; errc::out_of_memory when the reservation has fewer bytes left,
+  ///        errc::bad_argument 3 when it is another budget's
   [[nodiscard]] result<void*> try_allocate(budget::reservation& from, std::size_t bytes,
                                            std::size_t alignment) noexcept {
+    if (!from.is_of(*within_)) { return core::fail(errc::bad_argument, 3); }
     if (bytes > from.left_bytes()) { return core::fail(errc::out_of_memory); }
     auto given = upstream_.try_allocate(bytes, alignment);
     if (given) { static_cast<void>(from.use(bytes)); }

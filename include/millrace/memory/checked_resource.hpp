@@ -85,8 +85,11 @@ struct check_options {
 
 /// Passes everything on to `Upstream` and watches what the program does with the blocks: each ends
 /// with a pattern, a freed one is filled with another and kept a while, and all are known by their
-/// address in a table apart. Every fault is reported once, with where the block was allocated and
-/// freed; a wrong free changes nothing. Copies watch together; the end of the last reports leaks.
+/// address in a table apart. Every fault is reported once (a leak whenever leaks are asked for),
+/// with where the block was allocated and freed. What is no block in use is not freed; a block
+/// freed with a wrong size is. Its lock is held while the upstream allocates: a budget, whose steps
+/// may free through it, belongs around it and not within. Copies watch together; the end of the
+/// last reports leaks.
 /// @thread any; one lock for all, so this is for finding faults, not for speed
 template <host_accessible_resource Upstream = host_resource>
 class checked_resource {

@@ -11,8 +11,8 @@
 
 namespace millrace::inline v0::memory {
 
-/// Which allocations fail. The caller owns it and may change it while others allocate; several
-/// rules hold together.
+/// Which allocations fail. The caller owns it; while others allocate it is changed through
+/// std::atomic_ref. Several rules hold together.
 struct failure_plan {
   std::uint64_t seen = 0;         ///< allocations asked for so far
   std::uint64_t failed = 0;       ///< of them

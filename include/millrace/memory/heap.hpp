@@ -64,7 +64,7 @@ class local_heap {
     heap_->deallocate_any(*cache_, p, bytes, alignment);
   }
   /// @error as heap::free
-  [[nodiscard]] result<void> free(void* p) noexcept { return heap_->free(*cache_, p); }
+  [[nodiscard]] result<void> free(void* p) noexcept { return heap_->free(cache_, p); }
 
   [[nodiscard]] heap_cache<P>& cache() noexcept { return *cache_; }
 
@@ -103,7 +103,7 @@ class heap {
     return made;
   }
 
-  /// At least `bytes` at a multiple of `alignment`; from 32 KiB on whole slabs.
+  /// At least `bytes` at a multiple of `alignment`; above 32 KiB whole slabs.
   /// @error as check_request; errc::out_of_memory when neither the budget nor the reservation has
   ///        room; errc::busy when this thread gets no cache
   [[nodiscard]] result<void*> try_allocate(std::size_t bytes,
@@ -136,13 +136,9 @@ class heap {
   }
   /// Frees a block whose size is not at hand; null is nothing to free.
   /// @error errc::bad_argument 1 when `p` is not in this heap, or in a part of it that nobody has
-  /// @pre otherwise `p` is a block's begin, freed once: see checked_heap for a heap that finds out
+  /// @pre otherwise `p` is a block's begin, freed once: see checked_resource, which finds out
   [[nodiscard]] result<void> free(void* p) const noexcept {
-    heap_cache<P>* const mine = threads::of(core_);
-    if (mine != nullptr) [[likely]] { return core_->free(*mine, p); }
-    auto visit = open();
-    if (!visit) { return cuda::std::unexpected(visit.error()); }
-    return visit->free(p);
+    return core_->free(threads::of(core_), p);
   }
   /// Bytes of the block at `p`, which may be more than were asked for; 0 when it is not in this
   /// heap.
@@ -185,6 +181,11 @@ class heap {
     return out;
   }
 
+  // No moves: who moves a container's allocator goes on using the one that it came from.
+  heap(heap const&) noexcept = default;
+  heap& operator=(heap const&) noexcept = default;
+  ~heap() = default;
+
   [[nodiscard]] friend bool operator==(heap const& a, heap const& b) noexcept {
     return a.core_ == b.core_;
   }
@@ -217,12 +218,7 @@ class heap {
     if (auto* const mine = threads::of(core_)) {
       return core_->deallocate_any(*mine, p, bytes, alignment);
     }
-    auto visit = open();
-    while (!visit) {  // every cache is taken: one is free soon, and a block must not be lost
-      core::yield_thread();
-      visit = open();
-    }
-    visit->deallocate(p, bytes, alignment);
+    static_cast<void>(core_->free(nullptr, p));
   }
 
   std::shared_ptr<detail::heap_core<P>> core_;

@@ -86,10 +86,20 @@ class alignas(core::destructive_bytes) heap_cache {
     to.count = have + 1;
   }
 
+  /// Frees a block of a space for a thread that has no cache: a batch of its own.
+  static void give_without_cache(heap_space<P>& space, void* p) noexcept {
+    outgoing alone;
+    alone.home = &space.record_of(p);
+    alone.count = 1;
+    alone.places[0] =
+        static_cast<std::uint16_t>(alone.home->index_of(space.offset_of(p) % P::slab_bytes));
+    post(space, alone);
+  }
+
   /// Everything that is not in use goes to where others can have it.
   void empty() noexcept {
     for (std::uint32_t c = 0; c < classes::count; ++c) { flush(c, fill_[c].count); }
-    for (outgoing& each : outgoing_) { post(each); }
+    for (outgoing& each : outgoing_) { post(*space_, each); }
     read_mail();
     for (std::uint32_t c = 0; c < classes::count; ++c) {
       record* const at_hand = std::exchange(current_[c], nullptr);
@@ -123,10 +133,6 @@ class alignas(core::destructive_bytes) heap_cache {
   static constexpr std::uint32_t count_shift = 56;
   static_assert(P::remote_batch < 1u << (64 - count_shift));
 
-  [[nodiscard]] std::uint64_t offset_of(void const* p) const noexcept {
-    MILLRACE_ASSERT(space_->contains(p));
-    return static_cast<std::uint64_t>(static_cast<std::byte const*>(p) - slabs_);
-  }
   /// Whether a block's slab is this cache's.
   [[nodiscard]] bool is_own(void const* p) const noexcept {
     MILLRACE_ASSERT(space_->contains(p));
@@ -135,7 +141,7 @@ class alignas(core::destructive_bytes) heap_cache {
                                                    slab * sizeof(std::uint16_t)) == number_;
   }
   [[nodiscard]] std::uint32_t place_of(void const* p, record const& home) const noexcept {
-    return home.index_of(offset_of(p) % P::slab_bytes);
+    return home.index_of(space_->offset_of(p) % P::slab_bytes);
   }
   /// A block is free in its slab again, whosever that is.
   void put_back(void* p) noexcept {
@@ -264,20 +270,20 @@ class alignas(core::destructive_bytes) heap_cache {
     record& home = space_->record_of(p);
     outgoing& with = outgoing_[space_->index_of(home) % P::remote_slabs];
     if (with.home != &home) {
-      post(with);
+      post(*space_, with);
       with.home = &home;
     }
     with.places[with.count++] = static_cast<std::uint16_t>(place_of(p, home));
-    if (with.count == home.batch) { post(with); }
+    if (with.count == home.batch) { post(*space_, with); }
   }
 
   /// Pushes a batch onto its slab.
-  void post(outgoing& out) noexcept {
+  static void post(heap_space<P>& space, outgoing& out) noexcept {
     if (out.count == 0) { return; }
     record& home = *out.home;
     std::uint32_t const count = std::exchange(out.count, 0);
     auto* const carrier =
-        reinterpret_cast<batch*>(space_->bytes_of(home) + out.places[count - 1] * home.block_bytes);
+        reinterpret_cast<batch*>(space.bytes_of(home) + out.places[count - 1] * home.block_bytes);
     access::write(carrier, offsetof(batch, places) + 2 * count, "batch.write");
     std::memcpy(carrier->places, out.places, 2 * count);
     std::uint64_t const word = reinterpret_cast<std::uintptr_t>(carrier) | std::uint64_t{count}
@@ -289,13 +295,13 @@ class alignas(core::destructive_bytes) heap_cache {
       // the word empty mails the slab, and its owner has read its last mail before it emptied it
     } while (!access::compare_exchange(home.remote, newest, word, core::acq_rel, core::relaxed,
                                        "remote.push"));
-    if (newest == 0) { mail(home); }
+    if (newest == 0) { mail(space, home); }
   }
 
   /// Tells the owner of a slab to look at its remote word. Whoever put the first batch there does,
   /// so a slab is in a mailbox once, and its blocks are not home before its mail was read.
-  void mail(record& to) noexcept {
-    std::uint64_t& box = space_->posts[space_->owners[space_->index_of(to)]].newest;
+  static void mail(heap_space<P>& space, record& to) noexcept {
+    std::uint64_t& box = space.posts[space.owners[space.index_of(to)]].newest;
     std::uint64_t newest = access::load(box, core::relaxed, "mail.look");
     do {
       access::write(&to.next_mail, sizeof(to.next_mail), "mail.link");

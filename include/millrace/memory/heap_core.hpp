@@ -91,9 +91,9 @@ class heap_core {
   [[nodiscard, gnu::noinline]] void* allocate_any(cache& mine, std::size_t bytes,
                                                   std::size_t alignment) noexcept {
     std::uint32_t const size_class = class_for<typename P::classes>(bytes, alignment);
-    if (size_class == P::classes::count) { return allocate_run(bytes); }
+    if (size_class == P::classes::count) { return allocate_run(mine, bytes); }
     if (void* const p = mine.take(size_class)) { return p; }
-    caches_.reclaim();
+    give_up_idle(mine);
     return mine.take(size_class);
   }
   [[gnu::noinline]] void deallocate_any(cache& mine, void* p, std::size_t bytes,
@@ -107,13 +107,14 @@ class heap_core {
     }
   }
   /// A block of whatever size, which its slab tells.
+  /// @param mine  null for a thread without a cache
   /// @error errc::bad_argument 1 when nothing of this heap begins there that could be freed
-  [[nodiscard]] result<void> free(cache& mine, void* p) noexcept {
+  [[nodiscard]] result<void> free(cache* mine, void* p) noexcept {
     if (p == nullptr) { return {}; }
     if (!space_.contains(p)) { return core::fail(errc::bad_argument, 1); }
     slab_record<P>& record = space_.record_of(p);
     if (record.use == slab_use::blocks) [[likely]] {
-      mine.give(p, record.size_class);
+      mine != nullptr ? mine->give(p, record.size_class) : cache::give_without_cache(space_, p);
     } else if (record.use == slab_use::run && p == space_.bytes_of(record)) {
       release_run(record);
     } else {
@@ -189,13 +190,19 @@ class heap_core {
     return {};
   }
 
-  [[nodiscard]] void* allocate_run(std::size_t bytes) noexcept {
+  /// What nobody uses becomes everybody's: of this thread's cache, and of those that were left.
+  void give_up_idle(cache& mine) noexcept {
+    mine.empty();
+    caches_.reclaim();
+  }
+
+  [[nodiscard]] void* allocate_run(cache& mine, std::size_t bytes) noexcept {
     std::size_t const slabs = (bytes - 1) / P::slab_bytes + 1;
     if (slabs > space_.map.count()) { return nullptr; }
     auto const n = static_cast<std::uint32_t>(slabs);
     auto got = space_.claim(n);
     if (!got) {
-      caches_.reclaim();
+      give_up_idle(mine);
       got = space_.claim(n);
     }
     if (!got) { return nullptr; }

@@ -94,10 +94,12 @@ struct heap_space {
     auto const offset = static_cast<std::uint64_t>(static_cast<std::byte const*>(p) - slabs);
     return offset < std::uint64_t{map.count()} * slab_bytes;
   }
-  [[nodiscard]] slab_record<P>& record_of(void const* p) const noexcept {
-    auto const offset = static_cast<std::uint64_t>(static_cast<std::byte const*>(p) - slabs);
+  [[nodiscard]] std::uint64_t offset_of(void const* p) const noexcept {
     MILLRACE_ASSERT(contains(p));
-    return records[offset / slab_bytes];
+    return static_cast<std::uint64_t>(static_cast<std::byte const*>(p) - slabs);
+  }
+  [[nodiscard]] slab_record<P>& record_of(void const* p) const noexcept {
+    return records[offset_of(p) / slab_bytes];
   }
   [[nodiscard]] std::uint32_t index_of(slab_record<P> const& record) const noexcept {
     return static_cast<std::uint32_t>(&record - records);

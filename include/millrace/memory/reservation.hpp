@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <utility>
 
 namespace millrace::inline v0::memory {
@@ -67,10 +68,15 @@ class reservation {
     errno = kept;
   }
 
-  /// Gives the memory of whole pages back to the system; they read as zero afterwards.
+  /// Gives the memory of the pages that lie within back to the system; they read as zero
+  /// afterwards.
   static void discard(std::byte* begin, std::size_t bytes) noexcept {
     int const kept = errno;
-    ::madvise(begin, bytes, MADV_DONTNEED);
+    auto const page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    auto const from = reinterpret_cast<std::uintptr_t>(begin);
+    std::uintptr_t const first = (from + page - 1) / page * page;
+    std::uintptr_t const end = (from + bytes) / page * page;
+    if (first < end) { ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED); }
     errno = kept;
   }
 

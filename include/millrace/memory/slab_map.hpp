@@ -58,7 +58,8 @@ class slab_map {
       std::uint32_t const from = pass == 0 && begin < words ? begin : 0;
       std::uint32_t const to = pass == 0 ? words : begin < words ? begin : 0;
       for (std::uint32_t w = from; w < to; ++w) {
-        std::uint32_t const found = n <= 64 ? claim_within(w, n) : claim_across(w, n);
+        std::uint32_t found = n <= 64 ? claim_within(w, n) : none;
+        if (found == none && n > 1) { found = claim_across(w, n); }
         if (found != none) {
           if (n == 1 && w != begin) { Access::store(*lowest_, w, core::relaxed, "map.hint"); }
           return found;
@@ -140,14 +141,18 @@ class slab_map {
     }
   }
 
-  /// A run that begins with word `w`: whole words, the last one in part.
+  /// A run that begins where word `w` is free up to its end, and goes on in the next.
   [[nodiscard]] MILLRACE_HD std::uint32_t claim_across(std::uint32_t w,
                                                        std::uint32_t n) const noexcept {
-    if (n > count_ - 64 * w) { return none; }
+    std::uint64_t const seen = Access::load(words_[w], core::relaxed, "map.look");
+    std::uint32_t const first =
+        64 * (w + 1) - static_cast<std::uint32_t>(cuda::std::countl_zero(seen));
+    if (first == 64 * (w + 1) || first >= count_ || n > count_ - first) { return none; }
     for (std::uint32_t done = 0; done < n;) {
-      std::uint32_t const here = n - done < 64 ? n - done : 64;
-      std::uint64_t const wanted = run_of(here);
-      std::uint64_t& word = words_[w + done / 64];
+      std::uint32_t const bit = (first + done) % 64;
+      std::uint32_t const here = n - done < 64 - bit ? n - done : 64 - bit;
+      std::uint64_t const wanted = run_of(here) << bit;
+      std::uint64_t& word = words_[(first + done) / 64];
       std::uint64_t taken = Access::load(word, core::relaxed, "map.look");
       bool mine = false;
       while ((taken & wanted) == 0 && !mine) {
@@ -155,12 +160,12 @@ class slab_map {
                                         "map.claim");
       }
       if (!mine) {
-        if (done != 0) { release(64 * w, done); }
+        if (done != 0) { release(first, done); }
         return none;
       }
       done += here;
     }
-    return 64 * w;
+    return first;
   }
 
   MILLRACE_HD void clear(std::uint32_t w, std::uint64_t bits) const noexcept {

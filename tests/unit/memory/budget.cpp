@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <thread>
@@ -101,7 +102,9 @@ TEST_CASE("budget: steps are asked in order until there is room, and the gentle 
   CHECK(gentle.times_asked == 5);
   CHECK(last.times_asked == 1);
   CHECK(!from.try_allocate(900, 16));
-  CHECK(last.times_asked == 4);  // three tries
+  CHECK(last.times_asked == 4);          // three tries
+  CHECK(!from.try_allocate(1'001, 16));  // no step could make room for that
+  CHECK(last.times_asked == 4);
   CHECK(all.counts().climbs == 3);
   CHECK(all.counts().given_back_bytes == 800);
   from.deallocate(*a, 200, 16);
@@ -197,11 +200,50 @@ TEST_CASE("budget: an upstream without room climbs too") {
   CHECK(all.counts().live_bytes == 0);
 }
 
+TEST_CASE("budget: a step may use it, and asks no step itself") {
+  struct user {
+    budget* of;
+    int refused = 0;
+  };
+  budget all({.hard_bytes = 1'000});
+  user me{&all};
+  REQUIRE(all.try_take(600));
+  REQUIRE(all.add_step({"spill",
+                        [](uint64_t, void* context) noexcept {
+                          auto& u = *static_cast<user*>(context);
+                          budgeted_resource<> from(*u.of);
+                          if (!from.try_allocate(900, 16)) { ++u.refused; }
+                          return uint64_t{0};
+                        },
+                        &me}));
+  budgeted_resource<> from(all);
+  CHECK(!from.try_allocate(500, 16));
+  CHECK(me.refused == 1);
+  all.give(600);
+}
+
+TEST_CASE("budget: another budget's reservation is refused, and neither changes") {
+  budget one({.hard_bytes = 1'000}), other({.hard_bytes = 1'000});
+  auto promise = one.reserve(500);
+  REQUIRE(promise);
+  budgeted_resource<> from(other);
+  auto const got = from.try_allocate(*promise, 100, 16);
+  REQUIRE(!got);
+  CHECK(got.error() == core::fail(errc::bad_argument, 3).error());
+  CHECK(one.counts().live_bytes == 500);
+  CHECK(other.counts().live_bytes == 0);
+}
+
 TEST_CASE("budget: several threads share one, and a heap behind it, to the last byte") {
   auto const heap = core::value_or_throw(
       memory::heap<>::make({.reserve_bytes = std::size_t{32} << 20, .caches = 8}));
   budget all({.hard_bytes = 100'000});
-  moves seen;
+  std::atomic<int> heights{0};  // of levels: each move is told once, so they come back to none
+  all.listen(
+      [](pressure from, pressure to, void* sum) noexcept {
+        *static_cast<std::atomic<int>*>(sum) += static_cast<int>(to) - static_cast<int>(from);
+      },
+      &heights);
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
@@ -223,4 +265,5 @@ TEST_CASE("budget: several threads share one, and a heap behind it, to the last 
   CHECK(all.counts().peak_bytes == 100'000);
   CHECK(all.counts().refused > 0);
   CHECK(all.level() == pressure::none);
+  CHECK(heights == 0);
 }

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <string>
@@ -206,7 +207,7 @@ TEST_CASE("heap: random programs of several threads, which free each other's blo
         h.deallocate(b.at, b.bytes, b.alignment);
       }
     }
-    h.trim();
+    std::thread([&] { h.trim(); }).join();
     CHECK(h.stats().abandoned + h.stats().caches <= threads + 1);
   }
 }
@@ -263,7 +264,7 @@ TEST_CASE("heap: caches of threads that left are taken up, and give their slabs 
     for (void* const p : blocks) { h.deallocate(p, 256); }
   }
   CHECK(h.stats().abandoned == 1);
-  std::thread([&] { h.trim(); }).join();
+  CHECK(h.stats().taken_bytes > 0);
   auto a = h.open();
   auto b = h.open();
   REQUIRE(a);
@@ -271,16 +272,41 @@ TEST_CASE("heap: caches of threads that left are taken up, and give their slabs 
   CHECK(b.has_value() == true);
 }
 
-TEST_CASE("heap: a thread without a cache is told, and may still free") {
+TEST_CASE("heap: a thread without a cache is told, and may still free what it has") {
   heap<> const h = small_heap(0, 1);
   auto mine = h.open();
   REQUIRE(mine);
   CHECK(refused(h.try_allocate(64), errc::busy));
-  auto const p = mine->try_allocate(64);
-  REQUIRE(p);
-  CHECK(refused(h.free(*p), errc::busy));
+  CHECK(h.free(nullptr));
+  std::vector<void*> blocks;
+  for (int i = 0; i < 100; ++i) {
+    blocks.push_back(core::value_or_throw(mine->try_allocate(64)));
+    blocks.push_back(core::value_or_throw(mine->try_allocate(100'000)));
+  }
+  for (std::size_t i = 0; i < blocks.size(); i += 2) {
+    h.deallocate(blocks[i], 64);
+    CHECK(h.free(blocks[i + 1]));
+  }
   { auto const gone = std::move(*mine); }
-  CHECK(h.free(*p));
+  h.trim();
+  CHECK(h.stats().taken_bytes == 0);
+}
+
+TEST_CASE("heap: what a thread keeps ready gives way to what it needs") {
+  heap<> const h = small_heap(mib);
+  for (std::size_t bytes = 16; bytes <= 32'768; bytes += bytes / 4 + 1) {  // a slab a class
+    auto const p = h.try_allocate(bytes);
+    REQUIRE(p);
+    h.deallocate(*p, bytes);
+  }
+  std::vector<void*> blocks;
+  for (int i = 0; i < 10'000; ++i) { blocks.push_back(core::value_or_throw(h.try_allocate(64))); }
+  std::thread([&] {
+    for (void* const p : blocks) { h.deallocate(p, 64); }
+  }).join();
+  auto const all = h.try_allocate(mib);
+  REQUIRE(all);
+  CHECK(h.free(*all));
 }
 
 TEST_CASE("heap: handles are of one heap, which ends with the last of them") {
@@ -389,6 +415,11 @@ TEST_CASE("allocator: containers of every kind, moved and swapped with their hea
   CHECK(b.get_allocator() == memory::allocator<int>(h));
   a = std::move(b);
   CHECK(a.at(2'999) == 5'998);
+  std::deque<int, memory::allocator<int>> from({1, 2, 3}, memory::allocator<int>(h));
+  auto const to = std::move(from);
+  from.assign(100, 7);  // who was moved from has its allocator
+  CHECK(to.size() == 3);
+  CHECK(from.size() == 100);
   std::vector<int, memory::allocator<int>> v{memory::allocator<int>(h)};
   CHECK_THROWS_AS(v.reserve(100 * mib), std::bad_alloc);
 }
