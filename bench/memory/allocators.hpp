@@ -93,13 +93,6 @@ struct std_unsynchronized {
     explicit session(std_unsynchronized& all) : pmr_session(&all.of) {}
   };
 };
-struct std_synchronized {
-  std::pmr::synchronized_pool_resource of;
-  struct session : pmr_session {
-    explicit session(std_synchronized& all) : pmr_session(&all.of) {}
-  };
-};
-
 /// Buffers that nobody shares: what cache_scratch and cache_thrash are measured against.
 struct private_buffers {
   struct session {

@@ -49,7 +49,6 @@ int child(std::string_view allocator, std::string_view what) {
   if (allocator == "millrace.pmr") { ns = perform<millrace_pmr>(what); }
   if (allocator == "malloc") { ns = perform<libc_malloc>(what); }
   if (allocator == "std.pmr.unsynchronized") { ns = pair_of<std_unsynchronized>(64); }
-  if (allocator == "std.pmr.synchronized") { ns = perform<std_synchronized>(what); }
   if (allocator == "private") { ns = perform<private_buffers>(what); }
 #if defined(MILLRACE_BENCH_BOOST_POOL)
   if (allocator == "boost.pool") { ns = pair_of<boost_pool<64>>(64); }
@@ -60,7 +59,7 @@ int child(std::string_view allocator, std::string_view what) {
   return ns < 0 ? 1 : 0;
 }
 
-/// Where a program of another name may be: the library's file, empty when it is not installed.
+/// The file of a library; empty when it is not installed.
 [[nodiscard]] std::string library(char const* name) {
   for (char const* const folder :
        {"/usr/lib/x86_64-linux-gnu/", "/usr/lib/aarch64-linux-gnu/", "/usr/lib64/", "/usr/lib/"}) {

@@ -76,17 +76,10 @@ class comparison {
 
 int main(int count, char** words) {
   if (count != 2) { return 2; }
-#if !defined(__x86_64__) || defined(__clang__) || !defined(__GNUC__) || defined(__SSE3__)
-  return inspect::skip("the page's numbers are of g++ for plain x86-64");
-#else
   inspect::stated_numbers const page(words[1]);
-  std::string const compiler = "g++ " + std::to_string(__GNUC__) + '.' +
-                               std::to_string(__GNUC_MINOR__) + '.' +
-                               std::to_string(__GNUC_PATCHLEVEL__);
-  if (!page.says(compiler)) {
-    return inspect::skip(compiler + " is not the compiler of the page's numbers");
-  }
-  std::printf("%s, instructions of a pair, and those that lock\n", compiler.c_str());
+  std::string const other = inspect::other_compiler(page);
+  if (!other.empty()) { return inspect::skip(other); }
+  std::printf("%s, instructions of a pair, and those that lock\n", inspect::compiler().c_str());
   comparison all(page);
   all.row(
       "pool", [] { return core::value_or_throw(memory::pool<object>::make(new_heap())); },
@@ -108,5 +101,4 @@ int main(int count, char** words) {
         return p != nullptr;
       });
   return all.status();
-#endif
 }

@@ -77,4 +77,21 @@ class stated_numbers {
   std::map<std::string, std::vector<double>> rows_;
 };
 
+/// This compiler, as pages name it; empty when counts of its code for a host mean nothing to them.
+[[nodiscard]] inline std::string compiler() {
+#if !defined(__x86_64__) || defined(__clang__) || !defined(__GNUC__) || defined(__SSE3__)
+  return {};
+#else
+  return "g++ " + std::to_string(__GNUC__) + '.' + std::to_string(__GNUC_MINOR__) + '.' +
+         std::to_string(__GNUC_PATCHLEVEL__);
+#endif
+}
+
+/// Why a page's numbers are not of this compiler; empty when they are.
+[[nodiscard]] inline std::string other_compiler(stated_numbers const& page) {
+  std::string const mine = compiler();
+  if (mine.empty()) { return "the page's numbers are of g++ for plain x86-64"; }
+  return page.says(mine) ? std::string() : mine + " is not the compiler of the page's numbers";
+}
+
 }  // namespace inspect

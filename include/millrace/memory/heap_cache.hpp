@@ -44,11 +44,10 @@ class alignas(core::destructive_bytes) heap_cache {
   /// Makes the cache `number`'s. Before anybody else knows of it.
   void begin(heap_space<P>& space, std::uint32_t number) noexcept {
     space_ = &space;
-    slabs_ = space.slabs;
     // slabs begin at multiples of their size, so an address alone leads to its slab's owner
     owners_of_zero_ =
         reinterpret_cast<std::uintptr_t>(space.owners) -
-        reinterpret_cast<std::uintptr_t>(slabs_) / P::slab_bytes * sizeof(std::uint16_t);
+        reinterpret_cast<std::uintptr_t>(space.slabs) / P::slab_bytes * sizeof(std::uint16_t);
     number_ = static_cast<std::uint16_t>(number);
     for (std::uint32_t c = 0; c < classes::count; ++c) { fill_[c].limit = magazine_limit<P>(c); }
   }
@@ -361,7 +360,6 @@ class alignas(core::destructive_bytes) heap_cache {
   }
 
   heap_space<P>* space_ = nullptr;
-  std::byte* slabs_ = nullptr;         // the space's
   std::uintptr_t owners_of_zero_ = 0;  ///< where the owner of a slab at address 0 would be
   std::uint16_t number_ = 0;
   std::uint32_t spares_ = 0;

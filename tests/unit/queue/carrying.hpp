@@ -6,8 +6,7 @@
 #include <array>
 
 /// \file
-/// What the tests of `pull` and `dma` share: a message that no single store could carry, and a
-/// clock that stands still until the test moves it.
+/// What the tests of `pull` and `dma` share: a message that no single store could carry.
 
 namespace queue_test {
 
@@ -29,17 +28,6 @@ struct summing {
                            queue::reply_writer<uint64_t>& reply) const noexcept {
     reply.write(sum_of(message.value()) + message.kind() + message.id());
     return queue::status::ok;
-  }
-};
-
-/// Shared by the threads of one test: the time, and how often any of them asked for it.
-struct still_clock {
-  static inline std::atomic<uint64_t> time_ns{5'000};
-  static inline std::atomic<uint64_t> asked{0};
-  [[nodiscard]] static uint64_t now_ns() noexcept {
-    uint64_t const now = time_ns.load();
-    ++asked;
-    return now;
   }
 };
 

@@ -9,22 +9,10 @@ using namespace queue_test;
 
 namespace {
 
-/// Time that stands still until a test moves it, and counts who asks.
-struct test_clock {
-  static inline std::atomic<uint64_t> time_ns{1'000'000};
-  static inline std::atomic<uint64_t> asked{0};
-
-  [[nodiscard]] static uint64_t now_ns() noexcept {
-    uint64_t const now = time_ns.load();
-    ++asked;
-    return now;
-  }
-};
-
 constexpr uint64_t age_ns = 1'500;
 
 struct deferring : queue::default_consumer<uint64_t, gated> {
-  using clock = test_clock;
+  using clock = still_clock;
   static constexpr std::uint32_t publish_batch = 4;
   static constexpr uint64_t publish_age_ns = age_ns;
 };
@@ -50,7 +38,7 @@ struct gated_silent {
 template <queue::claim_mode Claims>
 struct deferring_unanswered : queue::default_consumer<uint64_t, gated_silent> {
   using reply = queue::no_reply;
-  using clock = test_clock;
+  using clock = still_clock;
   static constexpr queue::completion_mode completions = queue::completion_mode::none;
   static constexpr queue::claim_mode claims = Claims;
   static constexpr std::uint32_t publish_batch = 4;
@@ -58,8 +46,8 @@ struct deferring_unanswered : queue::default_consumer<uint64_t, gated_silent> {
 
 /// Waits until the workers have looked at the time often enough to have passed every lane.
 [[nodiscard]] bool looked_around() noexcept {
-  uint64_t const before = test_clock::asked;
-  return eventually([&]() noexcept { return test_clock::asked > before + 20; });
+  uint64_t const before = still_clock::asked;
+  return eventually([&]() noexcept { return still_clock::asked > before + 20; });
 }
 
 /// Message 0 published because the lane was idle, and done; its result untaken, so that what
@@ -99,16 +87,16 @@ TEST_CASE_TEMPLATE("deferral: a silent producer's messages are done once they ar
       if (workers == 1 || P::claims == queue::claim_mode::pinned) {
         REQUIRE(looked_around());
         CHECK(code_of(lane.try_result(*a)) == errc::not_ready);
-        test_clock::time_ns += age_ns - 1;
+        still_clock::time_ns += age_ns - 1;
         REQUIRE(looked_around());
         CHECK(code_of(lane.try_result(*a)) == errc::not_ready);
         CHECK(code_of(lane.try_result(*b)) == errc::not_ready);
       }
-      test_clock::time_ns += age_ns;
+      still_clock::time_ns += age_ns;
       // nobody flushes: the workers look behind the published messages
       result<queue::completion<uint64_t>> got_a, got_b;
       CHECK(eventually([&]() noexcept {
-        test_clock::time_ns += age_ns;  // a worker may have looked for the first time only now
+        still_clock::time_ns += age_ns;  // a worker may have looked for the first time only now
         return bool(got_b = lane.try_result(*b));
       }));
       CHECK(eventually([&]() noexcept { return bool(got_a = lane.try_result(*a)); }));
@@ -141,7 +129,7 @@ TEST_CASE_TEMPLATE("deferral: without completions old messages are done as well"
     door.open = true;
     expected += 3;
     CHECK(eventually([&]() noexcept {
-      test_clock::time_ns += 100;
+      still_clock::time_ns += 100;
       return consumer.stats().processed == expected;
     }));
     CHECK(eventually([&]() noexcept { return lane.room() == 5; }));
@@ -220,7 +208,7 @@ TEST_CASE("deferral: messages done by age count as accepted") {
   REQUIRE(lane.submit(1));
   REQUIRE(lane.submit(2));
   CHECK(eventually([&]() noexcept {
-    test_clock::time_ns += 100;
+    still_clock::time_ns += 100;
     return consumer.stats().processed == 3;
   }));
   CHECK(consumer.stats().accepted == 3);
@@ -247,7 +235,7 @@ TEST_CASE("deferral: messages done by age, then more than fit behind them") {
     for (int i = 0; i < 2; ++i) {
       queue::message_id const id = next++;
       bool const came = eventually([&]() noexcept {
-        test_clock::time_ns += 100;
+        still_clock::time_ns += 100;
         return lane.try_result(id).has_value();
       });
       REQUIRE(came);

@@ -39,6 +39,17 @@ template <class Ready>
   return true;
 }
 
+/// Time that stands still until a test moves it, and counts who asks. All tests share it.
+struct still_clock {
+  static inline std::atomic<uint64_t> time_ns{1'000'000};
+  static inline std::atomic<uint64_t> asked{0};
+  [[nodiscard]] static uint64_t now_ns() noexcept {
+    uint64_t const now = time_ns.load();
+    ++asked;
+    return now;
+  }
+};
+
 template <class T>
 [[nodiscard]] errc code_of(result<T> const& r) noexcept {
   return r ? errc::ok : r.error().code;
