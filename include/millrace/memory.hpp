@@ -10,7 +10,7 @@
 #include <millrace/memory/counting_resource.hpp>
 #include <millrace/memory/failing_resource.hpp>
 #include <millrace/memory/heap.hpp>
+#include <millrace/memory/kernel_heap.hpp>
 #include <millrace/memory/pmr.hpp>
 #include <millrace/memory/pool.hpp>
 #include <millrace/memory/resource.hpp>
-#include <millrace/memory/slab.hpp>

@@ -67,6 +67,18 @@ struct lethal : core::direct_access<cuda::thread_scope_system> {
     count();
     return base::fetch_add(word, n, order, site);
   }
+  template <class T>
+  static T fetch_or(T& word, std::type_identity_t<T> bits, core::memory_order order,
+                    char const* site) noexcept {
+    count();
+    return base::fetch_or(word, bits, order, site);
+  }
+  template <class T>
+  static T fetch_and(T& word, std::type_identity_t<T> bits, core::memory_order order,
+                     char const* site) noexcept {
+    count();
+    return base::fetch_and(word, bits, order, site);
+  }
   static void read(void const*, std::size_t, char const*) noexcept { count(); }
   static void write(void*, std::size_t, char const*) noexcept { count(); }
 };

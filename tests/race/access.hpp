@@ -54,12 +54,17 @@ struct access {
   template <std::unsigned_integral T>
   static T fetch_add(T& word, std::type_identity_t<T> n, memory_order order,
                      char const* site) noexcept {
-    if (!scheduler::exploring()) {
-      T const old = word;
-      word = static_cast<T>(word + n);
-      return old;
-    }
-    return static_cast<T>(perform(operation_kind::fetch_add, word, order, order, n, 0, site).value);
+    return update(operation_kind::fetch_add, word, n, order, site);
+  }
+  template <std::unsigned_integral T>
+  static T fetch_or(T& word, std::type_identity_t<T> bits, memory_order order,
+                    char const* site) noexcept {
+    return update(operation_kind::fetch_or, word, bits, order, site);
+  }
+  template <std::unsigned_integral T>
+  static T fetch_and(T& word, std::type_identity_t<T> bits, memory_order order,
+                     char const* site) noexcept {
+    return update(operation_kind::fetch_and, word, bits, order, site);
   }
   static void read(void const* p, std::size_t bytes, char const* site) noexcept {
     if (scheduler::exploring()) { scheduler::current().payload(p, bytes, false, site); }
@@ -85,6 +90,16 @@ struct access {
   }
 
  private:
+  template <class T>
+  static T update(operation_kind kind, T& word, T operand, memory_order order,
+                  char const* site) noexcept {
+    if (!scheduler::exploring()) {
+      T const old = word;
+      word = static_cast<T>(updated(kind, old, operand));
+      return old;
+    }
+    return static_cast<T>(perform(kind, word, order, order, operand, 0, site).value);
+  }
   template <class T>
   static outcome perform(operation_kind kind, T const& word, memory_order success,
                          memory_order failure, std::uint64_t operand, std::uint64_t expected,
@@ -139,6 +154,16 @@ struct weakened : access {
                      char const* site) noexcept {
     return access::fetch_add(word, n, weaken(order, site), site);
   }
+  template <class T>
+  static T fetch_or(T& word, std::type_identity_t<T> bits, memory_order order,
+                    char const* site) noexcept {
+    return access::fetch_or(word, bits, weaken(order, site), site);
+  }
+  template <class T>
+  static T fetch_and(T& word, std::type_identity_t<T> bits, memory_order order,
+                     char const* site) noexcept {
+    return access::fetch_and(word, bits, weaken(order, site), site);
+  }
 
   [[nodiscard]] static memory_order weaken(memory_order order, char const* site) noexcept {
     return ((Sites == site) || ...) ? millrace::core::relaxed : order;
@@ -170,6 +195,16 @@ struct without_total_order : access {
   static T fetch_add(T& word, std::type_identity_t<T> n, memory_order order,
                      char const* site) noexcept {
     return access::fetch_add(word, n, lower(order, site, millrace::core::acq_rel), site);
+  }
+  template <class T>
+  static T fetch_or(T& word, std::type_identity_t<T> bits, memory_order order,
+                    char const* site) noexcept {
+    return access::fetch_or(word, bits, lower(order, site, millrace::core::acq_rel), site);
+  }
+  template <class T>
+  static T fetch_and(T& word, std::type_identity_t<T> bits, memory_order order,
+                     char const* site) noexcept {
+    return access::fetch_and(word, bits, lower(order, site, millrace::core::acq_rel), site);
   }
 
   [[nodiscard]] static memory_order lower(memory_order order, char const* site,

@@ -41,6 +41,8 @@ namespace {
     case operation_kind::store: return "store";
     case operation_kind::compare_exchange: return stored ? "exchange" : "no exchange";
     case operation_kind::fetch_add: return "fetch_add";
+    case operation_kind::fetch_or: return "fetch_or";
+    case operation_kind::fetch_and: return "fetch_and";
     case operation_kind::wait: return "sleep";
     case operation_kind::woken: return "woken";
     case operation_kind::wake: return "wake";
@@ -257,7 +259,7 @@ void execution::choices(std::size_t t, std::vector<std::uint32_t>& out) {
     return;
   }
   // A loop that went round without reading anything new goes on only when it can.
-  poll const* const here = op.kind == operation_kind::fetch_add ? nullptr : polled(me);
+  poll const* const here = always_updates(op.kind) ? nullptr : polled(me);
   bool may_repeat = true;
   if (here != nullptr && here->count >= how_.polls) {
     if (!newer_in_round(me, *here, false)) { return; }
@@ -442,9 +444,8 @@ outcome execution::perform(std::size_t t, std::uint32_t choice) {
       }
       read(t, index, order, line);
       if (updates) {
-        std::uint64_t const value = op.kind == operation_kind::fetch_add
-                                        ? low_bytes(w.history[index].value + op.operand, op.bytes)
-                                        : op.operand;
+        std::uint64_t const value =
+            low_bytes(updated(op.kind, w.history[index].value, op.operand), op.bytes);
         insert(t, index + 1, value, true, order, line);
         break;
       }

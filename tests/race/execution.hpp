@@ -17,12 +17,30 @@ enum class operation_kind : std::uint8_t {
   store,
   compare_exchange,
   fetch_add,
+  fetch_or,
+  fetch_and,
   wait,   ///< sleep while the word holds `operand`
   woken,  ///< the rest of a wait that slept
   wake,
   read_bytes,   ///< payload; only in traces
   write_bytes,  ///< payload; only in traces
 };
+
+/// Whether an operation writes whatever it reads.
+[[nodiscard]] constexpr bool always_updates(operation_kind kind) noexcept {
+  return kind == operation_kind::fetch_add || kind == operation_kind::fetch_or ||
+         kind == operation_kind::fetch_and;
+}
+/// What one that does makes of `old`.
+[[nodiscard]] constexpr std::uint64_t updated(operation_kind kind, std::uint64_t old,
+                                              std::uint64_t operand) noexcept {
+  switch (kind) {
+    case operation_kind::fetch_add: return old + operand;
+    case operation_kind::fetch_or: return old | operand;
+    case operation_kind::fetch_and: return old & operand;
+    default: return operand;
+  }
+}
 
 struct ordering {
   bool acquire = false;
@@ -176,7 +194,7 @@ class execution {
   [[nodiscard]] bool total_allows(std::size_t t, std::uint32_t w, std::size_t index,
                                   bool write) const;
   [[nodiscard]] bool succeeds(operation const& op, store_record const& seen) const {
-    return op.kind == operation_kind::fetch_add ||
+    return always_updates(op.kind) ||
            (op.kind == operation_kind::compare_exchange && seen.value == op.expected);
   }
   void read(std::size_t t, std::size_t index, ordering order, trace_line& line);

@@ -31,6 +31,8 @@ concept access_policy = requires(std::uint32_t& w, std::uint32_t const& c, std::
   { A::store(w, v, o, "site") } noexcept;
   { A::compare_exchange(w, w, v, o, o, "site") } noexcept -> std::same_as<bool>;
   { A::fetch_add(w, v, o, "site") } noexcept -> std::same_as<std::uint32_t>;
+  { A::fetch_or(w, v, o, "site") } noexcept -> std::same_as<std::uint32_t>;
+  { A::fetch_and(w, v, o, "site") } noexcept -> std::same_as<std::uint32_t>;
   { A::read(q, n, "site") } noexcept;
   { A::write(p, n, "site") } noexcept;
 };
@@ -58,6 +60,14 @@ struct direct_access {
   template <class T>
   static MILLRACE_HD T fetch_add(T& word, T n, memory_order order, char const*) noexcept {
     return cuda::atomic_ref<T, Scope>(word).fetch_add(n, order);
+  }
+  template <class T>
+  static MILLRACE_HD T fetch_or(T& word, T bits, memory_order order, char const*) noexcept {
+    return cuda::atomic_ref<T, Scope>(word).fetch_or(bits, order);
+  }
+  template <class T>
+  static MILLRACE_HD T fetch_and(T& word, T bits, memory_order order, char const*) noexcept {
+    return cuda::atomic_ref<T, Scope>(word).fetch_and(bits, order);
   }
   /// Stores two words as one, at once and in no order with other stores. For devices alone, and no
   /// part of the concept: on a host a release of the first word does the same.

@@ -189,4 +189,76 @@ template <std::integral T>
                     (static_cast<void>(from); return value;))
 }
 
+/// Threads of a warp that are at the same place together, a bit each; on the host the caller alone.
+/// Whoever calls a function of `lanes` names its own bit, and all that are named call it.
+using lanes = std::uint32_t;
+
+/// Those that are here with the caller.
+[[nodiscard]] MILLRACE_HD inline lanes lanes_here() noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE, (return __activemask();), (return 1u;))
+}
+
+/// Those of `among` that hold the same value as the caller.
+/// @cost on a device one instruction, which takes as long as there are different values
+template <std::unsigned_integral T>
+[[nodiscard]] MILLRACE_HD lanes lanes_with([[maybe_unused]] lanes among,
+                                           [[maybe_unused]] T value) noexcept {
+  using word [[maybe_unused]] = std::conditional_t<sizeof(T) <= 4, unsigned, unsigned long long>;
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE, (return __match_any_sync(among, static_cast<word>(value));),
+                    (return 1u;))
+}
+
+/// Those of `among` for which `is` is true.
+[[nodiscard]] MILLRACE_HD inline lanes lanes_where([[maybe_unused]] lanes among, bool is) noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE, (return __ballot_sync(among, is ? 1 : 0);),
+                    (return is ? 1u : 0u;))
+}
+
+/// The value of lane `from`, one of `among`.
+template <std::unsigned_integral T>
+[[nodiscard]] MILLRACE_HD T lane_value([[maybe_unused]] lanes among, T value,
+                                       [[maybe_unused]] std::uint32_t from) noexcept {
+  using word [[maybe_unused]] = std::conditional_t<sizeof(T) <= 4, unsigned, unsigned long long>;
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE,
+                    (return static_cast<T>(__shfl_sync(among, static_cast<word>(value),
+                                                       static_cast<int>(from)));),
+                    (return value;))
+}
+
+namespace detail {
+[[nodiscard]] MILLRACE_HD inline std::uint64_t or_by_turns(lanes among,
+                                                           std::uint64_t bits) noexcept {
+  std::uint64_t all = 0;
+  for (std::uint32_t from = 0; from < 32; ++from) {
+    if ((among >> from & 1) != 0) { all |= lane_value(among, bits, from); }
+  }
+  return all;
+}
+}  // namespace detail
+
+/// All bits that any lane of `among` holds.
+[[nodiscard]] MILLRACE_HD inline std::uint64_t lanes_or(lanes among, std::uint64_t bits) noexcept {
+  NV_IF_ELSE_TARGET(
+      NV_PROVIDES_SM_80,
+      (return std::uint64_t{__reduce_or_sync(among, static_cast<unsigned>(bits))} |
+                  std::uint64_t{__reduce_or_sync(among, static_cast<unsigned>(bits >> 32))} << 32;),
+      (return detail::or_by_turns(among, bits);))
+}
+
+/// Waits for all of `among`; what each did before, every one sees afterwards.
+MILLRACE_HD inline void sync_lanes([[maybe_unused]] lanes among) noexcept {
+  NV_IF_TARGET(NV_IS_DEVICE, (__syncwarp(among);))
+}
+
+/// A number that differs between those that run at the same time, mostly: of the place where the
+/// caller runs. Device: its multiprocessor and, in the low six bits, its warp's slot there; host:
+/// its processor. A guess, old as soon as it is known.
+[[nodiscard]] MILLRACE_HD inline std::uint32_t running_place() noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE,
+                    (std::uint32_t sm; std::uint32_t warp; asm("mov.u32 %0, %%smid;" : "=r"(sm));
+                     asm volatile("mov.u32 %0, %%warpid;" : "=r"(warp)); return sm << 6 | warp;),
+                    (int const cpu = ::sched_getcpu();
+                     return cpu < 0 ? 0u : static_cast<std::uint32_t>(cpu) << 6;))
+}
+
 }  // namespace millrace::inline v0::core

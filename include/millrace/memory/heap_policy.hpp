@@ -11,12 +11,18 @@
 
 namespace millrace::inline v0::memory {
 
-/// What a heap is made of. Derive from default_heap, override what differs, name the result.
+/// What every heap is cut into: slabs of one size, each of blocks of one class.
 template <class P>
-concept heap_policy = requires {
+concept slab_policy = requires {
   requires core::access_policy<typename P::access>;
   requires size_class_policy<typename P::classes>;
   requires is_alignment(P::slab_bytes) && P::classes::largest <= P::slab_bytes / 2;
+};
+
+/// What a heap is made of. Derive from default_heap, override what differs, name the result.
+template <class P>
+concept heap_policy = requires {
+  requires slab_policy<P>;
   requires P::slab_bytes <= std::size_t{64} << 10;  // a word a bit for 64 words of its bitmap
   requires P::magazine_blocks >= 2 && P::magazine_blocks <= 255 && P::magazine_bytes >= 16;
   requires P::remote_batch >= 1 && P::remote_batch <= 255;

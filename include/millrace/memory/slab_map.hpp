@@ -44,6 +44,16 @@ class slab_map {
     Access::store(*lowest_, hint{0}, core::relaxed, "map.format");
   }
 
+  /// Takes every slab from `usable` on, in a map that nobody else has yet.
+  MILLRACE_HD void format_from(std::uint32_t usable) const noexcept {
+    for (std::uint32_t w = usable / 64; w < words_for(count_); ++w) {
+      std::uint64_t const from =
+          w == usable / 64 ? ~std::uint64_t{0} << (usable % 64) : ~std::uint64_t{0};
+      Access::store(words_[w], Access::load(words_[w], core::relaxed, "map.format") | from,
+                    core::relaxed, "map.format");
+    }
+  }
+
   [[nodiscard]] MILLRACE_HD std::uint32_t count() const noexcept { return count_; }
 
   /// Takes `n` slabs that lie together; what their last owner did happened before.
@@ -64,6 +74,32 @@ class slab_map {
           if (n == 1 && w != begin) { Access::store(*lowest_, w, core::relaxed, "map.hint"); }
           return found;
         }
+      }
+    }
+    return core::fail(errc::full);
+  }
+
+  /// Takes one slab of the first 64 that have a free one, by `spread` which: where many claim at a
+  /// time, those with different numbers do not want the same.
+  /// @error errc::full when none is free
+  [[nodiscard]] MILLRACE_HD result<std::uint32_t> claim_one(std::uint32_t spread) const noexcept {
+    std::uint32_t const words = words_for(count_);
+    hint const begin = Access::load(*lowest_, core::relaxed, "map.hint");
+    for (std::uint32_t seen = 0; seen < words; ++seen) {
+      std::uint32_t const w = (begin + seen) % words;
+      std::uint64_t free = ~Access::load(words_[w], core::relaxed, "map.look");
+      while (free != 0) {
+        auto const turn = static_cast<int>(spread % 64);
+        int const bit = (cuda::std::countr_zero(cuda::std::rotr(free, turn)) + turn) % 64;
+        std::uint64_t const mine = std::uint64_t{1} << bit;
+        // acquire: what the last owner did with the slab happened before its release
+        std::uint64_t const before =
+            Access::fetch_or(words_[w], mine, core::acquire, "map.claim_one");
+        if ((before & mine) == 0) {
+          if (w != begin) { Access::store(*lowest_, w, core::relaxed, "map.hint"); }
+          return 64 * w + static_cast<std::uint32_t>(bit);
+        }
+        free = ~before;
       }
     }
     return core::fail(errc::full);
