@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/core/error.hpp>
+#include <millrace/memory/memory_fault.hpp>
 #include <millrace/memory/resource.hpp>
 
 #include <algorithm>
@@ -19,31 +20,6 @@
 #include <utility>
 
 namespace millrace::inline v0::memory {
-
-/// What a program did wrong with its memory.
-enum class memory_fault {
-  foreign_pointer,   ///< freed what this resource never gave
-  interior_pointer,  ///< freed a place within a block
-  double_free,       ///< freed a block again
-  wrong_size,        ///< freed with another size or alignment than it was asked for with
-  overflow,          ///< wrote behind a block's end
-  use_after_free,    ///< wrote into a block after its free
-  leak,              ///< never freed
-};
-
-/// The words for a fault; never null.
-[[nodiscard]] constexpr char const* describe(memory_fault fault) noexcept {
-  switch (fault) {
-    case memory_fault::foreign_pointer: return "free of a pointer that is no block of this memory";
-    case memory_fault::interior_pointer: return "free of a pointer into a block";
-    case memory_fault::double_free: return "second free of a block";
-    case memory_fault::wrong_size: return "free of a block with another size or alignment";
-    case memory_fault::overflow: return "write behind the end of a block";
-    case memory_fault::use_after_free: return "write into a block after its free";
-    case memory_fault::leak: return "block never freed";
-  }
-  return "fault";
-}
 
 /// One fault, and what is known of the block. A site is where a call stands in the source; of one
 /// that is not known the file's name is empty.

@@ -107,6 +107,12 @@ class kernel_heap_ref {
                                  : classes::bytes_of(slabs::class_of(at->use));
   }
 
+  /// Whether a block in use begins at `p`, as far as can be told: see free.
+  [[nodiscard]] MILLRACE_HD bool is_live(void const* p) const noexcept {
+    auto const at = slabs_.find(p);
+    if (!at || at->use >= slabs::run) { return at.has_value(); }
+    return (slabs_.free_blocks(at->slab, at->block / 64) >> (at->block % 64) & 1) == 0;
+  }
   /// Whether the heap has said that it runs low.
   [[nodiscard]] MILLRACE_HD bool low() const noexcept { return slabs_.low(); }
   /// What lies under it, for the owner and for those who look.

@@ -158,12 +158,13 @@ class kernel_slabs {
     std::uint32_t use = none;
     std::uint32_t block = 0;
   };
+  /// Whether `p` lies in the heap's range.
+  [[nodiscard]] MILLRACE_HD bool holds(void const* p) const noexcept {
+    return offset_of(p) < std::uint64_t{map_.count()} * P::slab_bytes;
+  }
   [[nodiscard]] MILLRACE_HD result<position> find(void const* p) const noexcept {
-    auto const offset = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(p) -
-                                                   reinterpret_cast<std::uintptr_t>(slabs_));
-    if (offset >= std::uint64_t{map_.count()} * P::slab_bytes) {
-      return core::fail(errc::bad_argument, 1);
-    }
+    if (!holds(p)) { return core::fail(errc::bad_argument, 1); }
+    std::uint64_t const offset = offset_of(p);
     position at;
     at.slab = static_cast<std::uint32_t>(offset / P::slab_bytes);
     at.use = use_of(at.slab);
@@ -468,6 +469,10 @@ class kernel_slabs {
 
  private:
   using signal = core::direct_access<cuda::thread_scope_system>;
+
+  [[nodiscard]] MILLRACE_HD std::uint64_t offset_of(void const* p) const noexcept {
+    return reinterpret_cast<std::uintptr_t>(p) - reinterpret_cast<std::uintptr_t>(slabs_);
+  }
 
   std::byte* slabs_ = nullptr;
   kernel_heap_counts* counts_ = nullptr;
