@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/memory/resource.hpp>
+#include <millrace/memory/size_classes.hpp>
+#include <millrace/memory/stream_policy.hpp>
+#include <millrace/memory/stream_shard.hpp>
+#include <millrace/memory/stream_store.hpp>
+#include <millrace/memory/stream_table.hpp>
+
+#include <cuda/std/bit>
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <new>
+#include <utility>
+
+namespace millrace::inline v0::memory {
+
+/// What a stream pool does: a shard a stream, one for memory that is in no stream's order, and what
+/// is reserved upstream. Nobody holds the locks of two shards, nor calls upstream with one held.
+/// @thread any
+template <resource Upstream, stream_model Model, stream_pool_policy P>
+class stream_core {
+  using access = typename P::access;
+  using classes = typename P::classes;
+
+ public:
+  using stream = typename Model::stream;
+  using shard = stream_shard<P, Model>;
+  static constexpr std::size_t max_alignment = stream_store<Upstream, P>::alignment;
+
+  stream_core(Upstream upstream, Model streams, stream_pool_options options) noexcept
+      : store_{std::move(upstream)},
+        model_{std::move(streams)},
+        options_{options},
+        any_{model_, 0} {
+    shards_[0] = &any_;
+  }
+  stream_core(stream_core const&) = delete;
+  stream_core& operator=(stream_core const&) = delete;
+  ~stream_core() {
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+      while (block_run* const r = shards_[i]->take_any_run()) { release(r); }
+      if (i != 0) { delete shards_[i]; }
+    }
+  }
+
+  /// The shard of no stream.
+  [[nodiscard]] shard& any() noexcept { return any_; }
+
+  /// The shard of a stream, which is bound if it was not.
+  [[nodiscard]] result<shard*> find(stream s, std::int32_t argument) noexcept {
+    auto const id = model_.id(s);
+    if (!id) { return cuda::std::unexpected(id.error()); }
+    if (std::uint32_t const n = table_.find(*id); n != table::none) { return shards_[n]; }
+    std::scoped_lock const alone(binding_);
+    if (std::uint32_t const n = table_.find(*id); n != table::none) { return shards_[n]; }
+    if (auto const ok = model_.admit(s); !ok) {
+      error const e = ok.error();
+      if (e.code == errc::bad_argument) { return core::fail(e.code, argument); }
+      return cuda::std::unexpected(e);
+    }
+    auto const at = place_for(s);
+    if (at) { table_.add(*id, (*at)->number()); }
+    return at;
+  }
+  /// Lets go of a stream, which nobody calls with meanwhile.
+  /// @error as stream_pool's
+  [[nodiscard]] result<void> unbind(stream s) noexcept {
+    std::scoped_lock const alone(binding_);
+    auto const id = model_.id(s);
+    if (!id) { return cuda::std::unexpected(id.error()); }
+    std::uint32_t const number = table_.find(*id);
+    if (number == table::none) { return core::fail(errc::bad_argument, 1); }
+    std::scoped_lock const mine(shards_[number]->lock);
+    if (auto const ok = shards_[number]->end(); !ok) { return ok; }
+    table_.remove(*id);
+    return {};
+  }
+
+  [[nodiscard]] result<void> may_use(shard const& at, std::int32_t argument) const noexcept {
+    if constexpr (P::watches_capture) {
+      if (&at == &any_) { return {}; }
+      auto const captures = model_.capturing(at.of());
+      if (!captures) { return cuda::std::unexpected(captures.error()); }
+      if (*captures) { return core::fail(errc::busy, argument); }
+    }
+    return {};
+  }
+
+  [[nodiscard]] result<void*> allocate(shard& at, std::size_t bytes,
+                                       std::size_t alignment) noexcept {
+    std::uint32_t const index = class_for<classes>(bytes, alignment);
+    std::size_t const size = index == classes::count ? run_bytes(bytes) : classes::bytes_of(index);
+    if (index != classes::count) {
+      std::scoped_lock const mine(at.lock);
+      if (void* const p = at.pop(index)) {
+        took(at, size);
+        return p;
+      }
+    }
+    auto const got = index == classes::count ? find_run(at, size) : find_block(at, index);
+    if (got) {
+      std::scoped_lock const mine(at.lock);
+      took(at, size);
+    }
+    return got;
+  }
+
+  [[nodiscard]] result<void> free(shard& at, void* p, std::size_t bytes,
+                                  std::size_t alignment) noexcept {
+    std::uint32_t const index = class_for<classes>(bytes, alignment);
+    bool full = true;
+    if (index == classes::count) {
+      std::size_t const size = run_bytes(bytes);
+      auto* const r = new (std::nothrow) block_run;
+      if (r == nullptr) { return core::fail(errc::out_of_memory); }
+      r->at = p;
+      r->bytes = size;
+      std::scoped_lock const mine(at.lock);
+      at.push_run(r);
+      gave(at, size);
+      add(run_bytes_, size);
+    } else {
+      std::scoped_lock const mine(at.lock);
+      auto const pushed = at.push(index, p);
+      if (!pushed) { return cuda::std::unexpected(pushed.error()); }
+      gave(at, classes::bytes_of(index));
+      full = *pushed;
+    }
+    if (full) { shrink(at); }
+    return {};
+  }
+
+  /// Records on every stream what others wait for, its magazines included.
+  /// @error the first stream's that could not; the others have
+  [[nodiscard]] result<void> flush() noexcept {
+    result<void> all{};
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+      std::scoped_lock const its(shards_[i]->lock);
+      auto const one = shards_[i]->flush();
+      if (!one && all) { all = one; }
+    }
+    return all;
+  }
+
+  /// Flushes, and gives free runs and spans whose work is done back to upstream until no more than
+  /// `keep_bytes` are left. May be a step of upstream's budget.
+  /// @return bytes given back    @cost a look at every free block
+  std::uint64_t trim(std::uint64_t keep_bytes) noexcept {
+    std::scoped_lock const alone(trimming_);
+    if (std::exchange(trims_, true)) { return 0; }  // out of upstream's deallocate
+    static_cast<void>(flush());                     // what has no mark now is not done either
+    std::uint64_t given = 0;
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+      while (store_.reserved() > keep_bytes) {
+        std::unique_lock its(shards_[i]->lock);
+        block_run* const r = shards_[i]->take_done_run(0);
+        its.unlock();
+        if (r == nullptr) { break; }
+        given += r->bytes;
+        release(r);
+      }
+    }
+    if (store_.reserved() > keep_bytes) { given += trim_spans(keep_bytes); }
+    trims_ = false;
+    return given;
+  }
+
+  /// Each number is exact by itself. @cost a look at every free batch
+  [[nodiscard]] stream_pool_counts counts() noexcept {
+    stream_pool_counts c;
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+      std::scoped_lock const its(shards_[i]->lock);
+      c.all.add(shards_[i]->counts);
+      c.all.cached_bytes += shards_[i]->cached_bytes();
+      c.streams += shards_[i]->has_stream() ? 1 : 0;
+    }
+    c.live = c.all.allocations - c.all.frees;
+    c.live_bytes = c.all.allocated_bytes - c.all.freed_bytes;
+    c.peak_bytes = look(peak_);
+    if (c.peak_bytes < c.live_bytes) { c.peak_bytes = c.live_bytes; }
+    c.reserved_bytes = store_.reserved();
+    c.peak_reserved_bytes = store_.peak();
+    return c;
+  }
+  [[nodiscard]] result<stream_counts> counts(stream s) noexcept {
+    std::scoped_lock const alone(binding_);
+    auto const id = model_.id(s);
+    if (!id) { return cuda::std::unexpected(id.error()); }
+    std::uint32_t const number = table_.find(*id);
+    if (number == table::none) { return core::fail(errc::bad_argument, 1); }
+    std::scoped_lock const its(shards_[number]->lock);
+    stream_counts c = shards_[number]->counts;
+    c.cached_bytes = shards_[number]->cached_bytes();
+    return c;
+  }
+
+ private:
+  using table = stream_table<access, P::most_streams>;
+  static constexpr std::int64_t unpublished_limit = std::int64_t{64} << 10;
+
+  /// Runs come in sixteen sizes an octave, at least, so that they fit again.
+  [[nodiscard]] static constexpr std::size_t run_bytes(std::size_t bytes) noexcept {
+    std::size_t const part = cuda::std::bit_floor(bytes) / 16;
+    std::size_t const step = part < max_alignment ? max_alignment : part;
+    return (bytes + step - 1) & ~(step - 1);
+  }
+  [[nodiscard]] static std::uint64_t look(std::uint64_t const& word) noexcept {
+    return access::load(word, core::relaxed, "stream_pool.look");
+  }
+  static void raise(std::uint64_t& peak, std::uint64_t now) noexcept {
+    std::uint64_t seen = look(peak);
+    while (seen < now && !access::compare_exchange(peak, seen, now, core::relaxed, core::relaxed,
+                                                   "stream_pool.peak")) {}
+  }
+  static std::uint64_t add(std::uint64_t& word, std::uint64_t n) noexcept {
+    return access::fetch_add(word, n, core::relaxed, "stream_pool.add") + n;
+  }
+  [[nodiscard]] std::uint32_t shard_count() const noexcept {
+    return access::load(shard_count_, core::acquire, "stream_pool.shards");
+  }
+
+  /// A shard for a stream: one that another has left for good, or a new one.
+  [[nodiscard]] result<shard*> place_for(stream s) noexcept {
+    std::uint32_t const count = shard_count();
+    for (std::uint32_t i = 1; i < count; ++i) {
+      std::scoped_lock const its(shards_[i]->lock);
+      if (!shards_[i]->has_stream() && shards_[i]->at_rest()) {
+        shards_[i]->begin(s);
+        return shards_[i];
+      }
+    }
+    if (count > P::most_streams) { return core::fail(errc::full); }
+    auto* const made = new (std::nothrow) shard(model_, count);
+    if (made == nullptr) { return core::fail(errc::out_of_memory); }
+    made->begin(s);
+    shards_[count] = made;
+    access::store(shard_count_, count + 1, core::release, "stream_pool.shards");
+    return made;
+  }
+
+  /// Counts an allocation or a free. @pre the shard's lock is held
+  void took(shard& at, std::size_t bytes) noexcept {
+    ++at.counts.allocations;
+    at.counts.allocated_bytes += bytes;
+    publish(at, static_cast<std::int64_t>(bytes));
+  }
+  void gave(shard& at, std::size_t bytes) noexcept {
+    ++at.counts.frees;
+    at.counts.freed_bytes += bytes;
+    publish(at, -static_cast<std::int64_t>(bytes));
+  }
+  void publish(shard& at, std::int64_t change) noexcept {
+    at.unpublished += change;
+    if (at.unpublished < unpublished_limit && -at.unpublished < unpublished_limit) { return; }
+    auto const live = static_cast<std::int64_t>(
+        add(live_, static_cast<std::uint64_t>(std::exchange(at.unpublished, 0))));
+    if (live > 0) { raise(peak_, static_cast<std::uint64_t>(live)); }
+  }
+
+  /// Keeps to the options' limits, now and then.
+  void shrink(shard& at) noexcept {
+    while (look(run_bytes_) > options_.most_run_bytes) {
+      std::unique_lock mine(at.lock);
+      block_run* const r = at.take_done_run(0);
+      mine.unlock();
+      if (r == nullptr) { break; }
+      release(r);
+    }
+    if (options_.release_threshold_bytes == ~std::uint64_t{0}) { return; }
+    std::uint64_t const all = store_.reserved(), live = look(live_);
+    std::uint64_t const cached = all > live ? all - live : 0;
+    if (cached <= options_.release_threshold_bytes || cached <= look(next_trim_)) { return; }
+    trim(live + options_.release_threshold_bytes);
+    // what could not go is no reason to look at every block again at the next free
+    std::uint64_t const left = store_.reserved() > live ? store_.reserved() - live : 0;
+    access::store(next_trim_, left + options_.release_threshold_bytes / 4, core::relaxed,
+                  "stream_pool.next_trim");
+  }
+
+  /// A block out of a batch that is out of every list; the rest of it for `at`.
+  template <class Add>
+  [[nodiscard]] void* accept(shard& at, block_batch* b, std::uint64_t stream_counts::* from,
+                             Add add_rest) noexcept {
+    void* const p = b->blocks[--b->count];
+    std::scoped_lock const mine(at.lock);
+    at.counts.*from += b->count + 1;
+    if (b->count == 0) {
+      at.keep(b);
+    } else {
+      add_rest(b);
+    }
+    return p;
+  }
+
+  /// Calls `visit` with every shard but `at`, under its lock, until it says true.
+  template <class Visit>
+  bool visit_others(shard const& at, bool waits, Visit visit) noexcept {
+    std::uint32_t const count = shard_count();
+    for (std::uint32_t i = 1; i < count; ++i) {
+      shard& other = *shards_[(at.number() + i) % count];
+      std::unique_lock its(other.lock, std::defer_lock);
+      if (waits) {
+        its.lock();
+      } else if (!its.try_lock()) {
+        continue;  // a busy stream has better to do, and upstream may have memory
+      }
+      if (visit(other)) { return true; }
+    }
+    return false;
+  }
+
+  [[nodiscard]] void* steal_block(shard& at, std::uint32_t index, bool waits) noexcept {
+    block_batch* b = nullptr;
+    visit_others(at, waits, [&](shard& other) { return (b = other.take_done(index)) != nullptr; });
+    if (b == nullptr) { return nullptr; }
+    return accept(at, b, &stream_counts::stolen, [&at](block_batch* rest) { at.add_done(rest); });
+  }
+  [[nodiscard]] void* steal_run(shard& at, std::size_t bytes, bool waits) noexcept {
+    block_run* r = nullptr;
+    visit_others(at, waits,
+                 [&](shard& other) { return (r = other.take_done_run(bytes)) != nullptr; });
+    return r == nullptr ? nullptr : unwrap(at, r, &stream_counts::stolen);
+  }
+  [[nodiscard]] void* unwrap(shard& at, block_run* r,
+                             std::uint64_t stream_counts::* from) noexcept {
+    void* const p = r->at;
+    add(run_bytes_, 0 - std::uint64_t{r->bytes});
+    delete r;
+    if (from != nullptr) {
+      std::scoped_lock const mine(at.lock);
+      ++(at.counts.*from);
+    }
+    return p;
+  }
+
+  [[nodiscard]] result<void*> find_block(shard& at, std::uint32_t index) noexcept {
+    if (void* const p = steal_block(at, index, false)) { return p; }
+    auto const got = carve(at, index);
+    if (got || got.error().code != errc::out_of_memory) { return got; }
+    auto const look_again = [&]() -> void* {
+      {
+        std::scoped_lock const mine(at.lock);
+        if (void* const p = at.pop(index)) { return p; }
+      }
+      return steal_block(at, index, true);
+    };
+    auto const order_after = [&]() -> void* {
+      block_batch* b = nullptr;
+      visit_others(at, true, [&](shard& other) {
+        b = other.take_after(index, at.of()).value_or(nullptr);
+        return b != nullptr;
+      });
+      if (b == nullptr) { return nullptr; }
+      return accept(at, b, &stream_counts::ordered, [&](block_batch* rest) { at.add_own(rest); });
+    };
+    return scrape(at, got.error(), look_again, [&] { return carve(at, index); }, order_after);
+  }
+
+  [[nodiscard]] result<void*> find_run(shard& at, std::size_t bytes) noexcept {
+    auto const mine = [&]() -> void* {
+      std::unique_lock its(at.lock);
+      block_run* const r = at.pop_run(bytes);
+      its.unlock();
+      return r == nullptr ? nullptr : unwrap(at, r, nullptr);
+    };
+    if (void* const p = mine()) { return p; }
+    if (void* const p = steal_run(at, bytes, false)) { return p; }
+    auto const got = store_.reserve(bytes);
+    if (got || got.error().code != errc::out_of_memory) { return got; }
+    auto const look_again = [&]() -> void* {
+      void* const p = mine();
+      return p != nullptr ? p : steal_run(at, bytes, true);
+    };
+    auto const order_after = [&]() -> void* {
+      block_run* r = nullptr;
+      visit_others(at, true, [&](shard& other) {
+        r = other.take_run_after(bytes, at.of()).value_or(nullptr);
+        return r != nullptr;
+      });
+      return r == nullptr ? nullptr : unwrap(at, r, &stream_counts::ordered);
+    };
+    return scrape(at, got.error(), look_again, [&] { return store_.reserve(bytes); }, order_after);
+  }
+
+  /// Out of memory: everything that the options allow, once, or until the wait is over.
+  template <class Look, class Upper, class After>
+  [[nodiscard]] result<void*> scrape(shard& at, error why, Look look_again, Upper from_upstream,
+                                     After order_after) noexcept {
+    std::uint64_t const end = options_.wait_ns == 0 ? 0 : model_.now_ns() + options_.wait_ns;
+    for (;;) {
+      static_cast<void>(flush());
+      if (void* const p = look_again()) { return p; }
+      if (trim(0) != 0) {
+        if (auto const got = from_upstream()) { return got; }
+      }
+      if (options_.order_after_others && at.has_stream()) {
+        if (void* const p = order_after()) { return p; }
+      }
+      if (options_.wait_ns == 0 || model_.now_ns() >= end) { break; }
+      model_.pause();
+    }
+    return cuda::std::unexpected(why);
+  }
+
+  void release(block_run* r) noexcept {
+    add(run_bytes_, 0 - std::uint64_t{r->bytes});
+    store_.give_back(r->at, r->bytes);
+    delete r;
+  }
+
+  /// A block of a new span, the others for `at`.
+  [[nodiscard]] result<void*> carve(shard& at, std::uint32_t index) noexcept {
+    by_age<block_batch> rest;
+    auto const got = store_.cut(index, shard::limit_of(index) / 2, rest);
+    std::scoped_lock const mine(at.lock);
+    while (rest.newest != nullptr) { at.add_done(rest.remove(rest.newest)); }
+    return got;
+  }
+
+  /// Free blocks that any stream may have are out of their shards meanwhile.
+  [[nodiscard]] std::uint64_t trim_spans(std::uint64_t keep_bytes) noexcept {
+    by_age<block_batch> free;
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+      std::scoped_lock const its(shards_[i]->lock);
+      shards_[i]->gather_done(free);
+    }
+    std::uint64_t const given = store_.mark_free(free, keep_bytes);
+    while (free.newest != nullptr) {
+      block_batch* const b = free.remove(free.newest);
+      std::scoped_lock const its(shards_[b->home]->lock);
+      if (b->count == 0) {
+        shards_[b->home]->keep(b);
+      } else {
+        shards_[b->home]->add_done(b);
+      }
+    }
+    store_.give_back_marked();
+    return given;
+  }
+
+  stream_store<Upstream, P> store_;
+  Model model_;
+  stream_pool_options options_;
+  std::mutex binding_;
+  table table_;
+  shard* shards_[P::most_streams + 1] = {};
+  std::uint32_t shard_count_ = 1;
+  std::recursive_mutex trimming_;
+  bool trims_ = false;
+  alignas(64) std::uint64_t live_ = 0;  ///< as far as the shards have published it
+  std::uint64_t peak_ = 0;
+  std::uint64_t run_bytes_ = 0;  ///< free runs
+  std::uint64_t next_trim_ = 0;
+  shard any_;
+};
+
+}  // namespace millrace::inline v0::memory

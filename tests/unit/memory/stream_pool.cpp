@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/tier.hpp"
+#include "tests/unit/memory/simulated_streams.hpp"
+#include <millrace/core/rng.hpp>
+#include <millrace/memory/buffer.hpp>
+#include <millrace/memory/counting_resource.hpp>
+#include <millrace/memory/failing_resource.hpp>
+#include <millrace/memory/stream_pool.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace core = millrace::core;
+namespace memory = millrace::memory;
+using millrace::errc;
+using millrace_test::event_faults;
+using millrace_test::simulated_device;
+using millrace_test::simulated_streams;
+using millrace_test::watched_resource;
+
+namespace {
+
+/// Small, so that a short program meets every edge.
+struct small_pool : memory::default_stream_pool {
+  using classes = memory::four_an_octave<2048>;
+  static constexpr std::uint32_t most_streams = 6;
+  static constexpr std::size_t magazine_bytes = 1024;
+  static constexpr std::size_t least_span_bytes = 1024;
+  static constexpr std::size_t most_span_bytes = 4096;
+  static constexpr std::uint32_t frees_an_event = 4;
+};
+
+using counted = memory::counting_resource<>;
+using failing = memory::failing_resource<counted>;
+using upstream = watched_resource<failing>;
+template <class Model = simulated_streams>
+using pool_of = memory::stream_pool<upstream, Model, small_pool>;
+
+/// What a pool stands on.
+struct ground {
+  simulated_device device;
+  memory::allocation_counts counts;
+  memory::failure_plan plan;
+  event_faults faults;
+  std::uint64_t early = 0;
+  std::uint64_t steps_a_pause = 1;
+
+  [[nodiscard]] upstream from() { return {failing(plan, counted(counts)), &device, &early}; }
+  [[nodiscard]] simulated_streams streams() { return {&device, &faults, &steps_a_pause}; }
+  /// Everything went back, and not too early.
+  void check_empty() const {
+    CHECK(counts.live == 0);
+    CHECK(early == 0);
+    CHECK(device.broken == 0);
+    CHECK(device.captured_records == 0);
+    CHECK(device.live_events == 0);
+  }
+};
+
+struct block {
+  std::size_t bytes;
+  std::size_t alignment;
+  std::optional<std::uint32_t> last;  ///< the stream whose work used it last
+  std::byte mark;
+};
+
+/// What a random program does beyond allocating and freeing.
+struct habits {
+  std::uint32_t streams = 3;
+  std::uint32_t operations = 3000;
+  std::uint32_t most_live = 60;
+  bool captures = false;
+  bool leaves = false;       ///< streams are destroyed and made anew
+  bool joins_before = true;  ///< a free on another stream waits for the last use: else it is a bug
+  std::uint64_t upstream_fails_one_in = 0;
+  std::uint64_t events_fail_one_in = 0;
+  std::uint64_t budget_bytes = ~std::uint64_t{0};
+};
+
+struct outcome {
+  std::uint64_t wrong = 0;  ///< blocks handed out while earlier work used them
+  std::uint64_t refused = 0;
+  std::uint64_t allocated = 0;
+  memory::stream_pool_counts counts;
+};
+
+/// A program over a pool: it knows what is live, and asks the device about every block that it
+/// gets.
+template <class Pool>
+class program {
+ public:
+  program(ground& on, Pool& pool, habits how, std::uint64_t seed)
+      : on_{on}, pool_{pool}, how_{how}, rng_{seed} {
+    for (std::uint32_t i = 0; i < how.streams; ++i) { streams_.push_back(on.device.create()); }
+  }
+
+  outcome run() {
+    on_.plan.fail_one_in = how_.upstream_fails_one_in;
+    on_.plan.budget_bytes = how_.budget_bytes;
+    on_.faults.one_in = how_.events_fail_one_in;
+    for (std::uint32_t i = 0; i < how_.operations; ++i) { step(); }
+    on_.plan.fail_one_in = on_.faults.one_in = 0;
+    for (std::uint32_t const s : streams_) { on_.device.end_capture(s); }
+    while (!live_.empty()) { free_one(); }
+    on_.device.finish();
+    out_.counts = pool_.counts();
+    return out_;
+  }
+
+ private:
+  [[nodiscard]] std::uint64_t below(std::uint64_t n) { return core::below(rng_, n); }
+  [[nodiscard]] std::uint32_t any_stream() { return streams_[below(streams_.size())]; }
+  [[nodiscard]] bool captures(std::uint32_t s) const { return on_.device.capture(s) != 0; }
+
+  void step() {
+    std::uint64_t const dice = below(100);
+    if (dice < 40) {
+      allocate_one();
+    } else if (dice < 72) {
+      if (!live_.empty()) { free_one(); }
+    } else if (dice < 90) {
+      on_.device.advance(any_stream(), 1 + below(12));
+    } else if (dice < 94) {
+      move_one();
+    } else if (dice < 96) {
+      static_cast<void>(pool_.flush());
+    } else if (dice < 97) {
+      pool_.trim(below(20'000));
+    } else if (dice < 98 && how_.captures) {
+      std::uint32_t const s = any_stream();
+      captures(s) ? on_.device.end_capture(s) : on_.device.begin_capture(s);
+    } else if (dice < 99 && how_.leaves) {
+      replace_one();
+    } else {
+      check_counts();
+    }
+  }
+
+  void allocate_one() {
+    if (live_.size() >= how_.most_live) { return; }
+    std::size_t const bytes = below(8) == 0 ? 1 + below(9000) : 1 + below(500);
+    std::size_t const alignment = std::size_t{1} << below(9);
+    bool const ordered = below(16) != 0;
+    std::uint32_t const s = any_stream();
+    auto got = ordered ? pool_.try_allocate(bytes, alignment, s)
+                       : pool_.unordered().try_allocate(bytes, alignment);
+    if (ordered && captures(s)) {
+      REQUIRE(!got);
+      CHECK(got.error().code == errc::busy);
+      return;
+    }
+    if (!got && got.error().code == errc::full) {  // those that left have work to do
+      CHECK(how_.leaves);
+      on_.device.finish();
+      return;
+    }
+    if (!got) {
+      ++out_.refused;
+      CHECK(got.error().code == errc::out_of_memory);
+      CHECK((how_.upstream_fails_one_in != 0 || how_.budget_bytes != ~std::uint64_t{0}));
+      return;
+    }
+    ++out_.allocated;
+    CHECK(reinterpret_cast<std::uintptr_t>(*got) % alignment == 0);
+    out_.wrong += on_.device.hand_out(ordered ? &s : nullptr, *got, bytes) ? 0 : 1;
+    auto* const p = static_cast<std::byte*>(*got);
+    auto const after = live_.lower_bound(p);
+    CHECK((after == live_.end() || p + bytes <= after->first));
+    if (after != live_.begin()) {
+      auto const& [at, before] = *std::prev(after);
+      CHECK(at + before.bytes <= p);
+    }
+    auto const mark = static_cast<std::byte>(below(256));
+    std::memset(p, static_cast<int>(mark), bytes);
+    std::uint32_t const user = ordered ? s : any_stream();
+    bool const uses = !captures(user) && below(8) != 0;
+    if (uses) { on_.device.use(user, p, bytes); }
+    std::optional<std::uint32_t> last;
+    if (uses || ordered) { last = user; }
+    live_.emplace(p, block{bytes, alignment, last, mark});
+  }
+
+  /// Another stream's work uses a block.
+  void move_one() {
+    if (live_.empty()) { return; }
+    auto& [p, b] = *pick();
+    std::uint32_t const to = any_stream();
+    if (captures(to) || (b.last && captures(*b.last))) { return; }
+    if (b.last && *b.last != to) { on_.device.join(to, *b.last); }
+    on_.device.use(to, p, b.bytes);
+    b.last = to;
+  }
+
+  void free_one() {
+    auto const at = pick();
+    auto const& [p, b] = *at;
+    for (std::size_t i = 0; i < b.bytes; ++i) {
+      if (p[i] != b.mark) {
+        FAIL("a live block changed");
+        break;
+      }
+    }
+    if (!b.last) {  // no stream has it
+      CHECK(pool_.unordered().try_deallocate(p, b.bytes, b.alignment));
+      live_.erase(at);
+      return;
+    }
+    std::uint32_t const on = below(3) == 0 ? any_stream() : *b.last;
+    if (on != *b.last && how_.joins_before && !captures(on)) {
+      if (captures(*b.last)) { return; }
+      on_.device.join(on, *b.last);
+    }
+    auto const done = pool_.deallocate(p, b.bytes, b.alignment, on);
+    if (captures(on)) {
+      REQUIRE(!done);
+      CHECK(done.error().code == errc::busy);
+      return;
+    }
+    if (!done && done.error().code == errc::full) {
+      CHECK(how_.leaves);
+      on_.device.finish();
+      return;
+    }
+    REQUIRE(done);
+    live_.erase(at);
+  }
+
+  /// A stream leaves, and another gets its handle.
+  void replace_one() {
+    if (!on_.device.can_create()) { return; }
+    std::uint64_t const i = below(streams_.size());
+    std::uint32_t const s = streams_[i];
+    if (captures(s)) { return; }
+    std::uint32_t const other = streams_[(i + 1) % streams_.size()];
+    if (other != s && captures(other)) { return; }
+    if (auto const left = pool_.unbind(s); !left && left.error().code != errc::bad_argument) {
+      CHECK(how_.events_fail_one_in != 0);
+      return;
+    }
+    if (other == s) {
+      on_.device.synchronise();
+    } else {
+      on_.device.join(other, s);
+    }
+    on_.device.destroy(s);
+    streams_[i] = on_.device.create();
+    for (auto& [p, b] : live_) {
+      if (b.last == s) { b.last = other == s ? streams_[i] : other; }
+    }
+  }
+
+  void check_counts() {
+    auto const c = pool_.counts();
+    CHECK(c.live == live_.size());
+    CHECK(c.live_bytes + c.all.cached_bytes <= c.reserved_bytes);
+    CHECK(c.reserved_bytes == on_.counts.live_bytes);
+    CHECK(c.peak_bytes >= c.live_bytes);
+    CHECK(c.peak_reserved_bytes >= c.reserved_bytes);
+  }
+
+  [[nodiscard]] std::map<std::byte*, block>::iterator pick() {
+    auto at = live_.begin();
+    std::advance(at, static_cast<std::ptrdiff_t>(below(live_.size())));
+    return at;
+  }
+
+  ground& on_;
+  Pool& pool_;
+  habits how_;
+  core::xoshiro_rng rng_;
+  std::vector<std::uint32_t> streams_;
+  std::map<std::byte*, block> live_;
+  outcome out_;
+};
+
+template <class Model = simulated_streams>
+outcome run_program(habits how, std::uint64_t seed, memory::stream_pool_options options = {}) {
+  ground on;
+  outcome out;
+  {
+    Model model{};
+    static_cast<simulated_streams&>(model) = on.streams();
+    pool_of<Model> pool(on.from(), model, options);
+    program<pool_of<Model>> work(on, pool, how, seed);
+    out = work.run();
+    if (how.joins_before && std::is_same_v<Model, simulated_streams>) {
+      CHECK(out.wrong == 0);
+      CHECK(out.counts.live == 0);
+      CHECK(out.counts.live_bytes == 0);
+      pool.trim(0);  // all is free and done: nothing is lost
+      CHECK(pool.counts().reserved_bytes == 0);
+      CHECK(on.counts.live == 0);
+    }
+  }
+  if (how.joins_before && std::is_same_v<Model, simulated_streams>) { on.check_empty(); }
+  return out;
+}
+
+std::uint64_t seeds() { return millrace_test::long_tier() ? 400 : 24; }
+
+/// Says that everything is done.
+struct hasty_streams : simulated_streams {
+  [[nodiscard]] millrace::result<bool> done(event) const noexcept { return true; }
+};
+/// Records nothing anew: the event stays where it was first.
+struct stale_streams : simulated_streams {
+  [[nodiscard]] millrace::result<void> order(stream, event) const noexcept { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("stream_pool: random programs over one to four streams never meet earlier work") {
+  std::uint64_t stolen = 0, recorded = 0, frees = 0;
+  for (std::uint64_t seed = 1; seed <= seeds(); ++seed) {
+    for (std::uint32_t streams = 1; streams <= 4; ++streams) {
+      habits how;
+      how.streams = streams;
+      how.leaves = seed % 2 == 0;
+      how.captures = seed % 3 == 0;
+      auto const out = run_program(how, seed * 8 + streams);
+      CHECK(out.refused == 0);
+      stolen += out.counts.all.stolen;
+      recorded += out.counts.all.events_recorded;
+      frees += out.counts.all.frees;
+    }
+  }
+  CHECK(stolen > 100);
+  CHECK(recorded > 100);
+  CHECK(recorded < frees / 2);
+}
+
+TEST_CASE("stream_pool: within a small budget programs steal, trim and fail, and lose nothing") {
+  std::uint64_t refused = 0, ordered = 0;
+  for (std::uint64_t seed = 1; seed <= seeds(); ++seed) {
+    for (int mode = 0; mode < 4; ++mode) {
+      habits how;
+      how.streams = 3;
+      how.leaves = seed % 2 == 0;
+      how.captures = seed % 3 == 0;
+      how.budget_bytes = 60'000;
+      memory::stream_pool_options options;
+      options.order_after_others = mode % 2 == 1;
+      options.wait_ns = mode / 2 == 1 ? 5'000 : 0;
+      options.release_threshold_bytes = seed % 4 == 0 ? 10'000 : options.release_threshold_bytes;
+      auto const out = run_program(how, seed * 4 + static_cast<std::uint64_t>(mode), options);
+      refused += out.refused;
+      ordered += out.counts.all.ordered;
+      CHECK(out.allocated > 200);
+    }
+  }
+  CHECK(refused > 0);
+  CHECK(ordered > 0);
+}
+
+TEST_CASE("stream_pool: failures of upstream and of events are errors or waits, never losses") {
+  std::uint64_t refused = 0, failed = 0;
+  for (std::uint64_t seed = 1; seed <= seeds(); ++seed) {
+    for (std::uint32_t streams = 1; streams <= 4; ++streams) {
+      habits how;
+      how.streams = streams;
+      how.leaves = seed % 2 == 0;
+      how.captures = seed % 3 == 0;
+      how.upstream_fails_one_in = seed % 4 == 0 ? 0 : 3;
+      how.events_fail_one_in = seed % 5 == 0 ? 0 : 3;
+      memory::stream_pool_options options;
+      options.order_after_others = seed % 2 == 1;
+      auto const out = run_program(how, seed * 4 + streams, options);
+      refused += out.refused;
+      failed += out.counts.all.event_failures;
+    }
+  }
+  CHECK(refused > 0);
+  CHECK(failed > 0);
+}
+
+TEST_CASE(
+    "stream_pool: the simulated device finds a model that lies and a free on a wrong stream") {
+  habits how;
+  how.streams = 3;
+  how.budget_bytes = 40'000;
+  memory::stream_pool_options options;
+  options.order_after_others = true;
+  std::uint64_t hasty = 0, stale = 0, careless = 0;
+  habits wrong = how;
+  wrong.joins_before = false;
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    hasty += run_program<hasty_streams>(how, seed).wrong;
+    stale += run_program<stale_streams>(how, seed, options).wrong;
+    careless += run_program(wrong, seed).wrong;
+  }
+  CHECK(hasty > 0);
+  CHECK(stale > 0);
+  CHECK(careless > 0);
+}
