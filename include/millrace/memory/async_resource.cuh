@@ -11,7 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
 #include <utility>
 
@@ -44,8 +43,9 @@ class async_pool {
     if (!core::has_attribute(cudaDevAttrMemoryPoolsSupported, ordinal)) {
       return core::fail(errc::not_compiled);
     }
-    std::unique_ptr<state> made(new (std::nothrow) state);
-    if (!made) { return core::fail(errc::out_of_memory); }
+    auto* const made = new (std::nothrow) state;
+    if (made == nullptr) { return core::fail(errc::out_of_memory); }
+    async_pool owner(made);
     made->ordinal = ordinal;
     cudaMemPoolProps what{};
     what.allocType = cudaMemAllocationTypePinned;
@@ -55,18 +55,25 @@ class async_pool {
     if (ok) {
       ok = core::cuda_check(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking));
     }
-    async_pool owner(std::move(made));
     if (ok) { ok = owner.set_release_threshold(release_threshold_bytes); }
     if (!ok) { return cuda::std::unexpected<error>(ok.error()); }
     return owner;
   }
+
+  async_pool(async_pool&& other) noexcept : state_{std::exchange(other.state_, nullptr)} {}
+  async_pool& operator=(async_pool&& other) noexcept {
+    async_pool moved(std::move(other));
+    std::swap(state_, moved.state_);
+    return *this;
+  }
+  ~async_pool() { delete state_; }
 
   /// What allocates from it, as long as it is there.
   [[nodiscard]] inline async_resource resource() const noexcept;
   [[nodiscard]] int ordinal() const noexcept { return state_->ordinal; }
 
   [[nodiscard]] result<void> set_release_threshold(std::uint64_t bytes) const noexcept {
-    cuuint64_t value = bytes;
+    std::uint64_t value = bytes;
     return core::cuda_check(
         cudaMemPoolSetAttribute(state_->pool, cudaMemPoolAttrReleaseThreshold, &value));
   }
@@ -87,7 +94,7 @@ class async_pool {
         {cudaMemPoolAttrUsedMemCurrent, &c.used_bytes},
         {cudaMemPoolAttrUsedMemHigh, &c.peak_used_bytes}};
     for (auto const& [what, to] : all) {
-      cuuint64_t value = 0;
+      std::uint64_t value = 0;
       auto const ok = core::cuda_check(cudaMemPoolGetAttribute(state_->pool, what, &value));
       if (!ok) { return cuda::std::unexpected<error>(ok.error()); }
       *to = value;
@@ -112,9 +119,9 @@ class async_pool {
       if (stream != nullptr) { static_cast<void>(core::cuda_check(cudaStreamDestroy(stream))); }
     }
   };
-  explicit async_pool(std::unique_ptr<state> made) noexcept : state_{std::move(made)} {}
+  explicit async_pool(state* made) noexcept : state_{made} {}
 
-  std::unique_ptr<state> state_;
+  state* state_;
 };
 
 /// Memory of an async_pool, usable on every stream at once. Memory that is given back must not be
@@ -158,6 +165,6 @@ class async_resource {
 };
 static_assert(resource<async_resource>);
 
-inline async_resource async_pool::resource() const noexcept { return async_resource(state_.get()); }
+inline async_resource async_pool::resource() const noexcept { return async_resource(state_); }
 
 }  // namespace millrace::inline v0::memory

@@ -41,7 +41,7 @@ class cuda_streams {
   using stream = cudaStream_t;
   using event = cudaEvent_t;
 
-  explicit constexpr cuda_streams(int ordinal = 0) noexcept : ordinal_{ordinal} {}
+  explicit constexpr cuda_streams(int ordinal) noexcept : ordinal_{ordinal} {}
 
   /// @error errc::bad_argument for a stream of another device, and for one whose handle means
   ///        another stream in each thread (cudaStreamPerThread, and the default stream of programs

@@ -32,7 +32,7 @@ class graph_memory {
  public:
   using stream = typename Model::stream;
 
-  explicit graph_memory(Upstream upstream, Model streams = {}) noexcept
+  explicit graph_memory(Upstream upstream, Model streams) noexcept
       : upstream_{std::move(upstream)}, model_{std::move(streams)} {}
   graph_memory(graph_memory const&) = delete;
   graph_memory& operator=(graph_memory const&) = delete;

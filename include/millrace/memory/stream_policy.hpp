@@ -65,7 +65,7 @@ struct default_stream_pool {
   /// What is asked of upstream for blocks: 64 of them, within these.
   static constexpr std::size_t least_span_bytes = std::size_t{16} << 10;
   static constexpr std::size_t most_span_bytes = std::size_t{2} << 20;
-  /// Frees beyond a stream's magazines that share an event; a large run counts as eight.
+  /// Frees beyond a stream's magazines that share an event; four runs share one.
   static constexpr std::uint32_t frees_an_event = 32;
   /// Whether each call asks if its stream captures. Without it a program must not call a pool with
   /// a stream that does.

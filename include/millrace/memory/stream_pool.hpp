@@ -93,7 +93,7 @@ class stream_pool {
   };
   static_assert(resource<handle>);
 
-  explicit stream_pool(Upstream upstream, Model streams = {},
+  explicit stream_pool(Upstream upstream, Model streams,
                        stream_pool_options options = {}) noexcept
       : core_{std::move(upstream), std::move(streams), options} {}
   stream_pool(stream_pool const&) = delete;

@@ -123,6 +123,7 @@ class alignas(64) stream_shard {
       if (b == nullptr) { return nullptr; }
       std::memcpy(m.blocks, b->blocks, b->count * sizeof(void*));
       m.count = b->count;
+      disown(b->needs, b->count);
       keep(batches_[index].remove(b));
     }
     return m.blocks[--m.count];
@@ -146,14 +147,16 @@ class alignas(64) stream_shard {
   /// A run of that size for this stream, or null.
   [[nodiscard]] block_run* pop_run(std::size_t bytes) noexcept {
     for (block_run* r = runs_.newest; r != nullptr; r = r->older) {
-      if (r->bytes == bytes) { return runs_.remove(r); }
+      if (r->bytes != bytes) { continue; }
+      disown(r->needs, run_weight);
+      return runs_.remove(r);
     }
     return nullptr;
   }
   void push_run(block_run* run) noexcept {
     run->needs = next_need();
     runs_.add_newest(run);
-    owe(8);
+    owe(run_weight);
     if (owed_ >= P::frees_an_event) { static_cast<void>(record()); }
   }
 
@@ -261,6 +264,7 @@ class alignas(64) stream_shard {
   }
 
  private:
+  static constexpr std::uint32_t run_weight = (P::frees_an_event + 3) / 4;  // in frees
   static constexpr std::uint32_t most_marks = 32;
   static constexpr std::uint32_t most_events = 8;
   static constexpr std::uint32_t most_spare = 64;
@@ -279,6 +283,10 @@ class alignas(64) stream_shard {
   }
   void owe(std::uint32_t frees) noexcept {
     if (has_stream_) { owed_ += frees; }
+  }
+  /// The stream has frees back before a mark was recorded for them.
+  void disown(std::uint64_t needs, std::uint32_t frees) noexcept {
+    if (needs > last_number_) { owed_ -= frees; }
   }
   [[nodiscard]] bool magazines_hold() const noexcept {
     for (magazine const& m : magazines_) {
@@ -335,7 +343,7 @@ class alignas(64) stream_shard {
         ++counts.event_failures;
         if (!has_stream_) { return; }
         drop_oldest_mark();
-        if (mark_count_ == 0) { owed_ += P::frees_an_event; }
+        if (mark_count_ == 0) { owed_ += P::frees_an_event; }  // for what it covered
         continue;
       }
       done_number_ = oldest_mark().number;
@@ -373,7 +381,10 @@ class alignas(64) stream_shard {
     if (!recorded) {
       ++counts.event_failures;
       if (e) { model_.drop_event(*e); }
-      if (moves) { --mark_count_; }
+      if (moves) {
+        --mark_count_;
+        owed_ += P::frees_an_event;  // for what it covered
+      }
       return recorded;
     }
     ++counts.events_recorded;

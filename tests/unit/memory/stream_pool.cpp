@@ -5,6 +5,7 @@
 #include <millrace/memory/buffer.hpp>
 #include <millrace/memory/counting_resource.hpp>
 #include <millrace/memory/failing_resource.hpp>
+#include <millrace/memory/graph_memory.hpp>
 #include <millrace/memory/stream_pool.hpp>
 
 #include <doctest/doctest.h>
@@ -12,10 +13,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <optional>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace core = millrace::core;
@@ -152,14 +156,14 @@ class program {
     std::uint32_t const s = any_stream();
     auto got = ordered ? pool_.try_allocate(bytes, alignment, s)
                        : pool_.unordered().try_allocate(bytes, alignment);
-    if (ordered && captures(s)) {
-      REQUIRE(!got);
-      CHECK(got.error().code == errc::busy);
-      return;
-    }
     if (!got && got.error().code == errc::full) {  // those that left have work to do
       CHECK(how_.leaves);
       on_.device.finish();
+      return;
+    }
+    if (ordered && captures(s)) {
+      REQUIRE(!got);
+      CHECK(got.error().code == errc::busy);
       return;
     }
     if (!got) {
@@ -219,14 +223,14 @@ class program {
       on_.device.join(on, *b.last);
     }
     auto const done = pool_.deallocate(p, b.bytes, b.alignment, on);
-    if (captures(on)) {
-      REQUIRE(!done);
-      CHECK(done.error().code == errc::busy);
-      return;
-    }
     if (!done && done.error().code == errc::full) {
       CHECK(how_.leaves);
       on_.device.finish();
+      return;
+    }
+    if (captures(on)) {
+      REQUIRE(!done);
+      CHECK(done.error().code == errc::busy);
       return;
     }
     REQUIRE(done);
@@ -315,6 +319,16 @@ struct stale_streams : simulated_streams {
   [[nodiscard]] millrace::result<void> order(stream, event) const noexcept { return {}; }
 };
 
+/// Does something else while a stream's lock is held.
+struct interrupted_streams : simulated_streams {
+  std::function<void()>* within_record = nullptr;
+
+  [[nodiscard]] millrace::result<void> record(event e, stream s) const noexcept {
+    if (auto const run = std::exchange(*within_record, {})) { run(); }
+    return simulated_streams::record(e, s);
+  }
+};
+
 }  // namespace
 
 TEST_CASE("stream_pool: random programs over one to four streams never meet earlier work") {
@@ -399,4 +413,346 @@ TEST_CASE(
   CHECK(hasty > 0);
   CHECK(stale > 0);
   CHECK(careless > 0);
+}
+
+TEST_CASE("stream_pool: a stream has its own blocks back at once and records nothing") {
+  ground on;
+  std::uint32_t const s = on.device.create();
+  {
+    pool_of<> pool(on.from(), on.streams());
+    for (std::size_t const bytes : {16, 500, 2048, 5000}) {
+      void* const first = *pool.try_allocate(bytes, 16, s);
+      for (int i = 0; i < 100; ++i) {
+        on.device.use(s, first, bytes);
+        CHECK(pool.deallocate(first, bytes, 16, s));
+        CHECK(*pool.try_allocate(bytes, 16, s) == first);
+      }
+      CHECK(pool.deallocate(first, bytes, 16, s));
+    }
+    auto const c = pool.counts();
+    CHECK(c.all.allocations == 404);
+    CHECK(c.all.frees == 404);
+    CHECK(c.all.events_recorded == 0);
+    CHECK(on.counts.total == 4);
+    on.device.synchronise();
+  }
+  on.check_empty();
+}
+
+TEST_CASE(
+    "stream_pool: frees beyond the magazines share events, and one event serves many blocks") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create();
+  {
+    memory::stream_pool<upstream, simulated_streams> pool(on.from(), on.streams());
+    std::vector<void*> blocks;
+    for (int i = 0; i < 3200; ++i) { blocks.push_back(*pool.try_allocate(256, 256, a)); }
+    for (void* p : blocks) { on.device.use(a, p, 256); }
+    for (void* p : blocks) { CHECK(pool.deallocate(p, 256, 256, a)); }
+    std::uint64_t const events = pool.counts(a)->events_recorded;
+    CHECK(events >= 90);
+    CHECK(events <= 100);
+
+    std::uint64_t const before = on.counts.total;
+    void* p = *pool.try_allocate(256, 256, b);  // nothing of a's is done: from upstream
+    CHECK(on.counts.total == before + 1);
+    CHECK(pool.counts(b)->stolen == 0);
+    on.device.finish();
+    std::vector<void*> mine{p};
+    while (pool.counts(b)->stolen < 1000) {
+      mine.push_back(*pool.try_allocate(256, 256, b));
+      CHECK(on.device.hand_out(&b, mine.back(), 256));
+    }
+    CHECK(on.counts.total == before + 1);
+    for (void* q : mine) { CHECK(pool.deallocate(q, 256, 256, b)); }
+    on.device.synchronise();
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: a block that went from stream to stream carries each one's work along") {
+  ground on;
+  std::uint32_t s[3];
+  for (auto& one : s) { one = on.device.create(); }
+  {
+    memory::stream_pool_options options;
+    options.order_after_others = true;
+    on.plan.budget_bytes = 1024;  // one span of one block
+    pool_of<> pool(on.from(), on.streams(), options);
+    void* const p = *pool.try_allocate(1024, 16, s[0]);
+    on.device.use(s[0], p, 1024);
+    CHECK(pool.deallocate(p, 1024, 16, s[0]));
+    // the second stream waits for the first and does nothing itself; the third waits for it alone
+    CHECK(*pool.try_allocate(1024, 16, s[1]) == p);
+    CHECK(on.device.hand_out(&s[1], p, 1024));
+    CHECK(pool.deallocate(p, 1024, 16, s[1]));
+    CHECK(*pool.try_allocate(1024, 16, s[2]) == p);
+    CHECK(on.device.hand_out(&s[2], p, 1024));
+    CHECK(pool.counts().all.ordered == 2);
+    CHECK(pool.deallocate(p, 1024, 16, s[2]));
+    // and the first gets it back although it was never told of the others' end
+    CHECK(*pool.try_allocate(1024, 16, s[0]) == p);
+    CHECK(on.device.hand_out(&s[0], p, 1024));
+    CHECK(pool.deallocate(p, 1024, 16, s[0]));
+    on.device.synchronise();
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: out of memory refuses, waits no longer than it may, or orders the stream") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create();
+  on.plan.budget_bytes = 4096;
+  auto const second = [&](memory::stream_pool_options options, std::uint64_t steps_a_pause) {
+    on.steps_a_pause = steps_a_pause;
+    pool_of<> pool(on.from(), on.streams(), options);
+    void* const p = *pool.try_allocate(4000, 16, a);  // a run: the whole budget
+    for (int i = 0; i < 20; ++i) { on.device.use(a, p, 4000); }
+    CHECK(pool.deallocate(p, 4000, 16, a));
+    auto got = pool.try_allocate(4000, 16, b);
+    if (got) {
+      CHECK(on.device.hand_out(&b, *got, 4000));
+      CHECK(pool.deallocate(*got, 4000, 16, b));
+    }
+    auto const c = pool.counts();
+    CHECK(c.all.ordered == (got && options.order_after_others ? 1 : 0));
+    on.device.synchronise();
+    return got ? errc::ok : got.error().code;
+  };
+  memory::stream_pool_options options;
+  CHECK(second(options, 1) == errc::out_of_memory);
+  CHECK(on.device.now_ns == 0);
+  options.wait_ns = 30'000;
+  CHECK(second(options, 1) == errc::ok);  // 20 pauses of a microsecond
+  std::uint64_t const before = on.device.now_ns;
+  CHECK(second(options, 0) == errc::out_of_memory);  // the work never ends, the wait does
+  CHECK(on.device.now_ns == before + 30'000);
+  options.wait_ns = 0;
+  options.order_after_others = true;
+  CHECK(second(options, 0) == errc::ok);
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: out of memory, blocks of another class and of idle streams are found") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create();
+  on.plan.budget_bytes = 8192;
+  {
+    pool_of<> pool(on.from(), on.streams());
+    std::vector<void*> blocks;
+    while (auto const got = pool.try_allocate(64, 16, a)) { blocks.push_back(*got); }
+    CHECK(blocks.size() == 128);
+    for (void* p : blocks) { CHECK(pool.deallocate(p, 64, 16, a)); }
+    CHECK(pool.try_allocate(64, 16, b));    // out of a's magazine
+    CHECK(pool.try_allocate(2048, 16, b));  // out of a's spans, given back
+    CHECK(on.counts.live_bytes <= 8192);
+    CHECK(pool.counts().live == 2);
+  }
+}
+
+TEST_CASE("stream_pool: trim keeps what it is told to, and what is in use") {
+  ground on;
+  std::uint32_t const a = on.device.create();
+  {
+    pool_of<> pool(on.from(), on.streams());
+    std::vector<void*> blocks;
+    for (int i = 0; i < 64; ++i) { blocks.push_back(*pool.try_allocate(1024, 16, a)); }
+    std::uint64_t const all = pool.counts().reserved_bytes;
+    CHECK(all == 64 * 1024);
+    CHECK(pool.trim(0) == 0);
+    for (void* p : blocks) { on.device.use(a, p, 1024); }
+    for (void* p : blocks) { CHECK(pool.deallocate(p, 1024, 16, a)); }
+    CHECK(pool.trim(0) == 0);  // free, but not done
+    on.device.finish();
+    CHECK(pool.trim(20'000) == all - 16'384);
+    CHECK(pool.counts().reserved_bytes <= 20'000);
+    CHECK(pool.trim(0) == 16'384);
+    CHECK(pool.counts().peak_reserved_bytes == all);
+    CHECK(on.counts.live == 0);
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: above its release threshold a pool gives back as frees go on") {
+  ground on;
+  std::uint32_t const a = on.device.create();
+  {
+    memory::stream_pool_options options;
+    options.release_threshold_bytes = 16'384;
+    options.most_run_bytes = 20'000;
+    pool_of<> pool(on.from(), on.streams(), options);
+    for (std::size_t const bytes : {256, 9000}) {
+      std::vector<void*> blocks;
+      for (int i = 0; i < 1000; ++i) { blocks.push_back(*pool.try_allocate(bytes, 16, a)); }
+      for (void* p : blocks) { CHECK(pool.deallocate(p, bytes, 16, a)); }
+      CHECK(pool.counts().live == 0);
+      CHECK(pool.counts().reserved_bytes < 200'000);
+    }
+    on.device.synchronise();
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: bad input is refused with the argument's number and changes nothing") {
+  ground on;
+  std::uint32_t const a = on.device.create();
+  {
+    pool_of<> pool(on.from(), on.streams());
+    auto const is = [](auto const& r, std::int32_t argument) {
+      return !r &&
+             r.error() == millrace::error{errc::bad_argument, core::origin::millrace, argument};
+    };
+    CHECK(is(pool.try_allocate(0, 16, a), 1));
+    CHECK(is(pool.try_allocate(16, 3, a), 2));
+    CHECK(is(pool.try_allocate(16, 512, a), 2));
+    CHECK(is(pool.try_allocate(16, 16, 7), 3));
+    CHECK(is(pool.bind(7), 1));
+    CHECK(is(pool.unbind(a), 1));
+    CHECK(is(pool.counts(a), 1));
+    CHECK(pool.try_allocate(std::size_t{1} << 62, 16, a).error().code == errc::out_of_memory);
+    CHECK(pool.try_allocate(~std::size_t{0}, 16, a).error().code == errc::out_of_memory);
+    void* const p = *pool.try_allocate(16, 16, a);
+    CHECK(is(pool.deallocate(nullptr, 16, 16, a), 1));
+    CHECK(is(pool.deallocate(p, 0, 16, a), 2));
+    CHECK(is(pool.deallocate(p, 16, 48, a), 3));
+    CHECK(is(pool.deallocate(p, 16, 16, 7), 4));
+    CHECK(pool.counts().live == 1);
+    CHECK(pool.deallocate(p, 16, 16, a));
+    CHECK(pool.counts().streams == 1);
+    on.device.synchronise();
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: so many streams and no more, until one that has left is at rest") {
+  ground on;
+  std::vector<std::uint32_t> all;
+  for (int i = 0; i < 7; ++i) { all.push_back(on.device.create()); }
+  {
+    pool_of<> pool(on.from(), on.streams());
+    for (int i = 0; i < 6; ++i) { CHECK(pool.bind(all[static_cast<std::size_t>(i)])); }
+    CHECK(pool.bind(all[0]));  // again
+    CHECK(pool.bind(all[6]).error().code == errc::full);
+    void* const p = *pool.try_allocate(16, 16, all[0]);
+    on.device.use(all[0], p, 16);
+    CHECK(pool.deallocate(p, 16, 16, all[0]));
+    CHECK(pool.unbind(all[0]));
+    on.device.destroy(all[0]);
+    CHECK(pool.bind(all[6]).error().code == errc::full);  // its work goes on
+    on.device.finish();
+    CHECK(pool.bind(all[6]));
+    on.device.synchronise();
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: a capturing stream is refused, left alone, and served again afterwards") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create();
+  {
+    pool_of<> pool(on.from(), on.streams());
+    auto here = *pool.bind(a);
+    std::vector<void*> blocks;
+    for (int i = 0; i < 40; ++i) { blocks.push_back(*here.try_allocate(64, 16)); }
+    for (int i = 1; i < 40; ++i) {
+      on.device.use(a, blocks[static_cast<std::size_t>(i)], 64);
+      CHECK(here.try_deallocate(blocks[static_cast<std::size_t>(i)], 64, 16));
+    }
+    on.device.begin_capture(a);
+    CHECK(here.try_allocate(64, 16).error() ==
+          millrace::error{errc::busy, core::origin::millrace, 3});
+    CHECK(here.try_deallocate(blocks[0], 64, 16).error() ==
+          millrace::error{errc::busy, core::origin::millrace, 4});
+    here.deallocate(blocks[0], 64, 16);
+    CHECK(pool.counts().all.refused_frees == 1);
+    CHECK(pool.flush().error().code == errc::busy);
+    CHECK(pool.unbind(a).error().code == errc::busy);
+    pool.trim(0);
+    CHECK(pool.try_allocate(64, 16, b));  // another stream looks into the capturing one
+    CHECK(pool.counts().live == 2);
+    on.device.end_capture(a);
+    CHECK(here.try_deallocate(blocks[0], 64, 16));
+    CHECK(pool.flush());
+    on.device.synchronise();
+  }
+  CHECK(on.device.captured_records == 0);
+}
+
+TEST_CASE("graph_memory: blocks are the graph's to its end, and one graph's alone") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create();
+  {
+    pool_of<> pool(on.from(), on.streams());
+    using graph = memory::graph_memory<pool_of<>::handle, simulated_streams>;
+    {
+      graph blocks(pool.unordered(), on.streams());
+      CHECK(blocks.try_allocate(100, 16, a).error().native == 3);  // it does not capture
+      on.device.begin_capture(a);
+      void* const p = *blocks.try_allocate(100, 16, a);
+      CHECK(on.device.hand_out(nullptr, p, 100));
+      CHECK(blocks.deallocate(p, 50, 16, a).error().native == 2);
+      CHECK(blocks.deallocate(&on, 100, 16, a).error().native == 1);
+      CHECK(blocks.deallocate(p, 100, 16, a));
+      CHECK(blocks.deallocate(p, 100, 16, a).error().native == 1);
+      CHECK(*blocks.try_allocate(80, 16, a) == p);
+      void* const q = *blocks.try_allocate(80, 16, a);
+      CHECK(q != p);
+      CHECK(blocks.bytes() == 180);
+      on.device.begin_capture(b);  // another graph
+      CHECK(blocks.try_allocate(100, 16, b).error().native == 3);
+      on.device.end_capture(a);
+      on.device.end_capture(b);
+      CHECK(blocks.deallocate(p, 80, 16, a).error().native == 4);
+      // while the graph may run, nobody gets its blocks
+      for (int i = 0; i < 100; ++i) {
+        void* const other = *pool.try_allocate(80, 16, a);
+        CHECK(other != p);
+        CHECK(other != q);
+      }
+      CHECK(pool.counts().live == 102);
+    }
+    CHECK(pool.counts().live == 100);
+  }
+}
+
+TEST_CASE("stream_pool: a handle is a resource for buffers") {
+  ground on;
+  std::uint32_t const a = on.device.create();
+  {
+    pool_of<> pool(on.from(), on.streams());
+    {
+      auto made = memory::buffer<int, pool_of<>::handle>::make(100, *pool.bind(a));
+      REQUIRE(made);
+      CHECK(pool.counts(a)->allocations == 1);
+    }
+    CHECK(pool.counts().live == 0);
+    on.device.synchronise();
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: a pair on one stream needs no lock that another stream holds") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create();
+  {
+    std::function<void()> within;
+    interrupted_streams model{on.streams(), &within};
+    pool_of<interrupted_streams> pool(on.from(), model);
+    auto there = *pool.bind(a), here = *pool.bind(b);
+    std::vector<void*> mine, theirs;
+    for (int i = 0; i < 16; ++i) { mine.push_back(*here.try_allocate(64, 16)); }
+    for (void* p : mine) { CHECK(here.try_deallocate(p, 64, 16)); }
+    for (int i = 0; i < 64; ++i) { theirs.push_back(*there.try_allocate(64, 16)); }
+    int pairs = 0;
+    within = [&] {  // with a lock in common this would never end
+      for (; pairs < 100; ++pairs) {
+        auto const p = here.try_allocate(64, 16);
+        if (!p || !here.try_deallocate(*p, 64, 16)) { return; }
+      }
+    };
+    for (void* p : theirs) { CHECK(there.try_deallocate(p, 64, 16)); }
+    CHECK(pairs == 100);
+    on.device.synchronise();
+  }
+  on.check_empty();
 }
