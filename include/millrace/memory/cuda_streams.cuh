@@ -62,6 +62,11 @@ class cuda_streams {
     }
     return static_cast<std::uint64_t>(number);
   }
+  [[nodiscard]] bool runs(stream s) const noexcept {
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    return cudaStreamIsCapturing(s, &status) == cudaSuccess &&
+           status == cudaStreamCaptureStatusNone;
+  }
   [[nodiscard]] result<bool> capturing(stream s) const noexcept {
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
     cudaError_t const asked = cudaStreamIsCapturing(s, &status);

@@ -82,13 +82,18 @@ class stream_core {
     return {};
   }
 
-  [[nodiscard]] result<void> may_use(shard const& at, std::int32_t argument) const noexcept {
-    if constexpr (P::watches_capture) {
-      if (&at == &any_) { return {}; }
-      auto const captures = model_.capturing(at.of());
-      if (!captures) { return cuda::std::unexpected(captures.error()); }
-      if (*captures) { return core::fail(errc::busy, argument); }
-    }
+  /// Whether a shard may be called for its stream.
+  [[nodiscard]] bool runs(shard const& at) const noexcept {
+    if constexpr (P::watches_capture) { return &at == &any_ || model_.runs(at.of()); }
+    return true;
+  }
+  /// Why not; nothing if it may by now.
+  [[nodiscard, gnu::cold]] result<void> why_not(shard const& at,
+                                                std::int32_t argument) const noexcept {
+    if (&at == &any_) { return {}; }
+    auto const captures = model_.capturing(at.of());
+    if (!captures) { return cuda::std::unexpected(captures.error()); }
+    if (*captures) { return core::fail(errc::busy, argument); }
     return {};
   }
 
@@ -127,10 +132,10 @@ class stream_core {
       add(run_bytes_, size);
     } else {
       std::scoped_lock const mine(at.lock);
-      auto const pushed = at.push(index, p);
-      if (!pushed) { return cuda::std::unexpected(pushed.error()); }
+      taken_back const how = at.push(index, p);
+      if (how == taken_back::refused) { return core::refuse<void>(errc::out_of_memory); }
       gave(at, classes::bytes_of(index));
-      full = *pushed;
+      full = how == taken_back::beyond;
     }
     if (full) { shrink(at); }
     return {};

@@ -18,7 +18,8 @@ namespace millrace::inline v0::memory {
 /// made and dropped by the pool, each used for one record at a time.
 /// - `admit(s)`: nothing, or why a pool cannot serve this stream
 /// - `id(s)`: below 2^64 - 2; no other stream has it, nor had it
-/// - `capturing(s)`: whether work submitted to it is recorded into a graph instead of run
+/// - `runs(s)`: whether work that is submitted now runs; asked at every call, so no result. If not:
+/// - `capturing(s)`: whether such work is recorded into a graph instead, or why nobody knows
 /// - `record(e, s)`: e is done once all that was submitted to s so far is
 /// - `done(e)`: whether it is
 /// - `order(s, e)`: what is submitted to s from now on runs after e
@@ -30,6 +31,7 @@ concept stream_model = requires(M const& m, typename M::stream s, typename M::ev
   requires std::is_trivially_copyable_v<typename M::event>;
   { m.admit(s) } noexcept -> std::same_as<result<void>>;
   { m.id(s) } noexcept -> std::same_as<result<std::uint64_t>>;
+  { m.runs(s) } noexcept -> std::same_as<bool>;
   { m.capturing(s) } noexcept -> std::same_as<result<bool>>;
   { m.make_event() } noexcept -> std::same_as<result<typename M::event>>;
   { m.drop_event(e) } noexcept -> std::same_as<void>;

@@ -57,11 +57,10 @@ class stream_pool {
     /// @error as check_request; errc::busy while the stream captures; errc::out_of_memory when
     ///        there is none after all that the options allow; as upstream's and the model's
     [[nodiscard]] result<void*> try_allocate(std::size_t bytes, std::size_t alignment) noexcept {
-      if (auto const ok = check_request(bytes, alignment, max_alignment); !ok) {
-        return cuda::std::unexpected(ok.error());
-      }
-      if (auto const ok = of_->core_.may_use(*at_, 3); !ok) {
-        return cuda::std::unexpected(ok.error());
+      if (!admits(bytes, alignment) || !of_->core_.runs(*at_)) {
+        if (auto const ok = check(bytes, alignment); !ok) {
+          return cuda::std::unexpected(ok.error());
+        }
       }
       return of_->core_.allocate(*at_, bytes, alignment);
     }
@@ -69,8 +68,10 @@ class stream_pool {
     ///        errc::out_of_memory when the host cannot note the free; the block stays the caller's
     [[nodiscard]] result<void> try_deallocate(void* p, std::size_t bytes,
                                               std::size_t alignment) noexcept {
-      if (auto const ok = check_free(p, bytes, alignment); !ok) { return ok; }
-      if (auto const ok = of_->core_.may_use(*at_, 4); !ok) { return ok; }
+      if (p == nullptr || !admits(bytes, alignment) || !of_->core_.runs(*at_)) {
+        if (auto const ok = check_free(p, bytes, alignment); !ok) { return ok; }
+        if (auto const ok = of_->core_.why_not(*at_, 4); !ok) { return ok; }
+      }
       return of_->core_.free(*at_, p, bytes, alignment);
     }
     /// The same; what is refused is counted in `refused_frees`.
@@ -88,13 +89,18 @@ class stream_pool {
     friend class stream_pool;
     handle(stream_pool& of, shard& at) noexcept : of_{&of}, at_{&at} {}
 
+    [[nodiscard, gnu::cold]] result<void> check(std::size_t bytes,
+                                                std::size_t alignment) const noexcept {
+      if (auto const ok = check_request(bytes, alignment, max_alignment); !ok) { return ok; }
+      return of_->core_.why_not(*at_, 3);
+    }
+
     stream_pool* of_;
     shard* at_;
   };
   static_assert(resource<handle>);
 
-  explicit stream_pool(Upstream upstream, Model streams,
-                       stream_pool_options options = {}) noexcept
+  explicit stream_pool(Upstream upstream, Model streams, stream_pool_options options = {}) noexcept
       : core_{std::move(upstream), std::move(streams), options} {}
   stream_pool(stream_pool const&) = delete;
   stream_pool& operator=(stream_pool const&) = delete;
@@ -157,8 +163,12 @@ class stream_pool {
   [[nodiscard]] result<stream_counts> counts(stream s) noexcept { return core_.counts(s); }
 
  private:
-  [[nodiscard]] static constexpr result<void> check_free(void const* p, std::size_t bytes,
-                                                         std::size_t alignment) noexcept {
+  [[nodiscard]] static constexpr bool admits(std::size_t bytes, std::size_t alignment) noexcept {
+    return bytes - 1 < max_request_bytes - max_alignment && is_alignment(alignment) &&
+           alignment <= max_alignment;
+  }
+  [[nodiscard, gnu::cold]] static result<void> check_free(void const* p, std::size_t bytes,
+                                                          std::size_t alignment) noexcept {
     if (p == nullptr) { return core::fail(errc::bad_argument, 1); }
     if (bytes == 0 || bytes > max_request_bytes - max_alignment) {
       return core::fail(errc::bad_argument, 2);

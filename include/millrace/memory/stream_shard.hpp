@@ -62,6 +62,13 @@ struct by_age {
   }
 };
 
+/// What became of a block that a shard was given.
+enum class taken_back : std::uint8_t {
+  kept = 0,
+  beyond = 1,   ///< and the magazine was full
+  refused = 2,  ///< the host has no room to note it
+};
+
 /// What one stream freed. Its own allocations take from here at once: the stream's order keeps the
 /// uses apart. Others get batches whose mark, an event recorded on the stream after the frees, is
 /// done. A mark has a number, and covers every batch that needs this number or a lower one; so a
@@ -130,18 +137,17 @@ class alignas(64) stream_shard {
   }
 
   /// Takes a block back in the stream's order.
-  /// @return whether a magazine was full
-  /// @error errc::out_of_memory when the host has no room to note it; the block stays the caller's
-  [[nodiscard]] result<bool> push(std::uint32_t index, void* block) noexcept {
+  [[nodiscard]] taken_back push(std::uint32_t index, void* block) noexcept {
     magazine& m = magazines_[index];
-    bool const full = m.count >= limit_of(index);
-    if (full) {
-      if (!seal(index, limit_of(index) / 2)) { return core::fail(errc::out_of_memory); }
-      // what cannot be recorded now waits for the next that can
-      if (owed_ >= P::frees_an_event) { static_cast<void>(record()); }
+    if (m.count < limit_of(index)) {
+      m.blocks[m.count++] = block;
+      return taken_back::kept;
     }
+    if (!seal(index, limit_of(index) / 2)) { return taken_back::refused; }
+    // what cannot be recorded now waits for the next that can
+    if (owed_ >= P::frees_an_event) { static_cast<void>(record()); }
     m.blocks[m.count++] = block;
-    return full;
+    return taken_back::beyond;
   }
 
   /// A run of that size for this stream, or null.
@@ -359,6 +365,7 @@ class alignas(64) stream_shard {
 
   [[nodiscard]] result<void> not_capturing() const noexcept {
     if constexpr (P::watches_capture) {
+      if (model_.runs(stream_)) { return {}; }
       auto const captures = model_.capturing(stream_);
       if (!captures) { return cuda::std::unexpected(captures.error()); }
       if (*captures) { return core::fail(errc::busy); }

@@ -223,6 +223,9 @@ struct simulated_streams {
     if (!device->exists(s)) { return std::uint64_t{1} << 40; }  // so that `admit` says it
     return device->id(s);
   }
+  [[nodiscard]] bool runs(stream s) const noexcept {
+    return !device->exists(s) || device->capture(s) == 0;
+  }
   [[nodiscard]] millrace::result<bool> capturing(stream s) const noexcept {
     return device->exists(s) && device->capture(s) != 0;
   }

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "bench/harness/session.hpp"
+
+namespace millrace::bench::device {
+
+/// `memory.stream_pool.pair.*`: allocation and free in the order of one stream, by the host.
+void stream_pool_benches(session& out, int ordinal);
+
+}  // namespace millrace::bench::device
