@@ -9,8 +9,10 @@
 #include <millrace/memory/checked_resource.hpp>
 #include <millrace/memory/counting_resource.hpp>
 #include <millrace/memory/failing_resource.hpp>
+#include <millrace/memory/graph_memory.hpp>
 #include <millrace/memory/heap.hpp>
 #include <millrace/memory/kernel_heap.hpp>
 #include <millrace/memory/pmr.hpp>
 #include <millrace/memory/pool.hpp>
 #include <millrace/memory/resource.hpp>
+#include <millrace/memory/stream_pool.hpp>

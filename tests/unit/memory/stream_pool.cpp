@@ -609,6 +609,7 @@ TEST_CASE("stream_pool: bad input is refused with the argument's number and chan
     CHECK(is(pool.bind(7), 1));
     CHECK(is(pool.unbind(a), 1));
     CHECK(is(pool.counts(a), 1));
+    on.plan.budget_bytes = std::size_t{1} << 30;
     CHECK(pool.try_allocate(std::size_t{1} << 62, 16, a).error().code == errc::out_of_memory);
     CHECK(pool.try_allocate(~std::size_t{0}, 16, a).error().code == errc::out_of_memory);
     void* const p = *pool.try_allocate(16, 16, a);
