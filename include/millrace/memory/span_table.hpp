@@ -9,12 +9,14 @@
 
 namespace millrace::inline v0::memory {
 
-/// A piece of upstream memory that is cut into blocks of one class.
+/// A piece of upstream memory that is cut into blocks of one size.
 struct block_span {
   std::uintptr_t begin = 0;
   std::size_t bytes = 0;
+  std::size_t block_bytes = 0;
   std::uint32_t blocks = 0;
-  std::uint32_t found = 0;  ///< free ones, while somebody counts them
+  std::uint32_t found = 0;        ///< free ones, while somebody counts them
+  std::uint64_t* live = nullptr;  ///< a bit a block, where frees are checked
 };
 
 /// Spans by address.

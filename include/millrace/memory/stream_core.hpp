@@ -105,6 +105,7 @@ class stream_core {
       std::scoped_lock const mine(at.lock);
       if (void* const p = at.pop(index)) {
         took(at, size);
+        store_.lend(p);
         return p;
       }
     }
@@ -112,6 +113,7 @@ class stream_core {
     if (got) {
       std::scoped_lock const mine(at.lock);
       took(at, size);
+      store_.lend(*got);
     }
     return got;
   }
@@ -119,24 +121,33 @@ class stream_core {
   [[nodiscard]] result<void> free(shard& at, void* p, std::size_t bytes,
                                   std::size_t alignment) noexcept {
     std::uint32_t const index = class_for<classes>(bytes, alignment);
-    bool full = true;
+    std::size_t const size = index == classes::count ? run_bytes(bytes) : classes::bytes_of(index);
+    block_run* run = nullptr;
     if (index == classes::count) {
-      std::size_t const size = run_bytes(bytes);
-      auto* const r = new (std::nothrow) block_run;
-      if (r == nullptr) { return core::fail(errc::out_of_memory); }
-      r->at = p;
-      r->bytes = size;
-      std::scoped_lock const mine(at.lock);
-      at.push_run(r);
-      gave(at, size);
+      run = new (std::nothrow) block_run;
+      if (run == nullptr) { return core::refuse<void>(errc::out_of_memory); }
+    }
+    std::unique_lock mine(at.lock);
+    if (std::int32_t const wrong = store_.take_back(p, size); wrong != 0) {
+      delete run;
+      return core::refuse<void>(errc::bad_argument, wrong);
+    }
+    bool full = true;
+    if (run != nullptr) {
+      run->at = p;
+      run->bytes = size;
+      at.push_run(run);
       add(run_bytes_, size);
     } else {
-      std::scoped_lock const mine(at.lock);
       taken_back const how = at.push(index, p);
-      if (how == taken_back::refused) { return core::refuse<void>(errc::out_of_memory); }
-      gave(at, classes::bytes_of(index));
+      if (how == taken_back::refused) {
+        store_.lend(p);
+        return core::refuse<void>(errc::out_of_memory);
+      }
       full = how == taken_back::beyond;
     }
+    gave(at, size);
+    mine.unlock();
     if (full) { shrink(at); }
     return {};
   }
@@ -376,7 +387,7 @@ class stream_core {
     };
     if (void* const p = mine()) { return p; }
     if (void* const p = steal_run(at, bytes, false)) { return p; }
-    auto const got = store_.reserve(bytes);
+    auto const got = store_.reserve_run(bytes);
     if (got || got.error().code != errc::out_of_memory) { return got; }
     auto const look_again = [&]() -> void* {
       void* const p = mine();
@@ -390,7 +401,8 @@ class stream_core {
       });
       return r == nullptr ? nullptr : unwrap(at, r, &stream_counts::ordered);
     };
-    return scrape(at, got.error(), look_again, [&] { return store_.reserve(bytes); }, order_after);
+    return scrape(
+        at, got.error(), look_again, [&] { return store_.reserve_run(bytes); }, order_after);
   }
 
   /// Out of memory: everything that the options allow, once, or until the wait is over.
@@ -415,7 +427,7 @@ class stream_core {
 
   void release(block_run* r) noexcept {
     add(run_bytes_, 0 - std::uint64_t{r->bytes});
-    store_.give_back(r->at, r->bytes);
+    store_.give_back_run(r->at, r->bytes);
     delete r;
   }
 

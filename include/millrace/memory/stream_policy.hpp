@@ -53,6 +53,7 @@ concept stream_pool_policy = requires {
   requires P::least_span_bytes >= 256 && P::most_span_bytes >= P::least_span_bytes;
   requires P::most_span_bytes >= P::classes::largest;
   { bool{P::watches_capture} };
+  { bool{P::checks_frees} };
 };
 
 /// The values that fit most programs.
@@ -72,8 +73,17 @@ struct default_stream_pool {
   /// Whether each call asks if its stream captures. Without it a program must not call a pool with
   /// a stream that does.
   static constexpr bool watches_capture = true;
+  /// Whether a free of what is no live block, or of another size class, is refused and changes
+  /// nothing. Costs a lock that all streams share and a search at each call.
+  static constexpr bool checks_frees = false;
 };
 static_assert(stream_pool_policy<default_stream_pool>);
+
+/// For finding wrong frees.
+struct checked_stream_pool : default_stream_pool {
+  static constexpr bool checks_frees = true;
+};
+static_assert(stream_pool_policy<checked_stream_pool>);
 
 /// How a stream pool behaves beyond its policy.
 struct stream_pool_options {

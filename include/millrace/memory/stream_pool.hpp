@@ -23,7 +23,9 @@ namespace millrace::inline v0::memory {
 /// `deallocate(p, bytes, alignment, stream)` promises that all uses of the block are in work that
 /// was submitted to `stream` by now, or that such work waits for. A block that another stream used
 /// last is freed in that stream's order, or after `stream` was told to wait for it: the pool cannot
-/// see a use that it was not told of.
+/// see a use that it was not told of. With `checked_stream_pool` as policy a free of what is no
+/// live block, or of another size class, is bad_argument 1 or 2; without it such a free is a
+/// mistake that the pool does not find.
 ///
 /// A stream is bound by its first call, or by `bind`, and unbound with `unbind` before it is
 /// destroyed. What a stream keeps in its magazines (`magazine_bytes` a class) others get only

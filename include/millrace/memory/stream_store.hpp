@@ -31,7 +31,10 @@ class stream_store {
   stream_store(stream_store const&) = delete;
   stream_store& operator=(stream_store const&) = delete;
   ~stream_store() {
-    for (block_span const& s : spans_) { give_back(reinterpret_cast<void*>(s.begin), s.bytes); }
+    for (block_span const& s : spans_) {
+      delete[] s.live;
+      give_back(reinterpret_cast<void*>(s.begin), s.bytes);
+    }
   }
 
   [[nodiscard]] std::uint64_t reserved() const noexcept {
@@ -57,6 +60,53 @@ class stream_store {
         access::fetch_add(reserved_, 0 - std::uint64_t{bytes}, core::relaxed, "store.reserved"));
   }
 
+  /// The same for a run.
+  [[nodiscard]] result<void*> reserve_run(std::size_t bytes) noexcept {
+    auto const got = reserve(bytes);
+    if constexpr (P::checks_frees) {
+      if (got && !note(*got, bytes, bytes, 1)) {
+        give_back(*got, bytes);
+        return core::fail(errc::out_of_memory);
+      }
+    }
+    return got;
+  }
+  void give_back_run(void* p, std::size_t bytes) noexcept {
+    if constexpr (P::checks_frees) {
+      std::scoped_lock const all(lock_);
+      delete[] spans_.find(p)->live;
+      spans_.remove(p);
+    }
+    give_back(p, bytes);
+  }
+
+  /// Notes that a block is out.
+  void lend(void const* p) noexcept {
+    if constexpr (P::checks_frees) {
+      std::scoped_lock const all(lock_);
+      block_span& s = *spans_.find(p);
+      std::uint64_t const i = offset_in(s, p) / s.block_bytes;
+      s.live[i / 64] |= std::uint64_t{1} << (i % 64);
+    }
+  }
+  /// Notes that a block of `bytes`, as the pool rounds them, is back.
+  /// @return the number of the argument that is wrong; 0 when none is
+  [[nodiscard]] std::int32_t take_back(void const* p, std::size_t bytes) noexcept {
+    if constexpr (P::checks_frees) {
+      std::scoped_lock const all(lock_);
+      block_span* const s = spans_.find(p);
+      if (s == nullptr || offset_in(*s, p) % s->block_bytes != 0) { return 1; }
+      std::uint64_t const i = offset_in(*s, p) / s->block_bytes;
+      if (i >= s->blocks) { return 1; }
+      std::uint64_t& word = s->live[i / 64];
+      std::uint64_t const bit = std::uint64_t{1} << (i % 64);
+      if ((word & bit) == 0) { return 1; }
+      if (s->block_bytes != bytes) { return 2; }
+      word &= ~bit;
+    }
+    return 0;
+  }
+
   /// A block of a new span; the span's others go to `rest`, in batches of at most `batch` blocks.
   /// @error as upstream's; errc::out_of_memory when the host cannot note it
   [[nodiscard]] result<void*> cut(std::uint32_t index, std::uint32_t batch,
@@ -75,11 +125,7 @@ class stream_store {
       for (; i < blocks && b->count < batch; ++i) { b->blocks[b->count++] = begin + i * size; }
       rest.add_newest(b);
     }
-    if (noted) {
-      std::scoped_lock const all(lock_);
-      noted = spans_.add({reinterpret_cast<std::uintptr_t>(begin), bytes, blocks, 0});
-    }
-    if (!noted) {
+    if (!noted || !note(begin, bytes, size, blocks)) {
       rest.destroy();
       give_back(begin, bytes);
       return core::fail(errc::out_of_memory);
@@ -125,6 +171,7 @@ class stream_store {
       while (s != spans_.end() && s->found != marked) { ++s; }
       if (s == spans_.end()) { return; }
       block_span const gone = *s;
+      delete[] gone.live;
       spans_.remove(reinterpret_cast<void*>(gone.begin));
       all.unlock();
       give_back(reinterpret_cast<void*>(gone.begin), gone.bytes);
@@ -140,6 +187,23 @@ class stream_store {
 
  private:
   static constexpr std::uint32_t marked = ~std::uint32_t{0};
+
+  [[nodiscard]] static std::size_t offset_in(block_span const& s, void const* p) noexcept {
+    return reinterpret_cast<std::uintptr_t>(p) - s.begin;
+  }
+  [[nodiscard]] bool note(void* begin, std::size_t bytes, std::size_t block_bytes,
+                          std::uint32_t blocks) noexcept {
+    std::uint64_t* live = nullptr;
+    if constexpr (P::checks_frees) {
+      live = new (std::nothrow) std::uint64_t[(blocks + 63) / 64]{};
+      if (live == nullptr) { return false; }
+    }
+    std::scoped_lock const all(lock_);
+    bool const noted =
+        spans_.add({reinterpret_cast<std::uintptr_t>(begin), bytes, block_bytes, blocks, 0, live});
+    if (!noted) { delete[] live; }
+    return noted;
+  }
 
   Upstream upstream_;
   std::mutex lock_;

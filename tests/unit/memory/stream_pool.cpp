@@ -2,6 +2,7 @@
 #include "tests/tier.hpp"
 #include "tests/unit/memory/simulated_streams.hpp"
 #include <millrace/core/rng.hpp>
+#include <millrace/memory/budget.hpp>
 #include <millrace/memory/buffer.hpp>
 #include <millrace/memory/counting_resource.hpp>
 #include <millrace/memory/failing_resource.hpp>
@@ -45,8 +46,12 @@ struct small_pool : memory::default_stream_pool {
 using counted = memory::counting_resource<>;
 using failing = memory::failing_resource<counted>;
 using upstream = watched_resource<failing>;
+struct small_checked_pool : small_pool {
+  static constexpr bool checks_frees = true;
+};
 template <class Model = simulated_streams>
 using pool_of = memory::stream_pool<upstream, Model, small_pool>;
+using checked_pool = memory::stream_pool<upstream, simulated_streams, small_checked_pool>;
 
 /// What a pool stands on.
 struct ground {
@@ -285,15 +290,15 @@ class program {
   outcome out_;
 };
 
-template <class Model = simulated_streams>
+template <class Model = simulated_streams, class Pool = pool_of<Model>>
 outcome run_program(habits how, std::uint64_t seed, memory::stream_pool_options options = {}) {
   ground on;
   outcome out;
   {
     Model model{};
     static_cast<simulated_streams&>(model) = on.streams();
-    pool_of<Model> pool(on.from(), model, options);
-    program<pool_of<Model>> work(on, pool, how, seed);
+    Pool pool(on.from(), model, options);
+    program<Pool> work(on, pool, how, seed);
     out = work.run();
     if (how.joins_before && std::is_same_v<Model, simulated_streams>) {
       CHECK(out.wrong == 0);
@@ -753,6 +758,80 @@ TEST_CASE("stream_pool: a pair on one stream needs no lock that another stream h
     };
     for (void* p : theirs) { CHECK(there.try_deallocate(p, 64, 16)); }
     CHECK(pairs == 100);
+    on.device.synchronise();
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: a checked pool refuses wrong frees, and they change nothing") {
+  ground on;
+  std::uint32_t const a = on.device.create();
+  {
+    checked_pool pool(on.from(), on.streams());
+    auto const native = [&](void* p, std::size_t bytes) {
+      auto const done = pool.deallocate(p, bytes, 16, a);
+      return done ? 0 : done.error().native;
+    };
+    for (std::size_t const bytes : {std::size_t{48}, std::size_t{5000}}) {
+      auto* const p = static_cast<std::byte*>(*pool.try_allocate(bytes, 16, a));
+      std::byte foreign[64];
+      CHECK(native(foreign, bytes) == 1);
+      CHECK(native(p + 16, bytes) == 1);
+      CHECK(native(p, 4 * bytes) == 2);
+      CHECK(pool.counts().live == 1);
+      CHECK(native(p, bytes) == 0);
+      CHECK(native(p, bytes) == 1);
+      CHECK(*pool.try_allocate(bytes, 16, a) == p);
+      CHECK(native(p, bytes) == 0);
+    }
+    auto* const p = static_cast<std::byte*>(*pool.try_allocate(48, 16, a));
+    CHECK(native(p + 48, 48) == 1);  // a block that nobody has
+    CHECK(native(p, 48) == 0);
+    CHECK(pool.counts().live == 0);
+    on.device.synchronise();
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: a checked pool runs every program that the other does") {
+  for (std::uint64_t seed = 1; seed <= seeds() / 4; ++seed) {
+    habits how;
+    how.leaves = true;
+    how.captures = true;
+    how.budget_bytes = 80'000;
+    how.upstream_fails_one_in = 5;
+    how.events_fail_one_in = 5;
+    memory::stream_pool_options options;
+    options.order_after_others = true;
+    CHECK(run_program<simulated_streams, checked_pool>(how, seed, options).allocated > 200);
+  }
+}
+
+TEST_CASE("stream_pool: of two pools on one budget each gives back what the other needs") {
+  ground on;
+  std::uint32_t const a = on.device.create();
+  {
+    memory::budget_limits limits;
+    limits.hard_bytes = 100'000;
+    memory::budget within(limits);
+    using budgeted = memory::budgeted_resource<upstream>;
+    using pool_type = memory::stream_pool<budgeted, simulated_streams, small_pool>;
+    pool_type first(budgeted(within, on.from()), on.streams());
+    pool_type second(budgeted(within, on.from()), on.streams());
+    REQUIRE(within.add_step({"first", &pool_type::trim_step, &first}));
+    REQUIRE(within.add_step({"second", &pool_type::trim_step, &second}));
+    for (int turn = 0; turn < 4; ++turn) {
+      pool_type& pool = turn % 2 == 0 ? first : second;
+      std::vector<void*> blocks;
+      for (int i = 0; i < 90; ++i) {
+        auto const got = pool.try_allocate(1024, 16, a);
+        REQUIRE(got);
+        blocks.push_back(*got);
+      }
+      for (void* p : blocks) { CHECK(pool.deallocate(p, 1024, 16, a)); }
+    }
+    CHECK(within.counts().climbs >= 3);
+    CHECK(within.counts().refused == 0);
     on.device.synchronise();
   }
   on.check_empty();
