@@ -106,6 +106,7 @@ class stream_pool {
       : core_{std::move(upstream), std::move(streams), options} {}
   stream_pool(stream_pool const&) = delete;
   stream_pool& operator=(stream_pool const&) = delete;
+
   /// The way in of a stream, which is bound from now on.
   /// @error errc::bad_argument 1 for a stream that the model does not admit, errc::full when
   ///        `most_streams` are bound, errc::out_of_memory, as the model's
@@ -139,9 +140,8 @@ class stream_pool {
 
   /// Lets go of a stream, before it is destroyed. Nobody calls with it meanwhile. What it freed is
   /// for others as its work ends.
-  /// @error errc::bad_argument 1 when it is not bound, errc::busy while it captures, as the
-  /// model's:
-  ///        then it is still bound
+  /// @error errc::bad_argument 1 when it is not bound; errc::busy while it captures, or as the
+  ///        model's, and then it is still bound
   [[nodiscard]] result<void> unbind(stream s) noexcept { return core_.unbind(s); }
 
   /// Records on every stream what others wait for, its magazines included.
