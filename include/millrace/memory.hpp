@@ -13,4 +13,5 @@
 #include <millrace/memory/kernel_heap.hpp>
 #include <millrace/memory/pmr.hpp>
 #include <millrace/memory/pool.hpp>
+#include <millrace/memory/prefetch_planner.hpp>
 #include <millrace/memory/resource.hpp>
