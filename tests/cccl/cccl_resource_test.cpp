@@ -101,6 +101,8 @@ void allocates_under_both_names(cccl_resource<R> r) {
 
 using namespace cccl_test;
 
+static_assert(CCCL_VERSION >= LEAST_CCCL, "the build looks into another CCCL than it should");
+
 // what is checked beside the class, spelt out: each name once, and that a lie would be seen
 static_assert(memory::satisfies_cccl<memory::heap<>>);
 static_assert(memory::satisfies_cccl<memory::counting_resource<memory::host_resource>>);
