@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "bench/harness/session.hpp"
+
+namespace millrace::bench::device {
+
+/// `memory.managed_sweep`: reading managed memory that was prefetched, against the device's own,
+/// and against the same memory that was not.
+void managed_sweep_bench(session& out, int ordinal);
+
+}  // namespace millrace::bench::device
