@@ -33,6 +33,14 @@ struct byte_range {
   }
 };
 
+/// The one step that came after a context last.
+struct successor {
+  std::uint64_t context = 0;  ///< 0: nothing here
+  std::int64_t step = 0;
+  std::uint64_t bytes = 0;
+  bool trusted = false;  ///< new or right since its set was last full
+};
+
 /// What followed what: for each context, a word, the one step that came after it last. A set of
 /// four entries that is full forgets one that was not right of late. No allocation; one size.
 /// @cost four comparisons
@@ -43,15 +51,8 @@ class successor_table {
                 "successor_table: a power of two, four at least");
 
  public:
-  struct entry {
-    std::uint64_t context = 0;  ///< 0: nothing here
-    std::int64_t step = 0;
-    std::uint64_t bytes = 0;
-    bool trusted = false;  ///< new or right since its set was last full
-  };
-
   /// The step after `context`, or null.
-  [[nodiscard]] MILLRACE_HD constexpr entry const* find(std::uint64_t context) const noexcept {
+  [[nodiscard]] MILLRACE_HD constexpr successor const* find(std::uint64_t context) const noexcept {
     std::size_t const first = set_of(context);
     for (std::size_t i = first; i < first + ways; ++i) {
       if (entries_[i].context == context) { return &entries_[i]; }
@@ -63,9 +64,9 @@ class successor_table {
   MILLRACE_HD constexpr void learn(std::uint64_t context, std::int64_t step,
                                    std::uint64_t bytes) noexcept {
     std::size_t const first = set_of(context);
-    entry* place = nullptr;
+    successor* place = nullptr;
     for (std::size_t i = first; i < first + ways; ++i) {
-      entry& e = entries_[i];
+      successor& e = entries_[i];
       if (e.context == context) {
         if (e.step == step || !e.trusted) {
           e = {context, step, bytes, true};
@@ -90,7 +91,7 @@ class successor_table {
     return static_cast<std::size_t>(context >> 32) & (Entries - 1) & ~(ways - 1);
   }
 
-  entry entries_[Entries] = {};
+  successor entries_[Entries] = {};
 };
 
 /// What the next access is foretold from: the gaps between the last ones, or their places.
@@ -144,20 +145,14 @@ class access_predictor {
     if (kind == foretold_by::nothing || after.known < (kind == foretold_by::gap ? 3u : 2u)) {
       return false;
     }
-    std::int64_t begin = 0;
-    if (kind == foretold_by::gap) {
-      auto const* const found = gaps_.find(gap_key(after));
-      if (found == nullptr) { return false; }
-      begin = static_cast<std::int64_t>(after.last.end()) + found->step;
-      next.bytes = found->bytes;
-    } else {
-      auto const* const found = places_.find(place_key(after));
-      if (found == nullptr) { return false; }
-      begin = found->step;
-      next.bytes = found->bytes;
-    }
-    if (begin < 0 || static_cast<std::uint64_t>(begin) >= extent_bytes) { return false; }
-    next.offset = static_cast<std::uint64_t>(begin);
+    bool const by_gap = kind == foretold_by::gap;
+    auto const* const found = by_gap ? gaps_.find(gap_key(after)) : places_.find(place_key(after));
+    if (found == nullptr) { return false; }
+    // before the begin of the memory it wraps round to beyond its end
+    std::uint64_t const begin =
+        (by_gap ? after.last.end() : 0) + static_cast<std::uint64_t>(found->step);
+    if (begin >= extent_bytes) { return false; }
+    next = {begin, found->bytes};
     if (next.bytes > extent_bytes - next.offset) { next.bytes = extent_bytes - next.offset; }
     return true;
   }

@@ -40,6 +40,27 @@ MILLRACE_KERNEL void __launch_bounds__(256) add(add_args args) {
   }
 }
 
+/// What a planner says of a trace, as one number.
+MILLRACE_HD inline std::uint64_t digest_of_plans(memory::prefetch_planner<>& planner) {
+  std::uint64_t digest = 0;
+  for (std::uint64_t i = 0; i < 600; ++i) {
+    std::uint64_t const block = i < 200 ? 3 * i : i < 300 ? i * i * 7919 % 1000 : i * 37 % 50;
+    auto const plan = planner.access(block << 12, 4096);
+    if (!plan) { return 0; }
+    for (auto const r : plan->ahead()) { digest = digest * 31 + r.offset + r.bytes; }
+    for (auto const r : plan->behind()) { digest = digest * 37 + r.offset + r.bytes; }
+  }
+  return digest;
+}
+
+struct plan_args {
+  memory::prefetch_planner<>* planner;
+  std::uint64_t* digest;
+};
+MILLRACE_KERNEL void __launch_bounds__(1) plan(plan_args args) {
+  *args.digest = digest_of_plans(*args.planner);
+}
+
 /// A stream for a test's time.
 struct stream_of_test {
   cudaStream_t stream = nullptr;
@@ -198,6 +219,26 @@ TEST_CASE("managed: a planner's ranges are brought ahead of a sweep and sent awa
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < made->size(); ++i) { wrong += (*made)[i] == i * 4 / block ? 0 : 1; }
   CHECK(wrong == 0);
+}
+
+TEST_CASE("prefetch planner: a kernel and the host get the same plans") {
+  memory::prefetch_limits const limits{std::uint64_t{4096} * 1000, 65536, 16384};
+  auto here = memory::prefetch_planner<>::make(limits);
+  REQUIRE(here);
+  auto there = memory::buffer<memory::prefetch_planner<>, memory::managed_resource>::make(
+      1, memory::managed_resource(0));
+  auto digest = memory::buffer<std::uint64_t, memory::managed_resource>::make_zeroed(
+      1, memory::managed_resource(0));
+  REQUIRE((there && digest));
+  (*there)[0] = *here;
+  stream_of_test in;
+  plan<<<1, 1, 0, in.stream>>>({there->data(), digest->data()});
+  REQUIRE(core::cuda_check(cudaGetLastError()));
+  in.wait();
+  auto const wanted = digest_of_plans(*here);
+  CHECK(wanted != 0);
+  CHECK((*digest)[0] == wanted);
+  CHECK((*there)[0].counts().hits == here->counts().hits);
 }
 
 TEST_CASE("numa_pinned_resource: memory of the device's node, which a kernel writes") {

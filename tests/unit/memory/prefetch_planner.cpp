@@ -397,6 +397,24 @@ TEST_CASE("prefetch planner: bad input is refused and changes nothing") {
   CHECK(planner.counts().misses == 4);
 }
 
+TEST_CASE("prefetch planner: places as far apart as there are do not overflow") {
+  constexpr std::uint64_t all = memory::max_request_bytes;
+  auto planner = usual_planner({all, UINT64_MAX, UINT64_MAX});
+  trace accesses;
+  for (int i = 0; i < 20; ++i) {
+    accesses.push_back({0, 1});
+    accesses.push_back({all - 1, 1});
+  }
+  accesses.push_back({0, all});
+  accesses.push_back({0, all});
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    accesses.push_back({all / 2 * (i % 2), all / 2});
+    accesses.push_back({all - 1 - i, 1 + i});
+  }
+  run(planner, accesses);
+  CHECK(planner.counts().kept > 0);
+}
+
 TEST_CASE("prefetch planner: equal traces give equal plans") {
   auto const accesses =
       joined({strided(0, block, 50), random_blocks(100, blocks, 2), permuted(60, 4, 8),
