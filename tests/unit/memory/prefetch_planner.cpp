@@ -347,6 +347,32 @@ TEST_CASE("prefetch planner: what is kept is neither asked for nor behind") {
   CHECK(planner.counts().asked <= 40);
 }
 
+TEST_CASE("prefetch planner: the first prediction asks for one range, right ones for more each") {
+  auto planner = usual_planner();
+  std::vector<std::uint64_t> out;
+  for (byte_range const r : strided(0, block, 12)) {
+    REQUIRE(planner.access(r.offset, r.bytes));
+    out.push_back(planner.outstanding_bytes() / block);
+  }
+  CHECK(out == std::vector<std::uint64_t>{0, 0, 0, 1, 2, 4, 8, 8, 8, 8, 8, 8});
+}
+
+TEST_CASE("prefetch planner: what comes again soon is not behind, though more than is to be kept") {
+  auto planner = usual_planner({block * blocks, 16 * block, 4 * block});
+  trace accesses;
+  for (int i = 0; i < 60; ++i) {
+    for (std::uint64_t const b : {3u, 70u, 1u, 900u, 44u, 12u}) {
+      accesses.push_back({b * block, block});
+    }
+  }
+  run(planner, accesses);
+  REQUIRE(planner.on());
+  auto const asked = planner.counts().asked;
+  auto const near = run(planner, accesses);
+  CHECK(planner.counts().asked == asked);
+  CHECK(planner.counts().kept >= accesses.size());
+}
+
 TEST_CASE("prefetch planner: what is behind is each range once, oldest first") {
   auto planner = usual_planner({block * blocks, 8 * block, 4 * block});
   std::vector<byte_range> behind;
