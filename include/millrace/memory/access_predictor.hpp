@@ -42,13 +42,13 @@ struct successor {
 };
 
 /// What followed what: for each context, a word, the one step that came after it last. A set of
-/// four entries that is full forgets one that was not right of late. No allocation; one size.
-/// @cost four comparisons
+/// eight entries that is full forgets one that was not right of late. No allocation; one size.
+/// @cost eight comparisons
 template <std::size_t Entries>
 class successor_table {
-  static constexpr std::size_t ways = 4;
+  static constexpr std::size_t ways = 8;
   static_assert(Entries >= ways && (Entries & (Entries - 1)) == 0,
-                "successor_table: a power of two, four at least");
+                "successor_table: a power of two, eight at least");
 
  public:
   /// The step after `context`, or null.
@@ -82,7 +82,9 @@ class successor_table {
       *place = {context, step, bytes, true};
       return;
     }
-    // those that are still in use earn it again before the next one comes
+    // Those in use earn it again before the next one comes. Not each time: of an order with more
+    // contexts than a set holds, each would then put the next one out, and none would stay.
+    if (++refused_ % ways != 0) { return; }
     for (std::size_t i = first; i < first + ways; ++i) { entries_[i].trusted = false; }
   }
 
@@ -92,6 +94,7 @@ class successor_table {
   }
 
   successor entries_[Entries] = {};
+  std::uint32_t refused_ = 0;
 };
 
 /// What the next access is foretold from: the gaps between the last ones, or their places.

@@ -34,7 +34,7 @@ struct default_prefetch {
 /// See default_prefetch.
 template <class P>
 concept prefetch_policy = requires {
-  requires P::contexts >= 4 && (P::contexts & (P::contexts - 1)) == 0;
+  requires P::contexts >= 8 && (P::contexts & (P::contexts - 1)) == 0;
   requires P::ahead >= 1 && P::ahead <= 64;
   requires P::trail >= 2 && P::trail <= 4096;
   requires P::behind >= 1 && P::behind <= 64;
