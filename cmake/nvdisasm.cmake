@@ -14,24 +14,12 @@ function(millrace_require_nvdisasm)
   if(found)
     return()
   endif()
-  find_program(python NAMES python3 python NO_CACHE)
-  if(NOT python)
-    millrace_say("millrace: the inspection of kernels: left out: it needs python3 with pip")
+  millrace_wheel(there PURPOSE "the inspection of kernels" NAME "nvidia-cuda-nvdisasm 13.2.51"
+    FOLDER "${folder}"
+    REQUIREMENT "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/nvdisasm-requirements.txt")
+  if(NOT there)
     return()
   endif()
-  millrace_say("millrace: the inspection of kernels: downloading nvdisasm (PyPI: \
-nvidia-cuda-nvdisasm 13.2.51) into ${folder}")
-  execute_process(
-    COMMAND "${python}" -m pip --disable-pip-version-check download --quiet --no-deps
-            --only-binary=:all: --require-hashes --dest "${folder}"
-            --requirement "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/nvdisasm-requirements.txt"
-    RESULT_VARIABLE failed ERROR_VARIABLE why OUTPUT_VARIABLE why)
-  file(GLOB wheel "${folder}/nvidia_cuda_nvdisasm-*.whl")
-  if(failed OR NOT wheel)
-    millrace_say("millrace: the inspection of kernels: left out: ${why}")
-    return()
-  endif()
-  file(ARCHIVE_EXTRACT INPUT "${wheel}" DESTINATION "${folder}")
   file(CHMOD "${folder}/nvidia/cu13/bin/nvdisasm"
        PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ
                    WORLD_EXECUTE)

@@ -137,6 +137,32 @@ function(millrace_find_gpu out)
   endif()
 endfunction()
 
+# millrace_wheel(out PURPOSE "the tests" NAME "package version" FOLDER where REQUIREMENT file)
+# Downloads the one wheel that the file pins from PyPI and unpacks it in the folder. Without python3
+# and pip, or where that fails, it says what is left out, and `out` is OFF.
+function(millrace_wheel out)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "PURPOSE;NAME;FOLDER;REQUIREMENT" "")
+  set(${out} OFF PARENT_SCOPE)
+  find_program(python NAMES python3 python NO_CACHE)
+  if(NOT python)
+    millrace_say("millrace: ${arg_PURPOSE}: left out: it needs python3 with pip")
+    return()
+  endif()
+  millrace_say("millrace: ${arg_PURPOSE}: downloading from PyPI into ${arg_FOLDER}: ${arg_NAME}")
+  execute_process(
+    COMMAND "${python}" -m pip --disable-pip-version-check download --quiet --no-deps
+            --only-binary=:all: --require-hashes --dest "${arg_FOLDER}"
+            --requirement "${arg_REQUIREMENT}"
+    RESULT_VARIABLE failed ERROR_VARIABLE why OUTPUT_VARIABLE why)
+  file(GLOB wheel "${arg_FOLDER}/*.whl")
+  if(failed OR NOT wheel)
+    millrace_say("millrace: ${arg_PURPOSE}: left out: ${why}")
+    return()
+  endif()
+  file(ARCHIVE_EXTRACT INPUT "${wheel}" DESTINATION "${arg_FOLDER}")
+  set(${out} ON PARENT_SCOPE)
+endfunction()
+
 # What every build needs. Without a toolkit the CCCL headers come through pip.
 function(millrace_require_compiler purpose)
   set(packages g++=c++ make=make)

@@ -12,7 +12,10 @@
 #include <millrace/memory/graph_memory.hpp>
 #include <millrace/memory/heap.hpp>
 #include <millrace/memory/kernel_heap.hpp>
+#include <millrace/memory/managed_hints.hpp>
+#include <millrace/memory/numa_resource.hpp>
 #include <millrace/memory/pmr.hpp>
 #include <millrace/memory/pool.hpp>
+#include <millrace/memory/prefetch_planner.hpp>
 #include <millrace/memory/resource.hpp>
 #include <millrace/memory/stream_pool.hpp>

@@ -8,4 +8,8 @@ namespace millrace::bench::device {
 /// `memory.stream_pool.pair.*`: allocation and free in the order of one stream, by the host.
 void stream_pool_benches(session& out, int ordinal);
 
+/// `memory.managed_sweep`: reading managed memory that was prefetched, against the device's own,
+/// and against the same memory that was not.
+void managed_sweep_bench(session& out, int ordinal);
+
 }  // namespace millrace::bench::device

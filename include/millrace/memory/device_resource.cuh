@@ -35,9 +35,7 @@ class device_resource {
     core::device_guard const on(ordinal_);
     if (!on.status()) { return cuda::std::unexpected<error>(on.status().error()); }
     void* p = nullptr;
-    auto const got = core::has_attribute(cudaDevAttrMemoryPoolsSupported, ordinal_)
-                         ? allocate_in_order(&p, bytes)
-                         : cudaMalloc(&p, bytes);
+    auto const got = pooled() ? allocate_in_order(&p, bytes) : cudaMalloc(&p, bytes);
     if (auto const ok = core::cuda_check(got); !ok) {
       return cuda::std::unexpected<error>(ok.error());
     }
@@ -47,9 +45,33 @@ class device_resource {
   void deallocate(void* p, std::size_t, std::size_t) const noexcept {
     core::device_guard const on(ordinal_);
     static_cast<void>(
-        core::cuda_check(core::has_attribute(cudaDevAttrMemoryPoolsSupported, ordinal_)
-                             ? cudaFreeAsync(p, cudaStreamPerThread)
-                             : cudaFree(p)));
+        core::cuda_check(pooled() ? cudaFreeAsync(p, cudaStreamPerThread) : cudaFree(p)));
+  }
+
+  /// As try_allocate, in the order of a stream of this device: for what the stream does from here
+  /// on, and for others once they wait for it. Nothing waits.
+  /// @error as try_allocate
+  [[nodiscard]] result<void*> try_allocate(std::size_t bytes, std::size_t alignment,
+                                           cudaStream_t stream) const noexcept {
+    if (auto const ok = check_request(bytes, alignment, max_alignment); !ok) {
+      return cuda::std::unexpected<error>(ok.error());
+    }
+    if (!pooled()) { return try_allocate(bytes, alignment); }
+    core::device_guard const on(ordinal_);
+    if (!on.status()) { return cuda::std::unexpected<error>(on.status().error()); }
+    void* p = nullptr;
+    if (auto const ok = core::cuda_check(cudaMallocAsync(&p, bytes, stream)); !ok) {
+      return cuda::std::unexpected<error>(ok.error());
+    }
+    return p;
+  }
+
+  /// Gives memory back, however it was allocated, once the stream has done what it was given.
+  /// Without pools it waits for that.
+  void deallocate(void* p, std::size_t, std::size_t, cudaStream_t stream) const noexcept {
+    core::device_guard const on(ordinal_);
+    static_cast<void>(
+        core::cuda_check(pooled() ? cudaFreeAsync(p, stream) : wait_and_free(p, stream)));
   }
 
   [[nodiscard]] friend constexpr bool operator==(device_resource a, device_resource b) noexcept {
@@ -57,6 +79,13 @@ class device_resource {
   }
 
  private:
+  [[nodiscard]] bool pooled() const noexcept {
+    return core::has_attribute(cudaDevAttrMemoryPoolsSupported, ordinal_);
+  }
+  [[nodiscard]] static cudaError_t wait_and_free(void* p, cudaStream_t stream) noexcept {
+    cudaError_t const waited = cudaStreamSynchronize(stream);
+    return waited == cudaSuccess ? cudaFree(p) : waited;
+  }
   [[nodiscard]] static cudaError_t allocate_in_order(void** p, std::size_t bytes) noexcept {
     cudaError_t const got = cudaMallocAsync(p, bytes, cudaStreamPerThread);
     return got == cudaSuccess ? cudaStreamSynchronize(cudaStreamPerThread) : got;
