@@ -4,6 +4,7 @@
 /// \file
 /// All of `memory` that compiles without nvcc. For users; the library includes what it needs.
 
+#include <millrace/memory/any_resource.hpp>
 #include <millrace/memory/budget.hpp>
 #include <millrace/memory/buffer.hpp>
 #include <millrace/memory/checked_resource.hpp>
@@ -13,4 +14,6 @@
 #include <millrace/memory/kernel_heap.hpp>
 #include <millrace/memory/pmr.hpp>
 #include <millrace/memory/pool.hpp>
+#include <millrace/memory/reliefs.hpp>
 #include <millrace/memory/resource.hpp>
+#include <millrace/memory/spilling_resource.hpp>
