@@ -111,9 +111,9 @@ struct heap_space {
   /// Takes a run of slabs within the budget.
   /// @error errc::out_of_memory 1 when the budget is spent, 2 when no such run is free
   [[nodiscard]] result<slab_record<P>*> claim(std::uint32_t n) noexcept {
+    std::uint32_t const most = access::load(most_slabs, core::relaxed, "heap.look");
     std::uint32_t before = access::load(taken_slabs, core::relaxed, "heap.look");
     do {
-      std::uint32_t const most = access::load(most_slabs, core::relaxed, "heap.look");
       if (n > most || before > most - n) {
         static_cast<void>(access::fetch_add(refused, 1u, core::relaxed, "heap.refuse"));
         return core::fail(errc::out_of_memory, 1);
