@@ -479,7 +479,7 @@ TEST_CASE("heap model: whichever allocation fails, and all from it on, nothing e
 }
 
 TEST_CASE("heap model: the smallest budget that works does, and one slab less is an error") {
-  uint64_t const steps = millrace_test::long_tier() ? 200'000 : 4'000;
+  uint64_t const steps = millrace_test::long_tier() ? 100'000 : 4'000;
   std::size_t fails = 0, works = 4'096;  // slabs
   REQUIRE(refused_within(works * slab, steps) == 0);
   while (works - fails > 1) {
