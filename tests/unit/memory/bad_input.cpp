@@ -95,12 +95,13 @@ TEST_CASE("bad input: every resource of the host refuses it alike and goes on") 
 TEST_CASE("bad input: a thread's own cache refuses what its heap refuses") {
   auto const h = small_heap();
   auto mine = core::value_or_throw(h.open());
-  CHECK(mine.try_allocate(0).error() == bad(1));
+  std::size_t const volatile none = 0;  // g++ 12 takes a 0 that it sees for a class of its own
+  CHECK(mine.try_allocate(none).error() == bad(1));
   CHECK(mine.try_allocate(8, 3).error() == bad(2));
   CHECK(mine.try_allocate(8, 8192).error() == bad(2));
   CHECK(mine.try_allocate(most).error().code == errc::out_of_memory);
   CHECK(mine.try_allocate(9 * mib).error().code == errc::out_of_memory);
-  CHECK(mine.allocate_or_null(0) == nullptr);
+  CHECK(mine.allocate_or_null(none) == nullptr);
   CHECK(mine.allocate_or_null(8, 0) == nullptr);
   CHECK(mine.free(nullptr));
   int elsewhere = 0;
