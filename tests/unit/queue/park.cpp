@@ -155,7 +155,8 @@ TEST_CASE("park: a consumer that was moved from, and one that runs, answer") {
 TEST_CASE("park: a close that comes while workers are about to park is heard") {
   gate door;
   door.held = 3;
-  auto consumer = core::value_or_throw(queue::launch_host<gated_policy>(drawing({.workers = 2}), {&door}));
+  auto consumer =
+      core::value_or_throw(queue::launch_host<gated_policy>(drawing({.workers = 2}), {&door}));
   auto lane = open(consumer);
   REQUIRE(lane.submit(3));
   CHECK(eventually([&]() noexcept { return door.occupied(); }));
