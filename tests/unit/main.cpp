@@ -175,7 +175,8 @@ class pressure_run {
     refused_ += got.refused != 0 ? 1 : 0;
     bool clear = true;
     for (std::string const& said : got.thrown) {
-      clear = clear && said.find("out of memory") != std::string::npos;
+      bool const by_container = said.find("bad_alloc") != std::string::npos;
+      clear = clear && (by_container || said.find("out of memory") != std::string::npos);
     }
     if (got.left_bytes != 0 || !clear || (got.refused == 0 && !got.passed)) { complain(got, how); }
   }
