@@ -7,7 +7,8 @@ if(NOT TARGET doctest::doctest)
 endif()
 
 add_library(millrace_test_main OBJECT "${PROJECT_SOURCE_DIR}/tests/unit/main.cpp")
-target_link_libraries(millrace_test_main PUBLIC doctest::doctest PRIVATE millrace_dev)
+target_link_libraries(millrace_test_main PUBLIC doctest::doctest
+                                         PRIVATE millrace::millrace millrace_dev)
 target_compile_features(millrace_test_main PRIVATE cxx_std_20)
 if(MILLRACE_WITH_CUDA)
   add_library(millrace_gpu_test_main OBJECT "${PROJECT_SOURCE_DIR}/tests/unit/gpu_main.cpp")

@@ -26,6 +26,7 @@ struct arguments {
   millrace::core::backend backend;
   std::uint32_t workers = 0;  ///< 0: as many as fit
   std::size_t size = 0;       ///< options of a generated book; 0: by the kind of series
+  std::uint64_t memory = 0;   ///< bytes of state at most; 0: as many as it takes
   double rate = 0.01;         ///< continuously compounded, per year
   double dividend = 0;        ///< continuous yield, per year
   bool quiet = false;
@@ -47,6 +48,8 @@ inline constexpr char const* usage =
   --dividend Q        continuous dividend yield (default: 0)
   --backend B         auto, host, cuda or cuda:N (default: auto)
   --workers N         host threads or device blocks that price (default: as many as fit)
+  --memory-budget N   bytes that the state may take: desks, results and the queue's lanes
+                      (default: as many as it takes; the summary says how many)
   --out FILE          write every result: after each update, of each desk, of each option
   --format F          of summary and results: table, csv or json (default: table)
   --quiet             no progress bar and no summary
@@ -64,6 +67,7 @@ inline constexpr char const* usage =
                                      {"dividend", required_argument, nullptr, 'y'},
                                      {"backend", required_argument, nullptr, 'k'},
                                      {"workers", required_argument, nullptr, 'w'},
+                                     {"memory-budget", required_argument, nullptr, 'm'},
                                      {"out", required_argument, nullptr, 'o'},
                                      {"format", required_argument, nullptr, 'f'},
                                      {"quiet", no_argument, nullptr, 'q'},
@@ -93,6 +97,10 @@ inline constexpr char const* usage =
       case 'h': out.help = true; break;
       case 's': number(out.size, 1u, 50'000'000u, "size", "a number from 1 to 50000000"); break;
       case 'w': number(out.workers, 1u, 256u, "workers", "a number from 1 to 256"); break;
+      case 'm':
+        number(out.memory, std::uint64_t{1}, std::uint64_t{1} << 46, "memory-budget",
+               "bytes, from 1 to 64 TiB");
+        break;
       case 'r': number(out.rate, -1.0, 1.0, "rate", "a rate from -1 to 1"); break;
       case 'y': number(out.dividend, -1.0, 1.0, "dividend", "a yield from -1 to 1"); break;
       case 'd':

@@ -3,10 +3,12 @@
 
 #include "book.hpp"
 #include "desk.hpp"
+#include "state_memory.hpp"
 
 #include <cmath>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace revalue {
@@ -20,8 +22,10 @@ struct place {
 /// The memory of all desks of a book, on the host. Refs to it dangle when it is gone.
 class desks {
  public:
-  /// Lays the book out in blocks. @cost O(contracts) logarithms and exponentials
-  explicit desks(book const& from) : places_(from.contracts.size()) {
+  /// Lays the book out in blocks, in memory of `in`, which the run takes its own from too.
+  /// @throws std::bad_alloc   @cost O(contracts) logarithms and exponentials
+  explicit desks(book const& from, state_memory in = {})
+      : memory_(std::move(in)), places_(column_of<place>(from.contracts.size(), memory_)) {
     std::vector<std::uint32_t> counts(from.desks.size());
     for (std::size_t i = 0; i < from.contracts.size(); ++i) {
       std::uint16_t const desk = from.contracts[i].desk;
@@ -37,24 +41,29 @@ class desks {
       blocks += blocks_of(counts[d]);
       nodes += risk_tree::size(blocks_of(counts[d]) / leaf_blocks);
     }
-    options_.resize(blocks);
-    values_.resize(blocks);
-    nodes_.resize(nodes);
-    states_.resize(counts.size());
+    options_ = column_of<option_block>(blocks, memory_);
+    values_ = column_of<value_block>(blocks, memory_);
+    nodes_ = column_of<risk>(nodes, memory_);
+    states_ = column_of<desk_state>(counts.size(), memory_);
+    refs_ = column_of<desk_ref>(counts.size(), memory_);
     for (option_block& block : options_) { clear(block, from); }
     for (std::size_t d = 0; d < counts.size(); ++d) {
       states_[d].now.rate = from.rate;
       states_[d].now.dividend = from.dividend;
       std::uint32_t const mine = blocks_of(counts[d]);
-      refs_.push_back({options_.data() + first_block[d], values_.data() + first_block[d],
-                       risk_tree{nodes_.data() + first_node[d], mine / leaf_blocks},
-                       states_.data() + d, mine, counts[d]});
+      refs_[d] = {options_.data() + first_block[d],
+                  values_.data() + first_block[d],
+                  risk_tree{nodes_.data() + first_node[d], mine / leaf_blocks},
+                  states_.data() + d,
+                  mine,
+                  counts[d]};
     }
     for (std::size_t i = 0; i < from.contracts.size(); ++i) { enter(from, i); }
   }
   desks(desks const&) = delete;
   desks& operator=(desks const&) = delete;
 
+  [[nodiscard]] state_memory const& memory() const noexcept { return memory_; }
   [[nodiscard]] std::span<desk_ref const> refs() const noexcept { return refs_; }
   /// [contracts]
   [[nodiscard]] std::span<place const> places() const noexcept { return places_; }
@@ -103,12 +112,13 @@ class desks {
     if (!known) { block.volatility[lane] = 0; }
   }
 
-  std::vector<option_block> options_;
-  std::vector<value_block> values_;
-  std::vector<risk> nodes_;
-  std::vector<desk_state> states_;
-  std::vector<desk_ref> refs_;
-  std::vector<place> places_;
+  state_memory memory_;
+  column<option_block> options_;
+  column<value_block> values_;
+  column<risk> nodes_;
+  column<desk_state> states_;
+  column<desk_ref> refs_;
+  column<place> places_;
 };
 
 }  // namespace revalue

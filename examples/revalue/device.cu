@@ -120,6 +120,7 @@ result<std::unique_ptr<engine>> open_device_engine(desks& on, core::backend wher
   queue::options options;
   options.lanes = options.workers = workers;
   options.capacity = lane_capacity;
+  options.resource = on.memory();
   auto running = queue::launch_device<revalue_policy>(ordinal, options,
                                                       revaluer{(*there)->refs.data(), nullptr});
   if (!running) { return cuda::std::unexpected(running.error()); }

@@ -17,6 +17,7 @@ namespace revalue {
   queue::options options;
   options.lanes = options.workers = workers;
   options.capacity = lane_capacity;
+  options.resource = on.memory();
   options.first_cpu = first_cpu;
   auto running =
       queue::launch_host<revalue_policy>(options, revaluer{on.refs().data(), with.apply});

@@ -14,10 +14,12 @@
 #include "summary.hpp"
 #include "underlying.hpp"
 #include <millrace/core/devices.hpp>
+#include <millrace/memory/budget.hpp>
 
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <thread>
@@ -26,6 +28,7 @@
 namespace {
 
 namespace core = millrace::core;
+namespace memory = millrace::memory;
 using namespace revalue;
 
 /// What the program works on, read and checked before it begins.
@@ -98,30 +101,29 @@ int fail(std::string const& text) {
   return 1;
 }
 
-}  // namespace
+/// The same for memory, with what helps.
+int fail_for_memory(arguments const& asked, std::string const& where) {
+  if (asked.memory == 0) { return fail(where + "out of memory"); }
+  return fail(where + "out of memory: the state needs more than the " +
+              std::to_string(asked.memory) + " bytes of --memory-budget");
+}
 
-int main(int count, char** words) {
-  arguments const asked = parse_arguments(count, words);
-  if (asked.help) {
-    std::fputs(usage, stdout);
-    return 0;
-  }
-  if (!asked.problem.empty()) { return fail(asked.problem + " (--help lists the options)"); }
-
-  input in;
-  if (auto const problem = read(asked, in)) { return fail(problem->text); }
-  std::unique_ptr<results> out;
-  if (!asked.out.empty()) {
-    out = std::make_unique<results>(asked.out, asked.format);
-    if (out->problem()) { return fail(out->problem()->text); }
-  }
-
-  desks on(in.book);
+/// From the input to the summary.
+/// @throws std::bad_alloc
+int work(arguments const& asked, input const& in, results* out) {
+  memory::budget state(
+      {.hard_bytes = asked.memory == 0 ? memory::max_request_bytes : asked.memory});
+  desks on(in.book, memory::budgeted_resource<>(state));
   circumstances how;
   how.book = in.book_source;
+  how.memory = &state;
   auto const opened = open_engine(asked, on, how.backend);
   if (!opened) {
-    bool const said = opened.error().code == millrace::errc::no_device;
+    millrace::errc const code = opened.error().code;
+    if (code == millrace::errc::out_of_memory) {
+      return fail_for_memory(asked, how.backend + ": ");
+    }
+    bool const said = code == millrace::errc::no_device;
     return fail(said ? how.backend : how.backend + ": " + core::describe(opened.error()));
   }
   engine& workers = **opened;
@@ -139,10 +141,32 @@ int main(int count, char** words) {
   }
 
   summary const report(in.prices, in.book, on, job.found(), how);
-  if (out) {
+  if (out != nullptr) {
     out->write(in.prices, in.book, on, job.found());
     if (out->problem()) { return fail(out->problem()->text); }
   }
   if (!asked.quiet) { report.print(asked.format, stdout); }
   return report.whole() ? 0 : fail("a desk did not process every message once and in order");
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  arguments const asked = parse_arguments(count, words);
+  if (asked.help) {
+    std::fputs(usage, stdout);
+    return 0;
+  }
+  if (!asked.problem.empty()) { return fail(asked.problem + " (--help lists the options)"); }
+
+  input in;
+  if (auto const problem = read(asked, in)) { return fail(problem->text); }
+  std::unique_ptr<results> out;
+  if (!asked.out.empty()) {
+    out = std::make_unique<results>(asked.out, asked.format);
+    if (out->problem()) { return fail(out->problem()->text); }
+  }
+  try {
+    return work(asked, in, out.get());
+  } catch (std::bad_alloc const&) { return fail_for_memory(asked, ""); }
 }

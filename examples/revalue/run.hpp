@@ -6,22 +6,23 @@
 #include "engine.hpp"
 #include "feed.hpp"
 #include "risk.hpp"
+#include "state_memory.hpp"
 #include <millrace/core/clock.hpp>
 #include <millrace/core/error.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 namespace revalue {
 
 /// What a run found.
 struct findings {
-  std::vector<risk> firm;                          ///< after each event
-  std::vector<outcome> outcomes;                   ///< of each event
-  std::vector<risk> desks;                         ///< at the end
-  std::vector<std::uint32_t> latency_ns;           ///< of each event, from submit to its last reply
+  column<risk> firm;                               ///< after each event
+  column<outcome> outcomes;                        ///< of each event
+  column<risk> desks;                              ///< at the end
+  column<std::uint32_t> latency_ns;                ///< of each event, from submit to its last reply
   std::array<std::size_t, outcome_count> tally{};  ///< of option quotes
   std::uint64_t recomputed = 0;                    ///< options priced anew
   std::uint64_t messages = 0;
@@ -35,16 +36,19 @@ class run {
   static constexpr std::size_t most_in_flight = 128;
   static constexpr std::size_t most_books_in_flight = 2;  ///< events that touch every option
 
+  /// @throws std::bad_alloc when the memory of the desks has no room for what it will find
   run(feed const& from, desks const& on, engine& through)
       : from_(from),
         on_(on),
         through_(through),
-        sequences_(on.refs().size()),
-        nodes_(risk_tree::size(static_cast<std::uint32_t>(on.refs().size()))),
+        sequences_(column_of<std::uint64_t>(on.refs().size(), on.memory())),
+        nodes_(column_of<risk>(risk_tree::size(static_cast<std::uint32_t>(on.refs().size())),
+                               on.memory())),
         firm_{nodes_.data(), static_cast<std::uint32_t>(on.refs().size())} {
-    found_.firm.resize(from.events.size());
-    found_.outcomes.resize(from.events.size());
-    found_.latency_ns.resize(from.events.size());
+    found_.firm = column_of<risk>(from.events.size(), on.memory());
+    found_.outcomes = column_of<outcome>(from.events.size(), on.memory());
+    found_.desks = column_of<risk>(firm_.leaves, on.memory());
+    found_.latency_ns = column_of<std::uint32_t>(from.events.size(), on.memory());
   }
 
   /// Does every event. `each(done)` is called after each.
@@ -59,7 +63,7 @@ class run {
       each(done_);
     }
     found_.seconds = 1e-9 * static_cast<double>(clock::now_ns() - start);
-    found_.desks.assign(nodes_.begin(), nodes_.begin() + firm_.leaves);
+    std::copy_n(nodes_.begin(), firm_.leaves, found_.desks.begin());
     return {};
   }
   /// What the events done so far gave.
@@ -139,8 +143,8 @@ class run {
   feed const& from_;
   desks const& on_;
   engine& through_;
-  std::vector<std::uint64_t> sequences_;  ///< [desks]
-  std::vector<risk> nodes_;
+  column<std::uint64_t> sequences_;  ///< [desks]
+  column<risk> nodes_;
   risk_tree firm_;
   std::array<std::uint64_t, most_in_flight> started_ns_{};
   std::size_t sent_ = 0;

@@ -3,6 +3,7 @@
 
 #include "arguments.hpp"
 #include "results.hpp"
+#include <millrace/memory/budget.hpp>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +22,7 @@ struct circumstances {
   std::string backend;    ///< which, and why
   std::string processor;  ///< the instructions or the device that price
   std::uint32_t workers = 0;
+  millrace::memory::budget const* memory = nullptr;  ///< that the state came from; null: untold
 };
 
 /// The summary for a person, or as key and value, or as one JSON object.
@@ -51,6 +53,10 @@ class summary {
     figure("updates_per_s", "throughput", rate_of(static_cast<double>(events)), " updates/s");
     figure("options_per_s", "", rate_of(static_cast<double>(found.recomputed)), " options/s");
     latency();
+    if (how.memory != nullptr) {
+      figure("memory_peak_bytes", "memory", static_cast<double>(how.memory->counts().peak_bytes),
+             " bytes of state at most");
+    }
     figure("recomputed", "recomputed", static_cast<double>(found.recomputed), " option values");
     exactly_once(on);
     if (!in.chain.empty()) { quotes(in); }
@@ -92,7 +98,7 @@ class summary {
   }
 
   void latency() {
-    std::vector<std::uint32_t> sorted = found_.latency_ns;
+    column<std::uint32_t> sorted = found_.latency_ns;
     std::sort(sorted.begin(), sorted.end());
     auto const at = [&](std::size_t percent) {
       return sorted.empty() ? 0 : 1e-3 * sorted[(sorted.size() - 1) * percent / 100];

@@ -4,8 +4,10 @@
 /// \file
 /// All of `memory` that compiles without nvcc. For users; the library includes what it needs.
 
+#include <millrace/memory/any_resource.hpp>
 #include <millrace/memory/budget.hpp>
 #include <millrace/memory/buffer.hpp>
+#include <millrace/memory/checked_kernel_heap.hpp>
 #include <millrace/memory/checked_resource.hpp>
 #include <millrace/memory/counting_resource.hpp>
 #include <millrace/memory/failing_resource.hpp>
@@ -17,5 +19,7 @@
 #include <millrace/memory/pmr.hpp>
 #include <millrace/memory/pool.hpp>
 #include <millrace/memory/prefetch_planner.hpp>
+#include <millrace/memory/reliefs.hpp>
 #include <millrace/memory/resource.hpp>
+#include <millrace/memory/spilling_resource.hpp>
 #include <millrace/memory/stream_pool.hpp>

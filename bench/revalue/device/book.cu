@@ -148,7 +148,7 @@ void run_device_book(session& work, int ordinal) {
   revalue::loop_engine loop(host);
   revalue::run alone(in, host, loop);
   if (!alone.all([](std::size_t) {})) { return work.fail("the host's loop does not end"); }
-  std::vector<revalue::risk> const& wanted = alone.found().desks;
+  auto const& wanted = alone.found().desks;
 
   comparison what;
   what.bench = "revalue.device.book";

@@ -63,7 +63,10 @@ struct budget_counts {
   std::uint64_t refused = 0;           ///< allocations and reservations that got an error
 };
 
-/// One budget for any number of resources that share it. Neither moves nor copies: they hold its
+/// One budget for any number of resources that share it. A budget may be a part of a whole, by
+/// tenant, by tag or by resource: what is taken of the part is taken of the whole too, and must fit
+/// into both. Its steps are asked first, then those of the whole, unless the part has no room of
+/// its own, which those could not make. Neither moves nor copies: resources and parts hold its
 /// address.
 /// @thread any; steps and listener are set before the others begin
 class budget {
@@ -71,6 +74,9 @@ class budget {
   static constexpr std::uint32_t most_steps = 8;
 
   explicit budget(budget_limits limits = {}) noexcept : limits_{limits} {}
+  /// A part of `whole`, which outlives it.
+  budget(budget_limits limits, budget& whole) noexcept
+      : limits_{limits}, whole_{&whole}, top_{whole.top_} {}
   budget(budget const&) = delete;
   budget& operator=(budget const&) = delete;
 
@@ -105,46 +111,50 @@ class budget {
   [[nodiscard]] bool try_take(std::uint64_t bytes) noexcept {
     std::uint64_t live = look(counts_.live_bytes);
     do {
-      std::uint64_t const hard = look(limits_.hard_bytes);
-      if (bytes > hard || live > hard - bytes) { return false; }
+      if (!fits(bytes, live)) { return false; }
     } while (!words::compare_exchange(counts_.live_bytes, live, live + bytes, core::seq_cst,
                                       core::relaxed, "budget.take"));
-    raise_peak(live + bytes);
+    bool const had = whole_ == nullptr || whole_->try_take(bytes);
+    if (had) {
+      raise_peak(live + bytes);
+    } else {
+      add(counts_.live_bytes, 0 - bytes);
+    }
     watch();
-    return true;
+    return had;
   }
   void give(std::uint64_t bytes) noexcept {
     add(counts_.live_bytes, 0 - bytes);
     watch();
+    if (whole_ != nullptr) { whole_->give(bytes); }
   }
 
-  /// Asks the steps for room, one after the other and one thread at a time, until `attempt()` gives
-  /// a value; each that brought something is asked again, `limits.tries` times at most.
-  /// @return what the last attempt gave; the first is made before any step, and no step is asked
-  /// for
-  ///         more than the whole budget or by a step
+  /// Asks the steps for room, one after the other and of a whole and its parts one thread at a
+  /// time, until `attempt()` gives a value; each that brought something is asked again,
+  /// `limits.tries` times at most.
+  /// @return what the last attempt gave; the first is made before any step. No step is asked for
+  ///         more than a whole budget, or by a step
   template <class Attempt>
   [[nodiscard]] auto climb(std::uint64_t wanted_bytes, Attempt attempt) noexcept
       -> std::invoke_result_t<Attempt&> {
     auto got = attempt();
     if (got || got.error().code != errc::out_of_memory) { return got; }  // there, or bad input
-    bool const hopeless = wanted_bytes > look(limits_.hard_bytes);
+    bool hopeless = false, steps = false;
+    for (budget const* b = this; b != nullptr; b = b->whole_) {
+      hopeless = hopeless || wanted_bytes > look(b->limits_.hard_bytes);
+      steps = steps || b->step_count_ != 0;
+    }
     std::thread::id const me = std::this_thread::get_id();
-    bool const within_a_step = climber_.load() == me;
-    if (step_count_ != 0 && !hopeless && !within_a_step) {
-      std::scoped_lock const alone(climbing_);
-      climber_ = me;
+    bool const within_a_step = top_->climber_.load() == me;
+    if (steps && !hopeless && !within_a_step) {
+      std::scoped_lock const alone(top_->climbing_);
+      top_->climber_ = me;
       got = attempt();  // whoever climbed before may have made room for two
-      auto rungs = *recover::ladder::make(step_count_, limits_.tries == 0 ? 1 : limits_.tries);
-      if (!got) { add(counts_.climbs, 1); }
-      for (auto at = rungs.next(); !got && at; at = rungs.next()) {
-        relief const& step = steps_[*at];
-        std::uint64_t const given = step.give_back(wanted_bytes, step.context);
-        add(counts_.given_back_bytes, given);
-        got = attempt();
-        rungs.tell(given != 0);
+      for (budget* b = this; !got && b != nullptr; b = b->whole_) {
+        b->ask(wanted_bytes, attempt, got);
+        if (!got && !b->fits(wanted_bytes, look(b->counts_.live_bytes))) { break; }
       }
-      climber_ = std::thread::id();
+      top_->climber_ = std::thread::id();
     }
     if (!got) { add(counts_.refused, 1); }
     return got;
@@ -164,7 +174,7 @@ class budget {
     }
     ~reservation() {
       if (of_ == nullptr) { return; }
-      of_->add(of_->counts_.reserved_bytes, 0 - left_);
+      of_->note_reserved(0 - left_);
       of_->give(left_);
     }
 
@@ -176,7 +186,7 @@ class budget {
     [[nodiscard]] bool use(std::uint64_t bytes) noexcept {
       if (bytes > left_) { return false; }
       left_ -= bytes;
-      of_->add(of_->counts_.reserved_bytes, 0 - bytes);
+      of_->note_reserved(0 - bytes);
       return true;
     }
 
@@ -196,7 +206,7 @@ class budget {
       return core::fail(errc::out_of_memory);
     });
     if (!took) { return cuda::std::unexpected(took.error()); }
-    add(counts_.reserved_bytes, bytes);
+    note_reserved(bytes);
     return reservation(*this, bytes);
   }
 
@@ -208,6 +218,27 @@ class budget {
   }
   static void add(std::uint64_t& word, std::uint64_t n) noexcept {
     static_cast<void>(words::fetch_add(word, n, core::seq_cst, "budget.add"));
+  }
+  void note_reserved(std::uint64_t bytes) noexcept {
+    for (budget* b = this; b != nullptr; b = b->whole_) { add(b->counts_.reserved_bytes, bytes); }
+  }
+  [[nodiscard]] bool fits(std::uint64_t bytes, std::uint64_t live) const noexcept {
+    std::uint64_t const hard = look(limits_.hard_bytes);
+    return bytes <= hard && live <= hard - bytes;
+  }
+  /// This budget's own steps. @thread under the lock of climbs
+  template <class Attempt, class Got>
+  void ask(std::uint64_t wanted_bytes, Attempt& attempt, Got& got) noexcept {
+    if (step_count_ == 0) { return; }
+    add(counts_.climbs, 1);
+    auto rungs = *recover::ladder::make(step_count_, limits_.tries == 0 ? 1 : limits_.tries);
+    for (auto at = rungs.next(); !got && at; at = rungs.next()) {
+      relief const& step = steps_[*at];
+      std::uint64_t const given = step.give_back(wanted_bytes, step.context);
+      add(counts_.given_back_bytes, given);
+      got = attempt();
+      rungs.tell(given != 0);
+    }
   }
   void raise_peak(std::uint64_t now) noexcept {
     std::uint64_t peak = look(counts_.peak_bytes);
@@ -255,6 +286,8 @@ class budget {
   relief steps_[most_steps];
   pressure_listener listener_ = nullptr;
   void* context_ = nullptr;
+  budget* whole_ = nullptr;  ///< that this is a part of
+  budget* top_ = this;       ///< whose lock of climbs is that of all its parts
   std::mutex climbing_;
   std::atomic<std::thread::id> climber_{};  ///< who has it
 };

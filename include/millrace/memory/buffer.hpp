@@ -60,10 +60,10 @@ static_assert(std::is_trivially_copyable_v<buffer_ref<int>>);
 template <buffer_element T, resource Resource = host_resource>
 class buffer {
  public:
-  /// Owns nothing.
+  /// Owns nothing. Not defaulted, which nvcc would take for a device's function too.
   buffer() noexcept
     requires std::default_initializable<Resource>
-  = default;
+      : from_{} {}
 
   /// `count` elements whose values are undefined.
   /// @error errc::bad_argument for a count of zero (1) or an alignment that is no power of two, is

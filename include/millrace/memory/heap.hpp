@@ -154,6 +154,22 @@ class heap {
     return local_heap<P>(core_, *number);
   }
 
+  /// Takes the slabs in which nothing is in use from the calling thread's cache, and from those
+  /// whose threads have left: other classes and large blocks can have them.
+  /// @return bytes of slabs that others can have now   @cost empties the cache
+  std::size_t evict() const noexcept {
+    auto const before = stats().taken_bytes;
+    if (auto* const mine = threads::of(core_)) {
+      core_->give_up_idle(*mine);
+    } else {
+      core_->caches().reclaim();
+    }
+    auto const after = stats().taken_bytes;
+    return before > after ? before - after : 0;  // others may take some meanwhile
+  }
+  /// Changes what may be in use, slabs of caches included, while others allocate; 0 leaves it to
+  /// the reservation. What is in use already stays.
+  void set_budget_bytes(std::size_t bytes) const noexcept { core_->set_budget(bytes); }
   /// Gives memory that nobody has back to the system.
   /// @return bytes given back   @cost a system call a slab
   std::size_t trim() const noexcept {
@@ -168,7 +184,7 @@ class heap {
     };
     heap_stats out;
     out.reserved_bytes = space.map.count() * P::slab_bytes;
-    out.budget_bytes = space.most_slabs * P::slab_bytes;
+    out.budget_bytes = look(space.most_slabs) * P::slab_bytes;
     out.taken_bytes = look(space.taken_slabs) * P::slab_bytes;
     out.peak_bytes = look(space.peak_slabs) * P::slab_bytes;
     out.range_bytes = look(space.end_slabs) * P::slab_bytes;

@@ -66,11 +66,15 @@ class heap_core {
     if (with.huge_pages) {
       reservation::prefer_huge_pages(space_.slabs, space_.map.count() * P::slab_bytes);
     }
-    std::size_t const budget = with.budget_bytes / P::slab_bytes;
-    space_.most_slabs = static_cast<std::uint32_t>(
-        with.budget_bytes == 0 ? space_.map.count()
-                               : std::min<std::size_t>(budget, space_.map.count()));
+    set_budget(with.budget_bytes);
     return {};
+  }
+  /// Slabs that are taken already stay.
+  /// @param bytes  0 leaves it to the reservation
+  void set_budget(std::size_t bytes) noexcept {
+    std::size_t const all = space_.map.count();
+    std::size_t const most = bytes == 0 ? all : std::min(bytes / P::slab_bytes, all);
+    access::store(space_.most_slabs, static_cast<std::uint32_t>(most), core::relaxed, "heap.most");
   }
 
   [[nodiscard]] heap_space<P>& space() noexcept { return space_; }
@@ -126,6 +130,11 @@ class heap_core {
     return space_.contains(p) ? space_.record_of(p).block_bytes : 0;
   }
 
+  /// What nobody uses becomes everybody's: of this thread's cache, and of those that were left.
+  void give_up_idle(cache& mine) noexcept {
+    mine.empty();
+    caches_.reclaim();
+  }
   /// Memory of slabs that nobody has goes back to the system.
   /// @return bytes that may have been resident
   std::size_t trim() noexcept {
@@ -188,12 +197,6 @@ class heap_core {
                                   reinterpret_cast<std::uint32_t*>(base + hint), slabs);
     space_.map.format(true);
     return {};
-  }
-
-  /// What nobody uses becomes everybody's: of this thread's cache, and of those that were left.
-  void give_up_idle(cache& mine) noexcept {
-    mine.empty();
-    caches_.reclaim();
   }
 
   [[nodiscard]] void* allocate_run(cache& mine, std::size_t bytes) noexcept {

@@ -83,7 +83,7 @@ struct heap_space {
   std::uint16_t* owners = nullptr;
   cache_post* posts = nullptr;  ///< one a cache
   slab_map<access> map;
-  std::uint32_t most_slabs = 0;   ///< that may be taken at a time: the budget
+  std::uint32_t most_slabs = 0;   ///< atomic: that may be taken at a time, the budget
   std::uint32_t taken_slabs = 0;  ///< atomic
   std::uint32_t peak_slabs = 0;   ///< atomic
   std::uint32_t end_slabs = 0;    ///< atomic: no slab from here on was ever taken
@@ -111,9 +111,10 @@ struct heap_space {
   /// Takes a run of slabs within the budget.
   /// @error errc::out_of_memory 1 when the budget is spent, 2 when no such run is free
   [[nodiscard]] result<slab_record<P>*> claim(std::uint32_t n) noexcept {
+    std::uint32_t const most = access::load(most_slabs, core::relaxed, "heap.look");
     std::uint32_t before = access::load(taken_slabs, core::relaxed, "heap.look");
     do {
-      if (n > most_slabs || before > most_slabs - n) {
+      if (n > most || before > most - n) {
         static_cast<void>(access::fetch_add(refused, 1u, core::relaxed, "heap.refuse"));
         return core::fail(errc::out_of_memory, 1);
       }

@@ -64,6 +64,9 @@ class allocator {
   using propagate_on_container_swap = std::true_type;
   using is_always_equal = std::is_empty<R>;
 
+  allocator() noexcept
+    requires std::default_initializable<R>
+      : from_{} {}
   explicit allocator(R from) noexcept : from_{std::move(from)} {}
   template <class U>
   allocator(allocator<U, R> const& other) noexcept : from_{other.upstream()} {}

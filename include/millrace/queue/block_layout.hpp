@@ -106,20 +106,20 @@ struct block_layout {
   [[nodiscard]] result<void> find(std::byte* block, options const& with, state<P>& shared) const {
     auto& control = *reinterpret_cast<crew_control*>(block);
     auto* const workers = reinterpret_cast<worker_control*>(block + workers_at);
+    memory::any_resource const& from = with.resource;
     std::size_t const notes_stride = notes_bytes(with.capacity);
-    auto notes = memory::buffer<std::uint8_t>::make_zeroed(with.lanes * notes_stride, {},
-                                                           core::destructive_bytes);
-    auto lanes =
-        memory::buffer<lane_ref<P>>::make(lane_count<P>(with), {}, core::destructive_bytes);
+    auto notes = own_buffer<std::uint8_t>::make_zeroed(with.lanes * notes_stride, from,
+                                                       core::destructive_bytes);
+    auto lanes = own_buffer<lane_ref<P>>::make(lane_count<P>(with), from, core::destructive_bytes);
     std::size_t const stage_stride = stage_bytes(with.capacity);
-    auto stages = memory::buffer<std::byte>::make(with.lanes * stage_stride, {}, alignment);
+    auto stages = own_buffer<std::byte>::make(with.lanes * stage_stride, from, alignment);
     if (!stages) { return cuda::std::unexpected(stages.error()); }
     shared.stages = std::move(*stages);
     if (!notes) { return cuda::std::unexpected(notes.error()); }
     std::size_t const dropped_stride = dropped_count(with.capacity);
     if (dropped_stride != 0) {
-      auto dropped = memory::buffer<message_id>::make(with.lanes * dropped_stride, {},
-                                                      core::destructive_bytes);
+      auto dropped =
+          own_buffer<message_id>::make(with.lanes * dropped_stride, from, core::destructive_bytes);
       if (!dropped) { return cuda::std::unexpected(dropped.error()); }
       shared.dropped = std::move(*dropped);
     }
@@ -128,6 +128,8 @@ struct block_layout {
     shared.lanes = std::move(*lanes);
     shared.built = with;
     shared.crew = crew_ref<P>(control, workers);
+    shared.entries = own_vector<typename state<P>::lane_entry>(
+        memory::allocator<typename state<P>::lane_entry, memory::any_resource>(from));
     shared.entries.reserve(with.lanes);
     for (std::uint32_t l = 0; l < lane_count<P>(with); ++l) {
       auto const lane =

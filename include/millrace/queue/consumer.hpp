@@ -83,7 +83,8 @@ class consumer {
     if (auto const held = names.hold(until); !held) { return cuda::std::unexpected(held.error()); }
     if (!takes_messages(shared_->crew.phase())) { return core::fail(errc::closed); }
     try {
-      typename book::completions results;
+      typename book::completions results{
+          typename book::completions::allocator_type(shared_->built.resource)};
       auto const lane = book(*shared_).open(static_cast<std::uint64_t>(name), until, results);
       if (!lane) { return cuda::std::unexpected(lane.error()); }
       return producer<P>(shared_, *lane, std::move(results));

@@ -34,8 +34,9 @@ class dma_feed {
   ~dma_feed() { end(); }
 
   /// @error errc::out_of_memory; what the runtime says
-  [[nodiscard]] result<void> reserve(std::uint32_t lanes, int ordinal) noexcept {
-    auto made = memory::buffer<route>::make(lanes);
+  [[nodiscard]] result<void> reserve(std::uint32_t lanes, int ordinal,
+                                     memory::any_resource const& from) noexcept {
+    auto made = own_buffer<route>::make(lanes, from);
     if (!made) { return cuda::std::unexpected(made.error()); }
     routes_ = std::move(*made);
     return controls_.reserve(ordinal, lanes);
@@ -111,7 +112,7 @@ class dma_feed {
   }
 
  private:
-  memory::buffer<route> routes_;
+  own_buffer<route> routes_;
   stream_written controls_;
   dma_copier copier_;
   std::uint64_t failure_ = 0;  ///< the bits of an error

@@ -22,7 +22,6 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace millrace::inline v0::queue {
 
@@ -115,7 +114,7 @@ class device_state final : public state<P> {
     if (!layout) { return cuda::std::unexpected(layout.error()); }
     core::device_guard const on(ordinal);
     if (!on.status()) { return cuda::std::unexpected(on.status().error()); }
-    auto const made = std::make_shared<device_state>(ordinal);
+    auto const made = make_owned<device_state>(with.resource, ordinal);
     made->where = core::backend::cuda(ordinal);
     made->why = "a CUDA device was asked for";
     auto const blocks = grid_blocks(ordinal, with);
@@ -167,7 +166,9 @@ class device_state final : public state<P> {
   template <consumer_policy Q>
   void stand_in_runs([[maybe_unused]] typename Q::processor const& process) {
     if constexpr (P::on_loss == loss_mode::fall_back) {
-      twin_ = [process](drain_args<P> const& args) { return host_drain<Q>::over(args, process); };
+      twin_ = [process, from = this->built.resource](drain_args<P> const& args) {
+        return host_drain<Q>::over(args, process, from);
+      };
     }
   }
 
@@ -339,12 +340,13 @@ class device_state final : public state<P> {
     if (!ring) { return cuda::std::unexpected(ring.error()); }
     ring_.emplace(std::move(*ring));
     std::byte* const device = ring_->data();
-    std::vector<std::byte> storage(at.image_bytes + layout.alignment);
-    std::byte* const image = storage.data() + layout.alignment -
-                             reinterpret_cast<std::uintptr_t>(storage.data()) % layout.alignment;
+    auto storage =
+        own_buffer<std::byte>::make_zeroed(at.image_bytes, with.resource, layout.alignment);
+    if (!storage) { return cuda::std::unexpected(storage.error()); }
+    std::byte* const image = storage->data();
 
     if constexpr (is_carried) {
-      if (auto const ok = feed_.reserve(with.lanes, ordinal_); !ok) { return ok; }
+      if (auto const ok = feed_.reserve(with.lanes, ordinal_, with.resource); !ok) { return ok; }
     }
     crew_control& control = place(image, crew_control{});
     control.workers = with.workers;

@@ -38,9 +38,10 @@ class host_drain final : public host_program {
   /// The same over what was made for a policy of the same shape.
   /// @error errc::layout_mismatch; errc::out_of_memory
   template <consumer_policy P>
-  [[nodiscard]] static result<std::unique_ptr<program>> over(drain_args<P> const& of,
-                                                             typename Q::processor process) {
-    auto own = memory::buffer<lane_ref<Q>>::make(of.lane_count, {}, core::destructive_bytes);
+  [[nodiscard]] static result<std::unique_ptr<program>> over(
+      drain_args<P> const& of, typename Q::processor process,
+      memory::any_resource const& from = {}) {
+    auto own = own_buffer<lane_ref<Q>>::make(of.lane_count, from, core::destructive_bytes);
     if (!own) { return cuda::std::unexpected(own.error()); }
     for (std::size_t l = 0; l < of.lane_count; ++l) {
       auto const lane = lane_ref<Q>::attach(of.lanes[l].control());
@@ -64,7 +65,7 @@ class host_drain final : public host_program {
   void work(std::uint32_t worker) noexcept override { drain(args_, worker, host_group{}); }
 
  private:
-  memory::buffer<lane_ref<Q>> own_;
+  own_buffer<lane_ref<Q>> own_;
   drain_args<Q> args_;
 };
 
@@ -79,7 +80,7 @@ class host_state final : public state<P> {
                                                               typename P::processor process) {
     auto const layout = block_layout<P>::make(with);
     if (!layout) { return cuda::std::unexpected(layout.error()); }
-    auto block = memory::buffer<std::byte>::make(layout->bytes, {}, layout->alignment);
+    auto block = own_buffer<std::byte>::make(layout->bytes, with.resource, layout->alignment);
     if (!block) { return cuda::std::unexpected(block.error()); }
     layout->format(block->data(), with);
     auto made = over(block->data(), *layout, with, std::move(process));
@@ -101,17 +102,17 @@ class host_state final : public state<P> {
                                                                 block_layout<P> const& layout,
                                                                 options const& with,
                                                                 typename P::processor process) {
-    auto made = std::make_shared<host_state>();
-    auto cursors = memory::buffer<lane_cursor>::make(cursor_count<P>(with));
-    auto states = memory::buffer<worker_state<typename P::state>>::make(with.workers);
+    auto made = make_owned<host_state>(with.resource);
+    auto cursors = own_buffer<lane_cursor>::make(cursor_count<P>(with), with.resource);
+    auto states = own_buffer<worker_state<typename P::state>>::make(with.workers, with.resource);
     if (!cursors) { return cuda::std::unexpected(cursors.error()); }
     if (!states) { return cuda::std::unexpected(states.error()); }
     if (auto const found = layout.find(block, with, *made); !found) {
       return cuda::std::unexpected(found.error());
     }
     if constexpr (follows<P>) {
-      auto follow_ups = memory::buffer<std::byte>::make(with.workers * follow_layout_of<P>::bytes,
-                                                        {}, follow_layout_of<P>::alignment);
+      auto follow_ups = own_buffer<std::byte>::make(with.workers * follow_layout_of<P>::bytes,
+                                                    with.resource, follow_layout_of<P>::alignment);
       if (!follow_ups) { return cuda::std::unexpected(follow_ups.error()); }
       made->follow_ups_ = std::move(*follow_ups);
     }
@@ -277,12 +278,12 @@ class host_state final : public state<P> {
     P::access::fetch_add(control.crew.exited, 1u, core::acq_rel, "crew.exited");
   }
 
-  memory::buffer<std::byte> block_;  ///< this, or
-  memory::shared_memory shared_;     ///< this holds the block, or
-  std::shared_ptr<void> owner_;      ///< this
-  memory::buffer<lane_cursor> cursors_;
-  memory::buffer<worker_state<typename P::state>> states_;
-  memory::buffer<std::byte> follow_ups_;  ///< each worker's
+  own_buffer<std::byte> block_;   ///< this, or
+  memory::shared_memory shared_;  ///< this holds the block, or
+  std::shared_ptr<void> owner_;   ///< this
+  own_buffer<lane_cursor> cursors_;
+  own_buffer<worker_state<typename P::state>> states_;
+  own_buffer<std::byte> follow_ups_;  ///< each worker's
   drain_args<P> args_;
   std::unique_ptr<host_program> program_;
   std::vector<std::thread> threads_;
@@ -336,7 +337,7 @@ template <consumer_policy Q, consumer_policy P>
   if (!of.parked()) { return core::fail(errc::busy); }  // nor does anybody bring them back now
   try {
     auto& host = static_cast<detail::host_state<P>&>(of.shared()->workers());
-    auto made = detail::host_drain<Q>::over(host.args(), std::move(process));
+    auto made = detail::host_drain<Q>::over(host.args(), std::move(process), host.built.resource);
     if (!made) { return cuda::std::unexpected(made.error()); }
     host.replace(std::move(*made));
     return {};

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 namespace millrace::inline v0::queue::detail {
 
@@ -63,7 +62,7 @@ class name_book {
   using access = typename P::access;
 
  public:
-  using completions = std::vector<completion<typename P::reply>>;
+  using completions = own_vector<completion<typename P::reply>>;
 
   /// Holds the lock of names.
   class guard {

@@ -10,7 +10,6 @@
 #include <memory>
 #include <optional>
 #include <utility>
-#include <vector>
 
 namespace millrace::inline v0::queue {
 
@@ -434,7 +433,7 @@ class producer {
   producer(std::shared_ptr<detail::state<P>> shared, std::uint32_t number) noexcept
       : shared_(std::move(shared)), entry_(&shared_->entries[number]), number_(number) {}
   producer(std::shared_ptr<detail::state<P>> shared, std::uint32_t number,
-           std::vector<completion> results) noexcept
+           detail::own_vector<completion> results) noexcept
     requires(P::named_producers)
       : producer(std::move(shared), number) {
     results_ = std::move(results);
@@ -568,7 +567,8 @@ class producer {
   bool reserved_ = false;
   std::size_t reserved_bytes_ = 0;
   /// Of messages before this producer's, not taken yet.
-  std::conditional_t<P::named_producers, std::vector<completion>, detail::nothing> results_{};
+  std::conditional_t<P::named_producers, detail::own_vector<completion>, detail::nothing>
+      results_{};
   std::conditional_t<P::named_producers, std::uint64_t, detail::nothing> epoch_{};
 };
 

@@ -115,7 +115,7 @@ template <shareable P>
     auto memory = memory::shared_memory::create(std::move(name), layout->bytes);
     if (!memory) { return cuda::std::unexpected(memory.error()); }
     layout->format(memory->data(), with);
-    auto made = std::make_shared<detail::shared_state<P>>(std::move(*memory));
+    auto made = detail::make_owned<detail::shared_state<P>>(with.resource, std::move(*memory));
     if (auto const found = made->prepare(with); !found) {
       return cuda::std::unexpected(found.error());
     }
@@ -128,13 +128,14 @@ template <shareable P>
 /// on behind the last message that was published.
 /// @error errc::layout_mismatch when the block is another policy's; as memory::shared_memory::open
 template <shareable P>
-[[nodiscard]] result<consumer<P>> join(std::string name) noexcept {
+[[nodiscard]] result<consumer<P>> join(std::string name, memory::any_resource from = {}) noexcept {
   try {
     auto memory = memory::shared_memory::open(std::move(name));
     if (!memory) { return cuda::std::unexpected(memory.error()); }
-    auto const with = detail::options_of(*memory);
+    auto with = detail::options_of(*memory);
     if (!with) { return cuda::std::unexpected(with.error()); }
-    auto made = std::make_shared<detail::shared_state<P>>(std::move(*memory));
+    with->resource = std::move(from);
+    auto made = detail::make_owned<detail::shared_state<P>>(with->resource, std::move(*memory));
     if (auto const found = made->prepare(*with); !found) {
       return cuda::std::unexpected(found.error());
     }
@@ -148,16 +149,18 @@ template <shareable P>
 /// they were done, and nobody sees their answers twice. Else it goes on behind the answered
 /// messages, and what the dead process had begun is done again. The handle's end parks the workers
 /// and leaves the block as it is.
+/// @param from  of the workers' own memory; see options::resource
 /// @error errc::busy while another process serves; errc::layout_mismatch; as launch_host
 template <shareable P>
   requires(P::claims == claim_mode::pinned)
-[[nodiscard]] result<consumer<P>> serve(std::string name,
-                                        typename P::processor process = {}) noexcept {
+[[nodiscard]] result<consumer<P>> serve(std::string name, typename P::processor process = {},
+                                        memory::any_resource from = {}) noexcept {
   try {
     auto opened = memory::shared_memory::open(std::move(name));
     if (!opened) { return cuda::std::unexpected(opened.error()); }
-    auto const with = detail::options_of(*opened);
+    auto with = detail::options_of(*opened);
     if (!with) { return cuda::std::unexpected(with.error()); }
+    with->resource = std::move(from);
     auto const layout = detail::block_layout<P>::make(*with);
     if (!layout || opened->size() < layout->bytes) { return core::fail(errc::layout_mismatch); }
     if (auto const mine = opened->try_lock(detail::server_lock); !mine) {

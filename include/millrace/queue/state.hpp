@@ -2,6 +2,9 @@
 #pragma once
 
 #include <millrace/core/backend.hpp>
+#include <millrace/memory/any_resource.hpp>
+#include <millrace/memory/buffer.hpp>
+#include <millrace/memory/pmr.hpp>
 #include <millrace/queue/ring.hpp>
 #include <millrace/recover/deadline.hpp>
 
@@ -15,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace millrace::inline v0::queue {
@@ -39,6 +43,12 @@ struct options {
   std::int32_t first_cpu = -1;
   /// How long `launch` waits for the workers to come alive, and a destructor for them to leave.
   std::chrono::nanoseconds patience = std::chrono::seconds(5);
+  /// Where the consumer's memory on the host comes from: lanes, rings, arenas and records on the
+  /// host backend, and what producers note for themselves. All of it is taken by `launch`, but for
+  /// a functor swapped in and the results that a named producer takes over, and goes back when
+  /// handle, producers and workers are gone; until then what the resource refers to has to live.
+  /// Pinned and device memory come from the device itself, a shared block from the system.
+  memory::any_resource resource = {};
 };
 
 /// How one submit differs from the plain one.
@@ -82,6 +92,19 @@ namespace detail {
 
 /// What a handle and its process are to a consumer: all of it, or one side of a shared one.
 enum class role : std::uint8_t { whole, producers, workers };
+
+/// Memory of the resource that the options name.
+template <class T>
+using own_buffer = memory::buffer<T, memory::any_resource>;
+template <class T>
+using own_vector = std::vector<T, memory::allocator<T, memory::any_resource>>;
+
+/// An object of T in memory of `from`. @throws std::bad_alloc
+template <class T, class... Args>
+[[nodiscard]] std::shared_ptr<T> make_owned(memory::any_resource const& from, Args&&... args) {
+  return std::allocate_shared<T>(memory::allocator<T, memory::any_resource>(from),
+                                 std::forward<Args>(args)...);
+}
 
 /// What workers run, and with what. A backend knows its own kind.
 class program {
@@ -212,12 +235,12 @@ class state : public std::enable_shared_from_this<state<P>> {
   std::string why;
   options built;
   crew_ref<P> crew;
-  memory::buffer<lane_ref<P>> lanes;  ///< what workers read stands apart from what producers write
-  std::vector<lane_entry> entries;
-  memory::buffer<std::byte> stages;    ///< where producers build large batches
-  memory::buffer<std::uint8_t> notes;  ///< the owners' own, a line or more for each
-  memory::buffer<message_id> dropped;  ///< the owners' own, where the policy drops messages
-  std::mutex opening;                  ///< guards lane_entry::open, never the message path
+  own_buffer<lane_ref<P>> lanes;  ///< what workers read stands apart from what producers write
+  own_vector<lane_entry> entries;
+  own_buffer<std::byte> stages;    ///< where producers build large batches
+  own_buffer<std::uint8_t> notes;  ///< the owners' own, a line or more for each
+  own_buffer<message_id> dropped;  ///< the owners' own, where the policy drops messages
+  std::mutex opening;              ///< guards lane_entry::open, never the message path
   /// Guards release_workers and begin_epoch: a leaving worker may close a producer of its own.
   /// Taken before `opening` where both are.
   std::mutex leaving;

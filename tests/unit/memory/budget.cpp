@@ -267,3 +267,95 @@ TEST_CASE("budget: several threads share one, and a heap behind it, to the last 
   CHECK(all.level() == pressure::none);
   CHECK(heights == 0);
 }
+
+TEST_CASE("budget: a part takes of the whole too, and both have to have room") {
+  budget whole({.hard_bytes = 1'000});
+  budget one({.hard_bytes = 700}, whole), other({.hard_bytes = 700}, whole);
+  budgeted_resource<> a(one), b(other);
+  auto const p = a.try_allocate(600, 16);
+  REQUIRE(p);
+  CHECK(whole.counts().live_bytes == 600);
+  CHECK(other.counts().live_bytes == 0);
+  CHECK(a.try_allocate(101, 16).error().code == errc::out_of_memory);  // the part's end
+  CHECK(b.try_allocate(401, 16).error().code == errc::out_of_memory);  // the whole's
+  CHECK(other.counts().live_bytes == 0);
+  CHECK(other.counts().peak_bytes == 0);
+  CHECK(other.level() == pressure::none);
+  CHECK(one.level() == pressure::high);
+  auto const q = b.try_allocate(400, 16);
+  REQUIRE(q);
+  CHECK(whole.level() == pressure::critical);
+  whole.set_hard_bytes(500);
+  CHECK(!b.try_allocate(1, 16));
+  a.deallocate(*p, 600, 16);
+  CHECK(!b.try_allocate(101, 16));
+  b.deallocate(*q, 400, 16);
+  {
+    auto const promise = one.reserve(300);
+    REQUIRE(promise);
+    CHECK(whole.counts().reserved_bytes == 300);
+    CHECK(!other.reserve(201));
+  }
+  CHECK(whole.counts().reserved_bytes == 0);
+  CHECK(whole.counts().live_bytes == 0);
+  CHECK(whole.level() == pressure::none);
+}
+
+TEST_CASE("budget: a part's steps are asked before the whole's, which cannot help its own limit") {
+  budget whole({.hard_bytes = 1'000});
+  budget part({.hard_bytes = 500}, whole);
+  hoard inner{budgeted_resource<>(part)}, outer{budgeted_resource<>(whole)};
+  REQUIRE(part.add_step(inner.step("inner")));
+  REQUIRE(whole.add_step(outer.step("outer")));
+  for (int i = 0; i < 2; ++i) { inner.add(100); }
+  for (int i = 0; i < 8; ++i) { outer.add(100); }  // the whole is full
+  budgeted_resource<> from(part);
+  auto const a = from.try_allocate(300, 16);  // inner: two, then outer: one
+  REQUIRE(a);
+  CHECK(inner.times_asked == 2);
+  CHECK(outer.times_asked == 1);
+  CHECK(!from.try_allocate(201, 16));  // the part has no room of its own
+  CHECK(inner.times_asked == 3);
+  CHECK(outer.times_asked == 1);
+  CHECK(!from.try_allocate(501, 16));  // nor ever
+  CHECK(inner.times_asked == 3);
+  auto const b = from.try_allocate(200, 16);
+  REQUIRE(b);
+  CHECK(outer.times_asked == 3);
+  CHECK(part.counts().refused == 2);
+  from.deallocate(*a, 300, 16);
+  from.deallocate(*b, 200, 16);
+}
+
+TEST_CASE("budget: steps that use the whole or another part ask no step, whoever climbs") {
+  budget whole({.hard_bytes = 1'000});
+  budget one({.hard_bytes = 1'000}, whole), other({.hard_bytes = 1'000}, whole);
+  struct user {
+    budget* of;
+    std::atomic<int> asked{0};
+  } of_one{&other}, of_other{&one};
+  auto const step = [](uint64_t, void* context) noexcept {
+    auto& u = *static_cast<user*>(context);
+    ++u.asked;
+    budgeted_resource<> from(*u.of);
+    if (auto const p = from.try_allocate(400, 16)) { from.deallocate(*p, 400, 16); }
+    return uint64_t{0};
+  };
+  REQUIRE(one.add_step({"other", step, &of_one}));
+  REQUIRE(other.add_step({"one", step, &of_other}));
+  REQUIRE(whole.try_take(700));
+  std::thread threads[2];
+  for (int t = 0; t < 2; ++t) {
+    threads[t] = std::thread([&, t] {
+      budgeted_resource<> from(t == 0 ? one : other);
+      for (int i = 0; i < 1'000; ++i) {
+        if (auto const p = from.try_allocate(400, 16)) { from.deallocate(*p, 400, 16); }
+      }
+    });
+  }
+  for (auto& t : threads) { t.join(); }
+  CHECK(of_one.asked == 1'000);
+  CHECK(of_other.asked == 1'000);
+  CHECK(whole.counts().live_bytes == 700);
+  whole.give(700);
+}

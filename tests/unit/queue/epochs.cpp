@@ -44,7 +44,7 @@ struct gated_in_epochs : gated_policy {
 
 template <class P>
 [[nodiscard]] queue::consumer<P> start(queue::options const& with, plus process = {}) {
-  return core::value_or_throw(queue::launch_host<P>(with, process));
+  return core::value_or_throw(queue::launch_host<P>(drawing(with), process));
 }
 
 /// Workers that come `starts` times, and then no more.

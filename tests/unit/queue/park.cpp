@@ -38,7 +38,7 @@ using deferring_policy = policy<plus, queue::claim_mode::shared, 4>;
 
 template <class P>
 [[nodiscard]] queue::consumer<P> start(queue::options const& with, typename P::processor process) {
-  return core::value_or_throw(queue::launch_host<P>(with, process));
+  return core::value_or_throw(queue::launch_host<P>(drawing(with), process));
 }
 
 }  // namespace
@@ -155,7 +155,8 @@ TEST_CASE("park: a consumer that was moved from, and one that runs, answer") {
 TEST_CASE("park: a close that comes while workers are about to park is heard") {
   gate door;
   door.held = 3;
-  auto consumer = core::value_or_throw(queue::launch_host<gated_policy>({.workers = 2}, {&door}));
+  auto consumer =
+      core::value_or_throw(queue::launch_host<gated_policy>(drawing({.workers = 2}), {&door}));
   auto lane = open(consumer);
   REQUIRE(lane.submit(3));
   CHECK(eventually([&]() noexcept { return door.occupied(); }));
@@ -179,7 +180,7 @@ TEST_CASE("park: a close that comes while workers are about to park is heard") {
 TEST_CASE("park: a close beside a park is heard whichever is first") {
   for (int round = 0; round < 100; ++round) {
     auto consumer =
-        core::value_or_throw(queue::launch_host<shared_policy<plus>>({.workers = 2}, {1}));
+        core::value_or_throw(queue::launch_host<shared_policy<plus>>(drawing({.workers = 2}), {1}));
     auto lane = open(consumer);
     std::thread parker([&] {
       auto const parked = consumer.park(soon());

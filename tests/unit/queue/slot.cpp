@@ -90,7 +90,8 @@ struct reflect_policy : queue::default_consumer<T, reflect<T>> {
 
 template <class T, class Same>
 void round_trips(T const& sent, Same same) {
-  auto consumer = core::value_or_throw(queue::launch_host<reflect_policy<T>>({.capacity = 3}));
+  auto consumer =
+      core::value_or_throw(queue::launch_host<reflect_policy<T>>(drawing({.capacity = 3})));
   auto mine = open(consumer);
   for (int i = 0; i < 10; ++i) {
     auto const id = mine.submit(sent);

@@ -36,7 +36,7 @@ struct uncounted_policy : silent_policy {
   static constexpr queue::completion_mode completions = queue::completion_mode::none;
 };
 
-/// The events of every message, kept for the whole program.
+/// The events of every message, until they are forgotten.
 struct event_counter {
   static inline std::atomic<std::uint32_t> seen[core::probe_event_count];
   static std::uint32_t of(core::probe_event e) noexcept {
@@ -44,6 +44,9 @@ struct event_counter {
   }
   static void record(core::probe_event event, std::uint64_t) noexcept {
     ++seen[static_cast<std::size_t>(event)];
+  }
+  static void forget() noexcept {
+    for (auto& count : seen) { count = 0; }
   }
 };
 struct watched_policy : obedient_policy {
@@ -132,6 +135,7 @@ TEST_CASE("status: a functor may keep state of its own from message to message")
 }
 
 TEST_CASE("status: a probe sees every step of every message") {
+  event_counter::forget();
   auto consumer = launch<watched_policy>({});
   auto lane = open(consumer);
   for (int i = 0; i < 9; ++i) { REQUIRE(lane.submit({})); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "../../pressure.hpp"
 #include <millrace/queue.hpp>
 
 #include <atomic>
@@ -95,11 +96,17 @@ struct gated {
 
 struct gated_policy : queue::default_consumer<uint64_t, gated> {};
 
+/// The same options, with the memory that the tests may run short of.
+[[nodiscard]] inline queue::options drawing(queue::options with) {
+  with.resource = millrace_test::resource();
+  return with;
+}
+
 /// Launches host workers; the tests' options are valid.
 template <class P>
 [[nodiscard]] queue::consumer<P> launch(queue::options const& with,
                                         typename P::processor process = {}) {
-  return core::value_or_throw(queue::launch<P>(core::backend::host(), with, process));
+  return core::value_or_throw(queue::launch<P>(core::backend::host(), drawing(with), process));
 }
 template <class P>
 [[nodiscard]] queue::producer<P> open(queue::consumer<P>& from) {

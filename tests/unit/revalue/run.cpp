@@ -5,6 +5,7 @@
 #include "examples/revalue/host_engine.hpp"
 #include "examples/revalue/results.hpp"
 #include "examples/revalue/summary.hpp"
+#include "pressure.hpp"
 #include "sample.hpp"
 #include <millrace/core/rng.hpp>
 
@@ -54,7 +55,7 @@ struct outcome_of_run {
 
 /// @param workers  0: the loop without a queue
 outcome_of_run run_with(feed const& in, book const& of, std::uint32_t workers) {
-  desks on(of);
+  desks on(of, millrace_test::resource());
   std::unique_ptr<engine> through;
   if (workers == 0) {
     through = std::make_unique<loop_engine>(on);
