@@ -368,6 +368,15 @@ TEST_CASE("prefetch planner: the first prediction asks for one range, right ones
   CHECK(out == std::vector<std::uint64_t>{0, 0, 0, 1, 2, 4, 8, 8, 8, 8, 8, 8});
 }
 
+TEST_CASE("prefetch planner: an access counts as foretold when most of its bytes were asked for") {
+  for (std::uint64_t const times : {2u, 3u}) {
+    auto planner = usual_planner();
+    run(planner, strided(0, block, 4));  // asks for the fifth block
+    REQUIRE(planner.access(4 * block, times * block));
+    CHECK(planner.counts().hits == (times == 2 ? 1 : 0));
+  }
+}
+
 TEST_CASE("prefetch planner: what comes again soon is not behind, though more than is to be kept") {
   auto planner = usual_planner({block * blocks, 16 * block, 4 * block});
   trace accesses;
