@@ -69,6 +69,16 @@ struct direct_access {
   static MILLRACE_HD T fetch_and(T& word, T bits, memory_order order, char const*) noexcept {
     return cuda::atomic_ref<T, Scope>(word).fetch_and(bits, order);
   }
+  /// A store with release, `first` of several that a thread makes in a row: a device orders them
+  /// all by one fence. No part of the concept: each a release does the same.
+  template <class T>
+  static MILLRACE_HD void store_released(T& word, T value, bool first, char const*) noexcept {
+    NV_IF_ELSE_TARGET(
+        NV_IS_DEVICE,
+        (if (first) { cuda::atomic_thread_fence(release, Scope); } cuda::atomic_ref<T, Scope>(word)
+             .store(value, relaxed);),
+        (static_cast<void>(first); cuda::atomic_ref<T, Scope>(word).store(value, release);))
+  }
   /// Stores two words as one, at once and in no order with other stores. For devices alone, and no
   /// part of the concept: on a host a release of the first word does the same.
   static MILLRACE_HD void store_whole(void* at, std::uint64_t const (&words)[2],

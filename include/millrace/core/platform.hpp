@@ -225,16 +225,17 @@ template <std::unsigned_integral T>
                     (return value;))
 }
 
-namespace detail {
-[[nodiscard]] MILLRACE_HD inline std::uint64_t or_by_turns(lanes among,
-                                                           std::uint64_t bits) noexcept {
+/// All bits that any lane of `alike` holds, which is the caller's own choice of `among`.
+[[nodiscard]] MILLRACE_HD inline std::uint64_t lanes_or(lanes among, lanes alike,
+                                                        std::uint64_t bits) noexcept {
   std::uint64_t all = 0;
   for (std::uint32_t from = 0; from < 32; ++from) {
-    if ((among >> from & 1) != 0) { all |= lane_value(among, bits, from); }
+    if ((among >> from & 1) == 0) { continue; }
+    std::uint64_t const theirs = lane_value(among, bits, from);
+    if ((alike >> from & 1) != 0) { all |= theirs; }
   }
   return all;
 }
-}  // namespace detail
 
 /// All bits that any lane of `among` holds.
 [[nodiscard]] MILLRACE_HD inline std::uint64_t lanes_or(lanes among, std::uint64_t bits) noexcept {
@@ -242,7 +243,7 @@ namespace detail {
       NV_PROVIDES_SM_80,
       (return std::uint64_t{__reduce_or_sync(among, static_cast<unsigned>(bits))} |
                   std::uint64_t{__reduce_or_sync(among, static_cast<unsigned>(bits >> 32))} << 32;),
-      (return detail::or_by_turns(among, bits);))
+      (return lanes_or(among, among, bits);))
 }
 
 /// Waits for all of `among`; what each did before, every one sees afterwards.

@@ -57,7 +57,11 @@ class checked_kernel_heap_ref {
                                          std::uint32_t site = __builtin_LINE()) const noexcept {
     if (bytes == 0 || bytes > ~std::uint32_t{0} - note_bytes) { return nullptr; }
     std::size_t const asked = (bytes + 15) / 16 * 16 + note_bytes;
-    void* const p = heap_.malloc(asked, alignment);
+    void* p = heap_.malloc(asked, alignment);
+    if (p == nullptr) {  // what is kept back is the rest of the heap, perhaps
+      for (std::uint32_t i = 0; i < kernel_fault_log::kept; ++i) { let_go(i, 0, site); }
+      p = heap_.malloc(asked, alignment);
+    }
     if (p == nullptr) { return nullptr; }
     note& n = note_of(p);
     if (n.seal == seal_of(p) && n.state == freed) { check_filled(p, n, site); }
@@ -165,12 +169,17 @@ class checked_kernel_heap_ref {
     return static_cast<std::byte*>(p) + offset;
   }
 
+  /// What it is to free a place where no block begins. Of a slab that nobody has, a free that comes
+  /// too late is the likeliest.
+  [[nodiscard]] MILLRACE_HD memory_fault kind_of(void const* p) const noexcept {
+    auto const& under = heap_.under();
+    if (!under.holds(p)) { return memory_fault::foreign_pointer; }
+    return under.is_nobodys(p) ? memory_fault::double_free : memory_fault::interior_pointer;
+  }
   MILLRACE_HD result<void> give(void* p, std::size_t bytes, std::uint32_t site) const noexcept {
     if (p == nullptr) { return {}; }
     if (heap_.usable_bytes(p) <= note_bytes) {
-      return refuse(
-          heap_.under().holds(p) ? memory_fault::interior_pointer : memory_fault::foreign_pointer,
-          p, nullptr, note{}, site);
+      return refuse(kind_of(p), p, nullptr, note{}, site);
     }
     note& n = note_of(p);
     if (n.seal != seal_of(p)) {  // a block that nobody has, or whose end somebody wrote over
@@ -191,16 +200,24 @@ class checked_kernel_heap_ref {
     return {};
   }
 
-  /// Puts a freed block where it stays for a while, in place of another, which is looked at and
-  /// goes back to the heap.
+  /// Puts a freed block where it stays for a while, in place of another. One of whole slabs does
+  /// not stay: a few of them may be all that there is.
   MILLRACE_HD void keep_back(void* p, std::uint32_t site) const noexcept {
+    if (heap_.usable_bytes(p) > P::classes::largest) {
+      static_cast<void>(heap_.free(p));
+      return;
+    }
     std::uint32_t const turn = access::fetch_add(log_->turn, 1u, core::relaxed, "checked.turn");
-    std::uint64_t& place = log_->quarantine[turn % kernel_fault_log::kept];
+    let_go(turn % kernel_fault_log::kept, reinterpret_cast<std::uintptr_t>(p), site);
+  }
+  /// The block that is kept back at a place makes room for another or none: it is looked at and
+  /// goes back to the heap.
+  MILLRACE_HD void let_go(std::uint32_t at, std::uint64_t next, std::uint32_t site) const noexcept {
+    std::uint64_t& place = log_->quarantine[at];
     std::uint64_t former = access::load(place, core::relaxed, "checked.keep");
-    while (!access::compare_exchange(place, former,
-                                     std::uint64_t{reinterpret_cast<std::uintptr_t>(p)},
-                                     core::acq_rel, core::relaxed, "checked.keep")) {}
-    if (former == 0) { return; }
+    while (former != next && !access::compare_exchange(place, former, next, core::acq_rel,
+                                                       core::relaxed, "checked.keep")) {}
+    if (former == next || former == 0) { return; }
     auto* const q = reinterpret_cast<void*>(static_cast<std::uintptr_t>(former));
     check_filled(q, note_of(q), site);
     static_cast<void>(heap_.free(q));

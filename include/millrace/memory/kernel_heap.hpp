@@ -9,6 +9,7 @@
 #include <millrace/memory/kernel_slabs.hpp>
 #include <millrace/memory/reservation.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -48,6 +49,16 @@ class host_ground {
     return host_ground(std::move(*words), std::move(*range));
   }
 
+  // Written out, because compiler-made ones would count as device code under nvcc.
+  host_ground(host_ground&& other) noexcept
+      : words_{std::move(other.words_)}, range_{std::move(other.range_)} {}
+  host_ground& operator=(host_ground&& other) noexcept {
+    words_ = std::move(other.words_);
+    range_ = std::move(other.range_);
+    return *this;
+  }
+  ~host_ground() {}
+
   [[nodiscard]] std::byte* data() const noexcept { return range_.data(); }
   [[nodiscard]] std::size_t size() const noexcept { return range_.size(); }
   [[nodiscard]] std::uint32_t* shared() const noexcept { return words_.data(); }
@@ -82,7 +93,7 @@ static_assert(kernel_ground<host_ground>);
 struct kernel_heap_options {
   std::size_t bytes = std::size_t{64} << 20;  ///< of slabs, at first
   std::size_t most_bytes = 0;                 ///< that it may grow to; 0: it does not grow
-  std::size_t step_bytes = 0;                 ///< by which it grows; 0: by what it has
+  std::size_t step_bytes = 0;                 ///< by which it grows at least; 0: by what it has
   std::uint32_t low_mark = 900;  ///< thousandths of its bytes in use, from which on it is low
 };
 
@@ -103,25 +114,22 @@ namespace detail {
 /// What the owner of a kernel heap does where its memory is.
 template <kernel_heap_policy P>
 struct kernel_heap_chore {
-  enum class kind : std::uint32_t { format, add, take_last, reclaim, set_low };
+  enum class kind : std::uint32_t { format, add, take_last, reclaim, fits, set_low };
 
   kernel_slabs<P> slabs;
   kind what;
-  std::uint32_t first = 0, n = 0;
+  std::uint32_t n = 0;
+  std::uint32_t low_at = 0;
   std::uint32_t* answer = nullptr;
 
   MILLRACE_HD void operator()() const noexcept {
     switch (what) {
       case kind::format: return slabs.format(n);
-      case kind::add: return slabs.add(first, n);
+      case kind::add: slabs.add(n); return slabs.set_low(low_at);
+      case kind::take_last: *answer = slabs.take_last(n); return;
       case kind::reclaim: *answer = slabs.reclaim(); return;
-      case kind::set_low: return slabs.set_low(n);
-      case kind::take_last: {  // of `n`, while there are any
-        std::uint32_t taken = 0;
-        while (taken < n && slabs.take_last(n - taken)) { ++taken; }
-        *answer = taken;
-        return;
-      }
+      case kind::fits: *answer = slabs.fits(n) ? 1 : 0; return;
+      case kind::set_low: return slabs.set_low(low_at);
     }
   }
 };
@@ -139,7 +147,7 @@ class kernel_heap {
 
   /// Bytes of addresses that a heap of such options wants of its ground.
   /// @error errc::bad_argument 1 for no slab or more than 2^25 slabs, 2 when it may grow to less
-  ///        than it has, 3 for a mark above 1000
+  ///        than it has, 3 for a mark above 1000, 5 for steps of no slab
   [[nodiscard]] static result<std::size_t> ground_bytes(kernel_heap_options const& with) noexcept {
     auto const at = plan_of(with);
     if (!at) { return cuda::std::unexpected<error>(at.error()); }
@@ -163,7 +171,7 @@ class kernel_heap {
     kernel_heap made(std::move(on), *at, with);
     auto ok = made.ground_.back(0, at->layout.free);
     if (ok) { ok = made.ground_.clear(0, at->layout.free); }
-    if (ok) { ok = made.perform(chore::kind::format, 0, 0); }
+    if (ok) { ok = made.perform(chore::kind::format); }
     if (ok) { ok = made.grow(slabs_in(with.bytes)); }
     if (!ok) { return cuda::std::unexpected<error>(ok.error()); }
     return made;
@@ -199,47 +207,48 @@ class kernel_heap {
 
   /// Whether kernels have said that the heap runs low, since the last `maintain`.
   /// @thread any, while kernels run
-  [[nodiscard]] bool low() const noexcept { return slabs().low(); }
+  [[nodiscard]] bool low() const noexcept { return usable_ != 0 && slabs().low(); }
 
   /// Gives empty slabs back to all classes, and grows the heap by a step when it was low and still
-  /// is.
+  /// is, or when an allocation found no room that there still is not.
   /// @return bytes by which it has grown   @error what the ground says; the heap stays as it is
-  /// @pre no kernel uses the heap
+  /// @pre no kernel uses the heap, and on a device none runs for ever
   [[nodiscard]] result<std::size_t> maintain() noexcept {
     bool const was_low = low();
     auto ok = perform(chore::kind::reclaim);
     if (!ok) { return cuda::std::unexpected<error>(ok.error()); }
     auto const now = counts();
     if (!now) { return cuda::std::unexpected<error>(now.error()); }
-    std::uint32_t const room = plan_.layout.slabs - usable_;
-    std::uint32_t const step = with_.step_bytes == 0 ? usable_ : slabs_in(with_.step_bytes);
-    std::uint32_t const n = step < room ? step : room;
-    if (!was_low || now->taken < low_at() || n == 0) {
-      ok = perform(chore::kind::set_low, 0, low_at());
+    ground_.shared()[1] = 1;
+    if (now->wanted != 0) { ok = perform(chore::kind::fits, now->wanted); }
+    if (!ok) { return cuda::std::unexpected<error>(ok.error()); }
+    bool const wants = ground_.shared()[1] == 0;
+    if (!wants && (!was_low || now->taken < low_at(usable_))) {
+      ok = perform(chore::kind::set_low, 0, low_at(usable_));
       if (!ok) { return cuda::std::unexpected<error>(ok.error()); }
       return std::size_t{0};
     }
-    ok = grow(n);
+    std::size_t const step = with_.step_bytes == 0 ? usable_ : with_.step_bytes / P::slab_bytes;
+    std::size_t const more = std::max<std::size_t>(step, wants ? now->wanted : 0);
+    std::size_t const n = std::min<std::size_t>(more, plan_.layout.slabs - usable_);
+    ok = n == 0 ? perform(chore::kind::set_low, 0, low_at(usable_))
+                : grow(static_cast<std::uint32_t>(n));
     if (!ok) { return cuda::std::unexpected<error>(ok.error()); }
     return n * P::slab_bytes;
   }
 
   /// Gives the memory of slabs at the heap's end that nobody has back to the system; one slab
   /// stays.
-  /// @return bytes   @pre no kernel uses the heap
+  /// @return bytes   @error what the ground says   @pre as for `maintain`
   [[nodiscard]] result<std::size_t> trim() noexcept {
     auto ok = perform(chore::kind::reclaim);
-    if (ok && usable_ > 1) { ok = perform(chore::kind::take_last, 0, usable_); }
+    if (ok) { ok = perform(chore::kind::take_last, 1); }
     if (!ok) { return cuda::std::unexpected<error>(ok.error()); }
-    std::uint32_t given = usable_ > 1 ? ground_.shared()[1] : 0;
-    if (given == usable_) {
-      ok = perform(chore::kind::add, 0, 1);
-      if (!ok) { return cuda::std::unexpected<error>(ok.error()); }
-      --given;
-    }
+    std::uint32_t const given = ground_.shared()[1];
     usable_ -= given;
-    ground_.unback(plan_.slabs_at + usable_ * P::slab_bytes, given * P::slab_bytes);
-    ok = perform(chore::kind::set_low, 0, low_at());
+    std::size_t const end = plan_.slabs_at + usable_ * P::slab_bytes;
+    ground_.unback(end, ground_.size() - end);  // with what earlier ones left of a piece
+    ok = perform(chore::kind::set_low, 0, low_at(usable_));
     if (!ok) { return cuda::std::unexpected<error>(ok.error()); }
     return given * P::slab_bytes;
   }
@@ -294,6 +303,9 @@ class kernel_heap {
     }
     if (most < with.bytes) { return core::fail(errc::bad_argument, 2); }
     if (with.low_mark > 1000) { return core::fail(errc::bad_argument, 3); }
+    if (with.step_bytes != 0 && with.step_bytes < P::slab_bytes) {
+      return core::fail(errc::bad_argument, 5);
+    }
     plan at{layout::of(slabs_in(most)), 0};
     at.slabs_at = (at.layout.bytes + P::slab_bytes - 1) / P::slab_bytes * P::slab_bytes;
     return at;
@@ -306,16 +318,16 @@ class kernel_heap {
     return kernel_slabs<P>(ground_.data(), ground_.data() + plan_.slabs_at, plan_.layout.slabs,
                            ground_.shared());
   }
-  [[nodiscard]] result<void> perform(typename chore::kind what, std::uint32_t first = 0,
-                                     std::uint32_t n = 0) noexcept {
-    return ground_.perform(chore{slabs(), what, first, n, ground_.shared() + 1});
+  [[nodiscard]] result<void> perform(typename chore::kind what, std::uint32_t n = 0,
+                                     std::uint32_t low_at = 0) noexcept {
+    return ground_.perform(chore{slabs(), what, n, low_at, ground_.shared() + 1});
   }
   /// Bytes of words when so many slabs are usable: those of each slab's blocks come last.
   [[nodiscard]] std::size_t words_of(std::uint32_t usable) const noexcept {
     return plan_.layout.free + std::size_t{usable} * layout::words * 8;
   }
-  [[nodiscard]] std::uint32_t low_at() const noexcept {
-    return static_cast<std::uint32_t>(std::uint64_t{usable_} * with_.low_mark / 1000);
+  [[nodiscard]] std::uint32_t low_at(std::uint32_t usable) const noexcept {
+    return static_cast<std::uint32_t>(std::uint64_t{usable} * with_.low_mark / 1000);
   }
   [[nodiscard]] result<kernel_heap_counts> counts() const noexcept {
     kernel_heap_counts now;
@@ -332,10 +344,13 @@ class kernel_heap {
     auto ok = ground_.back(words_at, word_bytes);
     if (ok) { ok = ground_.clear(words_at, word_bytes); }
     if (ok) { ok = ground_.back(slabs_at, n * P::slab_bytes); }
-    if (ok) { ok = perform(chore::kind::add, usable_, n); }
-    if (!ok) { return ok; }
-    usable_ += n;
-    return perform(chore::kind::set_low, 0, low_at());
+    if (ok) { ok = perform(chore::kind::add, n, low_at(usable_ + n)); }
+    if (ok) {
+      usable_ += n;
+    } else {
+      ground_.unback(slabs_at, n * P::slab_bytes);
+    }
+    return ok;
   }
 
   Ground ground_;

@@ -62,20 +62,25 @@ class kernel_heap_ref {
     auto const at = slabs_.find(p);
     if (!at) { return cuda::std::unexpected<error>(at.error()); }
     if (at->use >= slabs::run) { return slabs_.give_run(at->slab, at->use); }
-    std::uint32_t const word = at->slab * slabs::layout::words + at->block / 64;
+    std::uint64_t const word = std::uint64_t{at->slab} * slabs::layout::words + at->block / 64;
     std::uint64_t const mine = std::uint64_t{1} << (at->block % 64);
-    core::lanes const alike = core::lanes_with(core::lanes_here(), word);
-    std::uint64_t const bits = core::lanes_or(alike, mine);
+    // All that are here go on together, whatever words they have: their updates overlap.
+    core::lanes const here = core::lanes_here();
+    core::lanes const alike = core::lanes_with(here, word);
+    std::uint64_t const bits =
+        alike == here ? core::lanes_or(here, mine) : core::lanes_or(here, alike, mine);
     std::uint32_t const leader = slabs::lowest(alike);
-    core::sync_lanes(alike);  // what the others did with their blocks comes before the free
+    core::sync_lanes(here);  // what the others did with their blocks comes before the free
     std::uint64_t before = 0;
     if (core::warp_lane() == leader) {
       before = slabs_.put_back(at->slab, at->block / 64, bits, slabs::class_of(at->use));
     }
-    before = core::lane_value(alike, before, leader);
+    before = core::lane_value(here, before, leader);
     bool twice = (before & mine) != 0;
-    if (slabs::count(bits) != slabs::count(alike)) {  // two lanes free one block
-      twice = twice || slabs::lowest(core::lanes_with(alike, at->block)) != core::warp_lane();
+    if (core::lanes_where(here, slabs::count(bits) != slabs::count(alike)) != 0) {
+      // two lanes free one block
+      core::lanes const same = core::lanes_with(here, 64 * word + at->block % 64);
+      twice = twice || slabs::lowest(same) != core::warp_lane();
     }
     return twice ? result<void>(core::fail(errc::bad_argument, 2)) : result<void>();
   }
@@ -146,28 +151,30 @@ class kernel_heap_ref {
     [[nodiscard]] MILLRACE_HD std::uint32_t told(std::uint32_t value) const noexcept {
       return core::lane_value(all, value, leader);
     }
-    [[nodiscard]] MILLRACE_HD std::uint64_t told_bits(std::uint64_t bits) const noexcept {
-      return core::lane_value(all, bits, leader);
+    [[nodiscard]] MILLRACE_HD bool told_yes(bool is) const noexcept {
+      return told(is ? 1 : 0) != 0;
     }
   };
 
   [[nodiscard]] MILLRACE_HD void* take(std::uint32_t c, core::lanes alike) const noexcept {
-    std::uint32_t const place = P::place();
-    std::uint32_t& shard = slabs_.shard(c, place);
+    // one place for all, who then do the same
+    std::uint32_t const place = core::lane_value(alike, P::place(), slabs::lowest(alike));
+    auto& shard = slabs_.shard(c, place);
     for (std::uint32_t attempt = 0, waits = 0;;) {
       group g(alike, c, place);
+      std::uint32_t const since = slabs_.given();
       std::uint32_t const at = g.told(slabs::drawn(shard));
-      if (at != 0 && at != slabs::fetching) { take_from(at - 1, g); }
-      // nobody got one: another slab, unless somebody fetches it
-      if (g.left == g.size && (at != slabs::fetching || !P::slab_wait::again(waits++))) {
-        bool const alone = at == slabs::fetching;  // who fetches for the shard takes too long
+      if (at != 0 && at != slabs::fetching) { take_drawn(at - 1, shard, place, g); }
+      if (g.left == g.size) {  // nobody got one: another slab, unless somebody fetches it
+        bool const alone = at == slabs::fetching;
+        if (alone && g.told_yes(g.leads() && P::slab_wait::again(waits++))) { continue; }
         bool const mine = !alone && g.leads() && slabs_.begin_fetch(shard, at);
-        if (!alone && g.told(mine ? 1 : 0) == 0) { continue; }
+        if (!alone && !g.told_yes(mine)) { continue; }
         std::uint32_t const slab = fetch(g);
         if (mine) { slabs_.end_fetch(shard, slab, c); }
-        if (slab != nowhere && g.left == g.size) { take_from(slab, g); }
-        if (slab == nowhere && !P::out_of_memory::again(attempt++)) {
-          if (g.leads()) { slabs_.refuse(g.left); }
+        if (slab != nowhere && g.left == g.size) { take_from(slab, g.spread, g); }
+        if (slab == nowhere && !g.told_yes(g.leads() && may_find(since, waits, attempt))) {
+          if (g.leads()) { slabs_.refuse(g.left, 1); }
           return nullptr;
         }
       }
@@ -175,14 +182,36 @@ class kernel_heap_ref {
       if (g.mine != nullptr) { return g.mine; }
     }
   }
+  /// Whether to look again after a look in vain.
+  [[nodiscard]] MILLRACE_HD bool may_find(std::uint32_t since, std::uint32_t& waits,
+                                          std::uint32_t& attempt) const noexcept {
+    return (slabs_.changes(since) && P::slab_wait::again(waits++)) ||
+           P::out_of_memory::again(attempt++);
+  }
 
-  /// Claims blocks of a slab for those that have none.
-  MILLRACE_HD void take_from(std::uint32_t slab, group& g) const noexcept {
+  /// Claims blocks of the shard's slab, from where some were free last. Warps of a multiprocessor
+  /// begin a few words apart.
+  MILLRACE_HD void take_drawn(std::uint32_t slab, kernel_heap_shard& shard, std::uint32_t place,
+                              group& g) const noexcept {
     std::uint32_t const words = slabs::words_of(g.size_class);
+    std::uint32_t const word = g.told(slabs::word(shard)) % words;
+    std::uint32_t const apart = place % 8 % words;
+    std::uint32_t const last = take_from(slab, word + apart, g);
+    if (g.leads() && (last + words - word) % words > apart) {
+      slabs::set_word(shard, (last + words - apart) % words);
+    }
+  }
+
+  /// Claims blocks of a slab for those that have none, from word `start` on.
+  /// @return the last word that had some; the first when none had
+  MILLRACE_HD std::uint32_t take_from(std::uint32_t slab, std::uint32_t start,
+                                      group& g) const noexcept {
+    std::uint32_t const words = slabs::words_of(g.size_class);
+    std::uint32_t last = start % words;
     bool sure = false;  // that the slab is of the class, since a block of it is the group's
     for (std::uint32_t first = 0; first < words && g.left != 0; first += g.size) {
       bool const there = first + g.rank < words;
-      std::uint32_t const mine = (g.spread + first + g.rank) % words;
+      std::uint32_t const mine = (start + first + g.rank) % words;
       std::uint64_t const seen = there ? slabs_.free_blocks(slab, mine) : 0;
       core::lanes some = core::lanes_where(g.all, seen != 0);
       for (; some != 0 && g.left != 0; some &= some - 1) {
@@ -192,20 +221,19 @@ class kernel_heap_ref {
         std::uint64_t got = 0;
         if (g.leads()) {
           // those that begin at one word begin at different halves of it
-          int const half = static_cast<int>(g.spread & 32);
-          std::uint64_t const wanted =
-              cuda::std::rotl(slabs::some_of(cuda::std::rotr(bits, half), g.left), half);
-          got = slabs_.claim(slab, g.size_class, w, wanted, sure);
+          got = slabs_.claim(slab, g.size_class, w, bits, g.left, g.spread & 32, sure);
         }
         core::sync_lanes(g.all);  // what the leader acquired, all have
-        got = g.told_bits(got);
+        got = core::lane_value(g.all, got, g.leader);
         // gone to another class: nothing more to be found there
-        if (got == 0 && !sure && g.told(slabs_.is_of(slab, g.size_class) ? 1 : 0) == 0) { break; }
+        if (got == 0 && !sure && !g.told_yes(slabs_.is_of(slab, g.size_class))) { break; }
         sure = sure || got != 0;
+        last = got != 0 ? w : last;
         hand_out(slab, w, got, g);
       }
     }
     if (g.left != 0 && g.leads()) { slabs_.unset_ready(slab, g.size_class); }
+    return last;
   }
   /// Gives each that has none one of the blocks, while there are.
   MILLRACE_HD void hand_out(std::uint32_t slab, std::uint32_t w, std::uint64_t got,
@@ -227,7 +255,7 @@ class kernel_heap_ref {
     if (slab == nowhere) { slab = make(g); }
     if (slab != nowhere) { return slab; }
     bool const more = g.leads() && slabs_.idle() && slabs_.reclaim() != 0;
-    return g.told(more ? 1 : 0) != 0 ? make(g) : nowhere;
+    return g.told_yes(more) ? make(g) : nowhere;
   }
 
   [[nodiscard]] MILLRACE_HD std::uint32_t find_ready(group const& g) const noexcept {
@@ -255,7 +283,7 @@ class kernel_heap_ref {
     std::uint64_t const taken = slabs::some_of(slabs::whole(c, start), g.left);
     core::sync_lanes(g.all);  // the class comes before any block
     for (std::uint32_t w = g.rank; w < words; w += g.size) {
-      slabs_.fill(slab, c, w, w == start ? taken : 0);
+      slabs_.fill(slab, c, w, w == start ? taken : 0, w == g.rank);
     }
     core::sync_lanes(g.all);
     hand_out(slab, start, taken, g);
@@ -264,7 +292,7 @@ class kernel_heap_ref {
   }
 
   static MILLRACE_HD void copy(void* to, void const* from, std::size_t bytes) noexcept {
-    struct alignas(16) piece {
+    struct [[gnu::may_alias]] alignas(16) piece {
       std::uint64_t words[2];
     };
     auto* const out = static_cast<piece*>(to);

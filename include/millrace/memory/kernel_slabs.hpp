@@ -5,6 +5,7 @@
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
 #include <millrace/core/platform.hpp>
+#include <millrace/memory/kernel_heap_layout.hpp>
 #include <millrace/memory/kernel_heap_policy.hpp>
 #include <millrace/memory/slab_map.hpp>
 
@@ -15,49 +16,6 @@
 #include <type_traits>
 
 namespace millrace::inline v0::memory {
-
-/// What a kernel heap counts. Each number is its own relaxed atomic.
-struct kernel_heap_counts {
-  std::uint32_t taken = 0;     ///< slabs that are somebody's
-  std::uint32_t peak = 0;      ///< the most that were at a time
-  std::uint32_t refused = 0;   ///< allocations that found no room
-  std::uint32_t idle = 0;      ///< not 0: a slab may have become empty and still be somebody's
-  std::uint32_t low_at = ~0u;  ///< taken slabs from which on the heap says that it runs low
-};
-
-/// Where a kernel heap of so many slabs has its words: offsets into one range, which begins zero.
-template <kernel_heap_policy P>
-struct kernel_heap_layout {
-  static constexpr std::uint32_t classes = P::classes::count;
-  /// Of a slab's bitmap, 64 blocks each.
-  static constexpr std::uint32_t words = (P::slab_bytes / 16 + 63) / 64;
-
-  std::uint32_t slabs;
-  std::size_t counts, hint, map, current, ready_counts, ready, uses, free;
-  std::size_t bytes;
-
-  [[nodiscard]] static MILLRACE_HD constexpr kernel_heap_layout of(std::uint32_t slabs) noexcept {
-    std::size_t at = 0;
-    auto const place = [&at](std::size_t size) constexpr {
-      std::size_t const begin = at;
-      at += (size + core::destructive_bytes - 1) & ~(core::destructive_bytes - 1);
-      return begin;
-    };
-    std::size_t const map_words = slab_map<typename P::access>::words_for(slabs);
-    kernel_heap_layout l{};
-    l.slabs = slabs;
-    l.counts = place(sizeof(kernel_heap_counts));
-    l.hint = place(sizeof(std::uint32_t));
-    l.map = place(8 * map_words);
-    l.current = place(4 * std::size_t{classes} * P::shards);
-    l.ready_counts = place(4 * std::size_t{classes});
-    l.ready = place(8 * map_words * classes);
-    l.uses = place(4 * std::size_t{slabs});
-    l.free = place(8 * std::size_t{words} * slabs);
-    l.bytes = at;
-    return l;
-  }
-};
 
 /// The slabs of a kernel heap, and what its callers share: which are taken, for which class, and
 /// which blocks of each are free. Every call is one thread's; kernel_heap_ref has what a warp does
@@ -87,7 +45,7 @@ class kernel_slabs {
       : slabs_{slabs}, low_{low} {
     layout const at = layout::of(count);
     counts_ = reinterpret_cast<kernel_heap_counts*>(words + at.counts);
-    current_ = reinterpret_cast<std::uint32_t*>(words + at.current);
+    shards_ = reinterpret_cast<kernel_heap_shard*>(words + at.shards);
     ready_counts_ = reinterpret_cast<std::uint32_t*>(words + at.ready_counts);
     ready_ = reinterpret_cast<std::uint64_t*>(words + at.ready);
     uses_ = reinterpret_cast<std::uint32_t*>(words + at.uses);
@@ -162,6 +120,11 @@ class kernel_slabs {
   [[nodiscard]] MILLRACE_HD bool holds(void const* p) const noexcept {
     return offset_of(p) < std::uint64_t{map_.count()} * P::slab_bytes;
   }
+  /// Whether the slab that `p` lies in has no owner.
+  /// @pre holds(p)
+  [[nodiscard]] MILLRACE_HD bool is_nobodys(void const* p) const noexcept {
+    return !map_.taken(static_cast<std::uint32_t>(offset_of(p) / P::slab_bytes));
+  }
   [[nodiscard]] MILLRACE_HD result<position> find(void const* p) const noexcept {
     if (!holds(p)) { return core::fail(errc::bad_argument, 1); }
     std::uint64_t const offset = offset_of(p);
@@ -209,8 +172,10 @@ class kernel_slabs {
     auto const look = [](std::uint32_t const& word) {
       return access::load(word, core::relaxed, "kernel.look");
     };
-    return {look(counts_->taken), look(counts_->peak), look(counts_->refused), look(counts_->idle),
-            look(counts_->low_at)};
+    return {look(counts_->taken),   look(counts_->usable),  look(counts_->peak),
+            look(counts_->refused), look(counts_->wanted),  look(counts_->idle),
+            look(counts_->given),   look(counts_->leaving), look(counts_->low_at),
+            look(counts_->said_low)};
   }
   /// Whether the heap has said that it runs low.
   [[nodiscard]] MILLRACE_HD bool low() const noexcept {
@@ -224,19 +189,33 @@ class kernel_slabs {
                                                       std::uint32_t w) const noexcept {
     return access::load(word_of(slab, w), core::relaxed, "kernel.look");
   }
-  /// Claims `wanted` free blocks of a word.
+  /// Claims up to `n` free blocks of a word, of which `seen` were free.
+  /// @param from  the bit at which to begin
   /// @param sure  that the slab is of the class, since a block of it is the caller's
-  /// @return those that were free
   [[nodiscard]] MILLRACE_HD std::uint64_t claim(std::uint32_t slab, std::uint32_t c,
-                                                std::uint32_t w, std::uint64_t wanted,
+                                                std::uint32_t w, std::uint64_t seen,
+                                                std::uint32_t n, std::uint32_t from,
                                                 bool sure) const noexcept {
-    // acquire: what the last owners did with the blocks, and the slab's class
-    std::uint64_t const got =
-        access::fetch_and(word_of(slab, w), ~wanted, core::acquire, "kernel.claim") & wanted;
-    if (got == 0 || sure || is_of(slab, c)) { return got; }
-    restore(slab, w, got);
-    return 0;
+    std::uint64_t mine = 0;
+    auto const turn = static_cast<int>(from);
+    for (std::uint64_t free = seen; free != 0 && n != 0;) {
+      std::uint64_t const wanted = cuda::std::rotl(some_of(cuda::std::rotr(free, turn), n), turn);
+      // acquire: what the last owners did with the blocks, and the slab's class
+      std::uint64_t const before =
+          access::fetch_and(word_of(slab, w), ~wanted, core::acquire, "kernel.claim");
+      std::uint64_t const got = before & wanted;
+      if (got != 0 && !sure && !is_of(slab, c)) {
+        restore(slab, w, got);
+        return 0;
+      }
+      sure = sure || got != 0;
+      mine |= got;
+      n -= count(got);
+      free = before & ~wanted;  // others were faster: what they left
+    }
+    return mine;
   }
+
   /// Blocks of a slab are free again. The caller owns them, so the slab is of this class.
   /// @return the word before
   MILLRACE_HD std::uint64_t put_back(std::uint32_t slab, std::uint32_t w, std::uint64_t bits,
@@ -246,10 +225,12 @@ class kernel_slabs {
         access::fetch_or(word_of(slab, w), bits, core::release, "kernel.free");
     if (before == 0) { set_ready(slab, c); }
     if ((before | bits) == whole(c, w)) {
-      if (use_of(slab) == c + 1 && is_empty(slab, c)) {
+      bool const empty = is_empty(slab, c, w + 1);
+      if (empty && use_of(slab) == c + 1) {
         retire(slab, c);
-      } else if (!idle()) {
-        access::store(counts_->idle, 1u, core::relaxed, "kernel.idle");
+      } else if (empty || !idle()) {
+        // release: whoever reclaims sees the block free, or the mark after its own
+        access::fetch_or(counts_->idle, 1u, core::release, "kernel.idle");
       }
     }
     return before;
@@ -260,7 +241,7 @@ class kernel_slabs {
     std::uint64_t const before =
         access::fetch_or(word_of(slab, w), bits, core::release, "kernel.restore");
     if (before == 0 && use != none && use < run) { set_ready(slab, class_of(use)); }
-    access::store(counts_->idle, 1u, core::relaxed, "kernel.idle");
+    access::fetch_or(counts_->idle, 1u, core::release, "kernel.idle");
   }
 
   // --- slabs ---
@@ -269,6 +250,10 @@ class kernel_slabs {
   /// @return nowhere when there is none
   [[nodiscard]] MILLRACE_HD std::uint32_t begin(std::uint32_t c,
                                                 std::uint32_t spread) const noexcept {
+    auto const look = [](std::uint32_t const& n) {
+      return access::load(n, core::relaxed, "kernel.look");
+    };
+    if (look(counts_->taken) >= look(counts_->usable)) { return nowhere; }  // a long search in vain
     auto const slab = map_.claim_one(spread);
     if (!slab) { return nowhere; }
     took(1);
@@ -276,35 +261,36 @@ class kernel_slabs {
     return *slab;
   }
   /// Word `w` of a slab that begins: all but `taken` may be claimed from here on.
-  MILLRACE_HD void fill(std::uint32_t slab, std::uint32_t c, std::uint32_t w,
-                        std::uint64_t taken) const noexcept {
+  /// @param first  of the words that the caller fills
+  MILLRACE_HD void fill(std::uint32_t slab, std::uint32_t c, std::uint32_t w, std::uint64_t taken,
+                        [[maybe_unused]] bool first) const noexcept {
     // release: the class, for whoever claims a block of the word
-    access::store(word_of(slab, w), whole(c, w) & ~taken, core::release, "kernel.fill");
+    if constexpr (requires { access::store_released(counts_->idle, 0u, first, ""); }) {
+      access::store_released(word_of(slab, w), whole(c, w) & ~taken, first, "kernel.fill");
+    } else {
+      access::store(word_of(slab, w), whole(c, w) & ~taken, core::release, "kernel.fill");
+    }
   }
   /// Takes an empty slab out of its class, if that is what it is.
-  MILLRACE_HD bool retire(std::uint32_t slab, std::uint32_t c) const noexcept {
-    std::uint32_t const words = words_of(c);
-    for (std::uint32_t w = 0; w < words; ++w) {
-      std::uint64_t all = whole(c, w);
-      bool mine = access::compare_exchange(word_of(slab, w), all, std::uint64_t{0}, core::acquire,
-                                           core::relaxed, "kernel.retire");
-      if (mine && w == 0 && !is_of(slab, c)) {  // now it stays what it is
-        restore(slab, 0, whole(c, 0));
-        mine = false;
-      }
-      if (!mine) {
-        for (; w != 0; --w) { restore(slab, w - 1, whole(c, w - 1)); }
-        return false;
-      }
+  [[gnu::noinline]] MILLRACE_HD bool retire(std::uint32_t slab, std::uint32_t c) const noexcept {
+    access::fetch_add(counts_->leaving, 1u, core::relaxed, "kernel.leaving");
+    bool const mine = claim_all(slab, c);
+    if (mine) {
+      access::store(uses_[slab], none, core::relaxed, "kernel.use");
+      unset_ready(slab, c);
+      gave(1);
+      map_.release(slab, 1);
+      access::fetch_add(counts_->given, 1u, core::relaxed, "kernel.given");
     }
-    access::store(uses_[slab], none, core::relaxed, "kernel.use");
-    unset_ready(slab, c);
-    gave(1);
-    map_.release(slab, 1);
-    return true;
+    access::fetch_add(counts_->leaving, ~0u, core::relaxed, "kernel.leaving");
+    return mine;
   }
-  [[nodiscard]] MILLRACE_HD bool is_empty(std::uint32_t slab, std::uint32_t c) const noexcept {
-    for (std::uint32_t w = 0; w < words_of(c); ++w) {
+  /// @param from  the word at which to begin
+  [[nodiscard]] MILLRACE_HD bool is_empty(std::uint32_t slab, std::uint32_t c,
+                                          std::uint32_t from = 0) const noexcept {
+    std::uint32_t const words = words_of(c);
+    for (std::uint32_t i = 0; i < words; ++i) {
+      std::uint32_t const w = (from + i) % words;
       if (free_blocks(slab, w) != whole(c, w)) { return false; }
     }
     return true;
@@ -312,25 +298,31 @@ class kernel_slabs {
 
   // --- shards: the slab that is drawn from where the caller runs ---
 
-  /// Its word: 0, a slab and 1, or `fetching`.
-  [[nodiscard]] MILLRACE_HD std::uint32_t& shard(std::uint32_t c,
-                                                 std::uint32_t place) const noexcept {
-    return current_[c * P::shards + (place >> 6) % P::shards];
+  [[nodiscard]] MILLRACE_HD kernel_heap_shard& shard(std::uint32_t c,
+                                                     std::uint32_t place) const noexcept {
+    return shards_[c * P::shards + (place >> 6) % P::shards];
   }
-  [[nodiscard]] static MILLRACE_HD std::uint32_t drawn(std::uint32_t const& shard) noexcept {
-    return access::load(shard, core::relaxed, "kernel.current");
+  /// Its slab and 1; 0: none; `fetching`.
+  [[nodiscard]] static MILLRACE_HD std::uint32_t drawn(kernel_heap_shard const& shard) noexcept {
+    return access::load(shard.slab, core::relaxed, "kernel.current");
+  }
+  [[nodiscard]] static MILLRACE_HD std::uint32_t word(kernel_heap_shard const& shard) noexcept {
+    return access::load(shard.word, core::relaxed, "kernel.word");
+  }
+  static MILLRACE_HD void set_word(kernel_heap_shard& shard, std::uint32_t w) noexcept {
+    access::store(shard.word, w, core::relaxed, "kernel.word");
   }
   /// Whether the caller is to fetch the next slab, after `at`.
-  [[nodiscard]] MILLRACE_HD bool begin_fetch(std::uint32_t& shard,
+  [[nodiscard]] MILLRACE_HD bool begin_fetch(kernel_heap_shard& shard,
                                              std::uint32_t at) const noexcept {
-    if (!access::compare_exchange(shard, at, fetching, core::relaxed, core::relaxed,
+    if (!access::compare_exchange(shard.slab, at, fetching, core::relaxed, core::relaxed,
                                   "kernel.fetch")) {
       return false;
     }
     if (at != 0) { access::fetch_and(uses_[at - 1], ~held, core::relaxed, "kernel.use"); }
     return true;
   }
-  MILLRACE_HD void end_fetch(std::uint32_t& shard, std::uint32_t slab,
+  MILLRACE_HD void end_fetch(kernel_heap_shard& shard, std::uint32_t slab,
                              std::uint32_t c) const noexcept {
     if (slab != nowhere) {
       std::uint32_t use = c + 1;  // it may have gone to another class meanwhile
@@ -338,7 +330,7 @@ class kernel_slabs {
                                                  core::relaxed, "kernel.use"));
     }
     // a claim there reads the newest word, so nothing has to come with the number
-    access::store(shard, slab == nowhere ? 0u : slab + 1, core::relaxed, "kernel.publish");
+    access::store(shard.slab, slab == nowhere ? 0u : slab + 1, core::relaxed, "kernel.publish");
   }
 
   // --- which slabs have free blocks ---
@@ -362,7 +354,8 @@ class kernel_slabs {
       access::fetch_add(ready_counts_[c], 1u, core::relaxed, "kernel.ready_count");
     }
   }
-  MILLRACE_HD void unset_ready(std::uint32_t slab, std::uint32_t c) const noexcept {
+  [[gnu::noinline]] MILLRACE_HD void unset_ready(std::uint32_t slab,
+                                                 std::uint32_t c) const noexcept {
     std::uint64_t const bit = std::uint64_t{1} << (slab % 64);
     std::uint64_t& word = ready_[c * ready_words() + slab / 64];
     if ((access::load(word, core::relaxed, "kernel.look") & bit) == 0) { return; }
@@ -385,43 +378,74 @@ class kernel_slabs {
     map_.format(true);
     access::store(counts_->low_at, ~0u, core::relaxed, "kernel.low_at");
     map_.format_from(usable);
+    access::store(counts_->usable, usable, core::relaxed, "kernel.usable");
   }
-  /// Whether the last of `usable` slabs is nobody's, and now the owner's again.
-  [[nodiscard]] MILLRACE_HD bool take_last(std::uint32_t usable) const noexcept {
-    return usable != 0 && map_.claim_at(usable - 1);
+  /// The last of the usable slabs that are nobody's, down to `least` of all, are the owner's again.
+  /// @return how many
+  [[nodiscard]] MILLRACE_HD std::uint32_t take_last(std::uint32_t least) const noexcept {
+    std::uint32_t const usable = counts().usable;
+    std::uint32_t n = 0;
+    while (usable - n > least && map_.claim_at(usable - n - 1)) { ++n; }
+    access::store(counts_->usable, usable - n, core::relaxed, "kernel.usable");
+    return n;
   }
-  MILLRACE_HD void add(std::uint32_t first, std::uint32_t n) const noexcept {
-    map_.release(first, n);
+  /// `n` slabs more are usable.
+  MILLRACE_HD void add(std::uint32_t n) const noexcept {
+    std::uint32_t const usable = counts().usable;
+    access::store(counts_->usable, usable + n, core::relaxed, "kernel.usable");
+    map_.release(usable, n);
   }
+  /// Whether there is room for a run of `n` slabs.
+  [[nodiscard]] MILLRACE_HD bool fits(std::uint32_t n) const noexcept {
+    auto const first = map_.claim(n);
+    if (first) { map_.release(*first, n); }
+    return first.has_value();
+  }
+  /// Forgets that it was low, and says so again when `taken` slabs are.
   MILLRACE_HD void set_low(std::uint32_t taken) const noexcept {
     access::store(counts_->low_at, taken, core::relaxed, "kernel.low_at");
+    access::store(counts_->wanted, 0u, core::relaxed, "kernel.wanted");
+    access::store(counts_->said_low, 0u, core::relaxed, "kernel.said_low");
     signal::store(*low_, 0u, core::relaxed, "heap.low");
   }
 
   // --- running short ---
+
+  /// Whether a search that found nothing may find something now: since `given` was read, slabs have
+  /// come back or are on the way.
+  [[nodiscard]] MILLRACE_HD bool changes(std::uint32_t since) const noexcept {
+    return access::load(counts_->leaving, core::relaxed, "kernel.leaving") != 0 || given() != since;
+  }
+  [[nodiscard]] MILLRACE_HD std::uint32_t given() const noexcept {
+    return access::load(counts_->given, core::relaxed, "kernel.given");
+  }
 
   /// Whether a reclaim may bring anything.
   [[nodiscard]] MILLRACE_HD bool idle() const noexcept {
     return access::load(counts_->idle, core::relaxed, "kernel.idle") != 0;
   }
   /// Gives slabs back of which no block is in use. @cost O(slabs)   @return how many
-  MILLRACE_HD std::uint32_t reclaim() const noexcept {
+  [[gnu::noinline]] MILLRACE_HD std::uint32_t reclaim() const noexcept {
+    access::fetch_add(counts_->leaving, 1u, core::relaxed, "kernel.leaving");
     std::uint32_t given = 0;
-    access::store(counts_->idle, 0u, core::relaxed, "kernel.idle");
+    // acquire: the free blocks of whoever set the mark
+    access::fetch_and(counts_->idle, 0u, core::acquire, "kernel.reclaim");
     for (std::uint32_t slab = 0; slab < map_.count(); ++slab) {
       std::uint32_t const use = use_of(slab);
       if (use == none || use >= run || !is_empty(slab, class_of(use))) { continue; }
       if (retire(slab, class_of(use))) { ++given; }
     }
+    access::fetch_add(counts_->leaving, ~0u, core::relaxed, "kernel.leaving");
     return given;
   }
 
   // --- large blocks ---
 
-  [[nodiscard]] MILLRACE_HD void* take_run(std::size_t bytes) const noexcept {
+  [[nodiscard, gnu::noinline]] MILLRACE_HD void* take_run(std::size_t bytes) const noexcept {
     std::size_t const slabs = (bytes - 1) / P::slab_bytes + 1;
     auto const n = static_cast<std::uint32_t>(slabs < map_.count() ? slabs : map_.count());
-    for (std::uint32_t attempt = 0; slabs == n;) {
+    for (std::uint32_t attempt = 0, waits = 0; slabs == n;) {
+      std::uint32_t const since = given();
       auto first = map_.claim(n);
       if (!first && idle() && reclaim() != 0) { first = map_.claim(n); }
       if (first) {
@@ -429,9 +453,10 @@ class kernel_slabs {
         access::store(uses_[*first], run | n, core::relaxed, "kernel.use");
         return bytes_of(*first);
       }
+      if (changes(since) && P::slab_wait::again(waits++)) { continue; }
       if (!P::out_of_memory::again(attempt++)) { break; }
     }
-    refuse(1);
+    refuse(1, n);
     return nullptr;
   }
   [[nodiscard]] MILLRACE_HD result<void> give_run(std::uint32_t slab,
@@ -443,6 +468,7 @@ class kernel_slabs {
     }
     gave(use - run);
     map_.release(slab, use - run);
+    access::fetch_add(counts_->given, use - run, core::relaxed, "kernel.given");
     return {};
   }
 
@@ -451,24 +477,51 @@ class kernel_slabs {
   MILLRACE_HD void took(std::uint32_t n) const noexcept {
     std::uint32_t const now =
         access::fetch_add(counts_->taken, n, core::relaxed, "kernel.taken") + n;
-    std::uint32_t seen = access::load(counts_->peak, core::relaxed, "kernel.peak");
-    while (seen < now && !access::compare_exchange(counts_->peak, seen, now, core::relaxed,
-                                                   core::relaxed, "kernel.peak")) {}
+    raise(counts_->peak, now);
     if (now >= access::load(counts_->low_at, core::relaxed, "kernel.look")) { say_low(); }
   }
   MILLRACE_HD void gave(std::uint32_t n) const noexcept {
     access::fetch_add(counts_->taken, 0u - n, core::relaxed, "kernel.taken");
   }
-  MILLRACE_HD void refuse(std::uint32_t n) const noexcept {
+  /// `n` allocations, of `slabs` each, found no room.
+  MILLRACE_HD void refuse(std::uint32_t n, std::uint32_t slabs) const noexcept {
     access::fetch_add(counts_->refused, n, core::relaxed, "kernel.refused");
+    raise(counts_->wanted, slabs);
     say_low();
-  }
-  MILLRACE_HD void say_low() const noexcept {
-    if (!low()) { signal::store(*low_, 1u, core::relaxed, "heap.low"); }
   }
 
  private:
   using signal = core::direct_access<cuda::thread_scope_system>;
+
+  static MILLRACE_HD void raise(std::uint32_t& most, std::uint32_t now) noexcept {
+    std::uint32_t seen = access::load(most, core::relaxed, "kernel.most");
+    while (seen < now && !access::compare_exchange(most, seen, now, core::relaxed, core::relaxed,
+                                                   "kernel.most")) {}
+  }
+  /// The host's word may lie across a bus: one store each time, and no load.
+  MILLRACE_HD void say_low() const noexcept {
+    if (access::load(counts_->said_low, core::relaxed, "kernel.said_low") != 0) { return; }
+    access::store(counts_->said_low, 1u, core::relaxed, "kernel.said_low");
+    signal::store(*low_, 1u, core::relaxed, "heap.low");
+  }
+  /// Claims every word of an empty slab of the class.
+  [[nodiscard]] MILLRACE_HD bool claim_all(std::uint32_t slab, std::uint32_t c) const noexcept {
+    std::uint32_t const words = words_of(c);
+    for (std::uint32_t w = 0; w < words; ++w) {
+      std::uint64_t all = whole(c, w);
+      bool mine = access::compare_exchange(word_of(slab, w), all, std::uint64_t{0}, core::acquire,
+                                           core::relaxed, "kernel.retire");
+      if (mine && w == 0 && !is_of(slab, c)) {  // now it stays what it is
+        restore(slab, 0, whole(c, 0));
+        mine = false;
+      }
+      if (!mine) {
+        for (; w != 0; --w) { restore(slab, w - 1, whole(c, w - 1)); }
+        return false;
+      }
+    }
+    return true;
+  }
 
   [[nodiscard]] MILLRACE_HD std::uint64_t offset_of(void const* p) const noexcept {
     return reinterpret_cast<std::uintptr_t>(p) - reinterpret_cast<std::uintptr_t>(slabs_);
@@ -476,7 +529,7 @@ class kernel_slabs {
 
   std::byte* slabs_ = nullptr;
   kernel_heap_counts* counts_ = nullptr;
-  std::uint32_t* current_ = nullptr;       ///< [classes][shards]: slab + 1, 0, or fetching
+  kernel_heap_shard* shards_ = nullptr;    ///< [classes][shards]
   std::uint32_t* ready_counts_ = nullptr;  ///< [classes]: bits that are set in
   std::uint64_t* ready_ = nullptr;         ///< [classes][words of the map]
   std::uint32_t* uses_ = nullptr;          ///< [slabs]

@@ -158,6 +158,20 @@ TEST_CASE_FIXTURE(fixture, "checked_kernel_heap: what is never freed is a leak, 
   }
 }
 
+TEST_CASE_FIXTURE(fixture, "checked_kernel_heap: what is kept back is given again when needed") {
+  for (int i = 0; i < 40; ++i) {
+    REQUIRE(heap.free(heap.malloc(900'000)));
+    void* const p = heap.malloc(30'000);
+    REQUIRE(p != nullptr);
+    REQUIRE(heap.free(p));
+  }
+  CHECK(log->found == 0);
+  void* const large = heap.malloc(900'000);
+  CHECK(heap.free(large));
+  CHECK_FALSE(heap.free(large));
+  CHECK(only(memory_fault::double_free).address == number(large));
+}
+
 TEST_CASE_FIXTURE(fixture, "checked_kernel_heap: more faults than there is room for are counted") {
   int local = 0;
   for (int i = 0; i < 100; ++i) { CHECK_FALSE(heap.free(&local)); }

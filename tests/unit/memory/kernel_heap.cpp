@@ -148,6 +148,8 @@ TEST_CASE("kernel_heap: options that make no heap are refused") {
         millrace::error{errc::bad_argument, {}, 2});
   CHECK(heap::make({.bytes = 4u << 20, .low_mark = 1001}).error() ==
         millrace::error{errc::bad_argument, {}, 3});
+  CHECK(heap::make({.bytes = 4u << 20, .step_bytes = 1000}).error() ==
+        millrace::error{errc::bad_argument, {}, 5});
   auto ground = memory::host_ground::make(4096, heap::ground_alignment);
   REQUIRE(ground);
   CHECK(heap::make(std::move(*ground), {.bytes = 4u << 20}).error() ==
@@ -216,6 +218,36 @@ TEST_CASE("kernel_heap: a maintenance that finds room again grows nothing") {
   CHECK(h.free(p));
   CHECK(*all.maintain() == 0);
   CHECK_FALSE(all.low());
+}
+
+TEST_CASE("kernel_heap: grows for a large block that found no room") {
+  auto all = make({.bytes = 1u << 20, .most_bytes = 64u << 20});
+  auto const h = all.ref();
+  CHECK(h.malloc(9u << 20) == nullptr);
+  CHECK(all.low());
+  CHECK(*all.maintain() == 9u << 20);
+  CHECK(h.malloc(9u << 20) != nullptr);
+  CHECK(h.malloc(std::size_t{1} << 40) == nullptr);  // more than it may ever have
+  CHECK(*all.maintain() > 0);
+  CHECK(*all.maintain() == 0);
+}
+
+TEST_CASE("kernel_heap: nobody is refused while there is room, whoever comes and goes") {
+  auto all = make<small_heap>({.bytes = 8 * small_slabs::slab_bytes});
+  auto const h = all.ref();
+  std::array<std::uint32_t, 4> refused{};
+  for_each_of(
+      4,
+      [&](std::uint32_t me) {
+        core::xoshiro_rng random(me + 1);
+        for (int i = 0; i < 5'000; ++i) {
+          void* const p = h.malloc(16 + random.next() % 1000);
+          refused[me] += p == nullptr ? 1 : 0;
+          static_cast<void>(h.free(p));
+        }
+      },
+      4);
+  CHECK(std::accumulate(refused.begin(), refused.end(), 0u) == 0);
 }
 
 TEST_CASE("kernel_heap: trim gives the end of the heap back, and growth takes it again") {
