@@ -11,9 +11,13 @@
 #include <millrace/memory/counting_resource.hpp>
 #include <millrace/memory/failing_resource.hpp>
 #include <millrace/memory/heap.hpp>
+#include <millrace/memory/heap_stats.hpp>
+#include <millrace/memory/heatmap.hpp>
 #include <millrace/memory/kernel_heap.hpp>
 #include <millrace/memory/pmr.hpp>
 #include <millrace/memory/pool.hpp>
 #include <millrace/memory/reliefs.hpp>
 #include <millrace/memory/resource.hpp>
+#include <millrace/memory/shortage.hpp>
 #include <millrace/memory/spilling_resource.hpp>
+#include <millrace/memory/tagged_resource.hpp>
