@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,18 @@
 /// neither knows the other.
 
 namespace millrace::inline v0::core {
+
+/// Bytes as a person reads them, three digits and a unit: "512 B", "1.50 MiB".
+[[nodiscard]] inline std::string describe_bytes(std::uint64_t bytes) {
+  constexpr char const* units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 999.5 && unit < 6; ++unit) { value /= 1024; }
+  int const digits = unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f %s", digits, value, units[unit]);
+  return text;
+}
 
 /// What a part of a range of memory is used for. Frozen numbers.
 enum class region_use : std::uint8_t {

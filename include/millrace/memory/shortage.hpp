@@ -18,25 +18,6 @@
 
 namespace millrace::inline v0::memory {
 
-namespace detail {
-
-/// Bytes as a person reads them: three digits and a unit.
-[[nodiscard]] inline std::string bytes_text(std::uint64_t bytes) {
-  constexpr char const* units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; value >= 999.5 && unit < 6; ++unit) { value /= 1024; }
-  char text[32];
-  std::snprintf(text, sizeof text,
-                value < 9.995 && unit > 0   ? "%.2f %s"
-                : value < 99.95 && unit > 0 ? "%.1f %s"
-                                            : "%.0f %s",
-                value, units[unit]);
-  return text;
-}
-
-}  // namespace detail
-
 /// A map of a range as characters, `width` a line: '.' was never used or went back to the system,
 /// '-' is free and may be resident, '1' to '9' are tenths of a slab's blocks in use and '0' less
 /// than one, '#' is a full slab, '=' a large block. A character is a slab; where the range has more
@@ -109,7 +90,6 @@ struct shortage {
 template <heap_policy P>
 [[nodiscard]] result<std::string> describe_shortage(heap<P> const& of,
                                                     shortage const& what = {}) noexcept try {
-  using detail::bytes_text;
   core::occupancy_map map;
   if (auto const ok = take_map(of, map); !ok) { return cuda::std::unexpected(ok.error()); }
   heap_stats const stats = of.stats();
@@ -121,26 +101,29 @@ template <heap_policy P>
     if (what.alignment != 0) { out += " at a multiple of " + number(what.alignment); }
     out += '\n';
   }
-  out += "heap: " + bytes_text(stats.taken_bytes) + " taken of a budget of " +
-         bytes_text(stats.budget_bytes) + ", at most " + bytes_text(stats.peak_bytes) +
-         " so far; range " + bytes_text(stats.range_bytes) + " of " +
-         bytes_text(stats.reserved_bytes) + "; " + number(stats.refused) +
+  out += "heap: " + core::describe_bytes(stats.taken_bytes) + " taken of a budget of " +
+         core::describe_bytes(stats.budget_bytes) + ", at most " +
+         core::describe_bytes(stats.peak_bytes) + " so far; range " +
+         core::describe_bytes(stats.range_bytes) + " of " +
+         core::describe_bytes(stats.reserved_bytes) + "; " + number(stats.refused) +
          " requests for slabs refused\n";
-  out += "  in use: " + bytes_text(stats.live_bytes) + " in " + number(stats.live) +
-         " blocks, of which " + bytes_text(stats.run_bytes) + " in " + number(stats.runs) +
-         " large ones; nobody asked for about " + bytes_text(stats.waste_bytes) + " of it\n";
-  out += "  not in use: " + bytes_text(stats.unused_bytes()) + ", of which " +
-         bytes_text(stats.cached_bytes) + " kept ready by " + number(stats.caches) +
+  out += "  in use: " + core::describe_bytes(stats.live_bytes) + " in " + number(stats.live) +
+         " blocks, of which " + core::describe_bytes(stats.run_bytes) + " in " +
+         number(stats.runs) + " large ones; nobody asked for about " +
+         core::describe_bytes(stats.waste_bytes) + " of it\n";
+  out += "  not in use: " + core::describe_bytes(stats.unused_bytes()) + ", of which " +
+         core::describe_bytes(stats.cached_bytes) + " kept ready by " + number(stats.caches) +
          " threads and " + number(stats.abandoned) + " that left\n";
   if (what.within != nullptr) {
     constexpr char const* levels[] = {"none", "low", "high", "critical"};
     budget_counts const counts = what.within->counts();
-    out += "budget: " + bytes_text(counts.live_bytes) + " of " +
-           bytes_text(what.within->hard_bytes()) + ", pressure " +
+    out += "budget: " + core::describe_bytes(counts.live_bytes) + " of " +
+           core::describe_bytes(what.within->hard_bytes()) + ", pressure " +
            levels[static_cast<std::size_t>(what.within->level())] + ", at most " +
-           bytes_text(counts.peak_bytes) + "; " + bytes_text(counts.reserved_bytes) +
-           " promised; asked for room " + number(counts.climbs) + " times, got " +
-           bytes_text(counts.given_back_bytes) + "; refused " + number(counts.refused) + "\n";
+           core::describe_bytes(counts.peak_bytes) + "; " +
+           core::describe_bytes(counts.reserved_bytes) + " promised; asked for room " +
+           number(counts.climbs) + " times, got " + core::describe_bytes(counts.given_back_bytes) +
+           "; refused " + number(counts.refused) + "\n";
   }
   char line[160];
   if (!what.tags.empty()) {
@@ -148,8 +131,8 @@ template <heap_policy P>
     for (tag_line const& tag : what.tags) {
       std::snprintf(line, sizeof line, "  %-14.14s %7llu %10s %10s %10llu %10llu\n", tag.name,
                     static_cast<unsigned long long>(tag.counts.live),
-                    bytes_text(tag.counts.live_bytes).c_str(),
-                    bytes_text(tag.counts.peak_bytes).c_str(),
+                    core::describe_bytes(tag.counts.live_bytes).c_str(),
+                    core::describe_bytes(tag.counts.peak_bytes).c_str(),
                     static_cast<unsigned long long>(tag.counts.total),
                     static_cast<unsigned long long>(tag.counts.refused));
       out += line;
@@ -168,11 +151,12 @@ template <heap_policy P>
                                                       : 100 * std::min(held, c.blocks) / c.blocks));
     out += line;
   }
-  out += "free within the range: " + bytes_text(scattered.free_units * map.unit_bytes) +
-         ", in one piece at most " + bytes_text(scattered.largest_free_run * map.unit_bytes) +
-         "; behind it " + bytes_text((map.reserved_units - map.units) * map.unit_bytes) +
+  out += "free within the range: " + core::describe_bytes(scattered.free_units * map.unit_bytes) +
+         ", in one piece at most " +
+         core::describe_bytes(scattered.largest_free_run * map.unit_bytes) + "; behind it " +
+         core::describe_bytes((map.reserved_units - map.units) * map.unit_bytes) +
          " were never used\n";
-  out += "map, " + bytes_text(map.unit_bytes) +
+  out += "map, " + core::describe_bytes(map.unit_bytes) +
          " a slab: . untouched, - free, 0-9 tenths of it in use, # full, = large block\n" +
          character_map(map) + "\n";
   return out;
