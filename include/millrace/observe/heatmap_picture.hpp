@@ -3,91 +3,19 @@
 
 #include <millrace/core/error.hpp>
 #include <millrace/core/occupancy.hpp>
+#include <millrace/observe/picture.hpp>
 #include <millrace/observe/svg_text.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <new>
-#include <span>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 namespace millrace::inline v0::observe {
 
-/// How a picture of memory is drawn.
-struct picture_options {
-  std::string_view title = "Memory";
-  std::string_view note = {};  ///< a line below the title: what ran, and when
-  /// Where there are more units, a square stands for several.
-  std::uint32_t most_squares = 2048;
-};
-
 namespace detail {
-
-/// What both pictures share. Colours of classes are the same on light and dark ground.
-class picture {
- public:
-  static constexpr double width = 960, left = 96, right = 936;
-
-  picture(std::string& to, double height, std::string_view label) : svg_{to} {
-    svg_.raw("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 ").number(height);
-    svg_.raw("\" width=\"960\" height=\"").number(height).raw("\" role=\"img\" aria-label=\"");
-    svg_.escaped(label).raw("\">\n");
-    svg_.raw(R"(<style>
-text{font:12px system-ui,"Segoe UI","DejaVu Sans",sans-serif;fill:#3d4654}
-.h{font-size:19px;font-weight:600;fill:#141a22}.s{font-size:13px;font-weight:600;fill:#141a22}
-.m{fill:#6b7686}.r{text-anchor:end}.c{text-anchor:middle}
-.g{fill:#fff}.l{stroke:#dde2e9;fill:none}.e{fill-opacity:.2}.d{fill-opacity:.55}
-.u{fill:#8b95a5;fill-opacity:.1}.i{fill:none;stroke:#8b95a5;stroke-width:1;stroke-dasharray:2 2}
-.b{fill:#566275}.k{stroke:#141a22;stroke-width:1.5;stroke-dasharray:5 3;fill:none}
-@media (prefers-color-scheme:dark){text{fill:#b9c2cf}.h,.s{fill:#f0f3f7}.m{fill:#8b95a5}
-.g{fill:#12161c}.l{stroke:#2b323d}.b{fill:#8f9cb0}.k{stroke:#f0f3f7}.e{fill-opacity:.26}}
-</style>
-)");
-    svg_.box(0, 0, width, height, "class=\"g\"").raw("\n");
-  }
-  picture(picture const&) = delete;
-  picture& operator=(picture const&) = delete;
-
-  void head(picture_options const& how, std::string_view figures) {
-    svg_.text(24, 36, "h", how.title);
-    svg_.text(24, 57, "", figures);
-    if (!how.note.empty()) { svg_.text(24, 76, "m", how.note); }
-  }
-  [[nodiscard]] svg_text& svg() noexcept { return svg_; }
-  void end() { svg_.raw("</svg>\n"); }
-
-  /// The colour of blocks of a size: from blue for small ones over green and amber to violet
-  /// for 32 KiB.
-  [[nodiscard]] static std::string colour_for(std::uint64_t block_bytes) {
-    double octaves = 0;  // above 16 bytes
-    for (double at = 16; at < static_cast<double>(block_bytes) && octaves < 11; octaves += 0.25) {
-      at *= 1.189207115;
-    }
-    constexpr std::uint32_t stops[] = {0x3b76d6, 0x1c9cb0, 0x45a35a, 0xb5a52a,
-                                       0xe08a2e, 0xd2574f, 0xb0478f, 0x7a52b8};
-    return colour_along(stops, octaves / 11);
-  }
-
- private:
-  svg_text svg_;
-};
-
-[[nodiscard]] inline std::string counted(std::uint64_t n, std::string_view what) {
-  std::string digits = std::to_string(n);
-  for (std::size_t at = digits.size(); at > 3;) { digits.insert(at -= 3, ","); }
-  digits += ' ';
-  digits += what;
-  if (n != 1) { digits += 's'; }
-  return digits;
-}
-[[nodiscard]] inline std::string percent(std::uint64_t part, std::uint64_t whole) {
-  return std::to_string(whole == 0 ? 0 : (100 * part + whole / 2) / whole) + " %";
-}
 
 /// The grid: a square a unit, its fill the unit's blocks in use, its hue their size.
 class map_picture {
@@ -141,7 +69,7 @@ class map_picture {
       std::uint64_t const at = std::uint64_t{row} * columns_ * each_ * map_.unit_bytes;
       if (row % (pitch_ > 20 ? 1 : 2) == 0) {
         svg.text(picture::left - 12, top_ + row * pitch_ + size / 2 + 4, "m r",
-                 row == 0 ? "0" : "+" + core::describe_bytes(at));
+                 row == 0 ? "0" : std::string("+").append(core::describe_bytes(at)));
       }
     }
     square now;
@@ -171,6 +99,21 @@ class map_picture {
       }
     }
     if (done != 0) { put(); }
+    if (each_ == 1 && pitch_ > 20) { label_runs(svg, size); }
+  }
+
+  /// Writes the size of a large block into its first row, or its second where there is more room.
+  void label_runs(svg_text& svg, double size) const {
+    for (core::occupied_region const& r : map_.regions) {
+      if (r.use != core::region_use::run) { continue; }
+      std::uint32_t const here = std::min(r.units, columns_ - r.first % columns_);
+      std::uint32_t const next = std::min(r.units - here, columns_);
+      std::uint32_t const at = next > here ? r.first + here : r.first;
+      if (std::max(here, next) < 3) { continue; }
+      svg.text(picture::left + at % columns_ * pitch_ + 8,
+               top_ + at / columns_ * pitch_ + size / 2 + 4, "w",
+               core::describe_bytes(r.units * map_.unit_bytes));
+    }
   }
 
   void draw_square(svg_text& svg, square const& of, std::uint32_t place, std::uint32_t units,
@@ -219,7 +162,8 @@ class map_picture {
   }
 
   [[nodiscard]] std::string name_of(std::uint32_t place, std::uint32_t units) const {
-    std::string out = "+" + core::describe_bytes(std::uint64_t{place} * each_ * map_.unit_bytes);
+    std::string out("+");
+    out += core::describe_bytes(std::uint64_t{place} * each_ * map_.unit_bytes);
     if (each_ != 1) { out += ", " + counted(units, "slab"); }
     return out + ": ";
   }
@@ -300,186 +244,6 @@ class map_picture {
   double pitch_ = 0, top_ = 0, legend_ = 0, bars_ = 0;
 };
 
-/// The series: a band a size, one upon the other, and above them what is taken and not in use.
-class series_picture {
- public:
-  series_picture(core::occupancy_series const& series, picture_options const& how)
-      : series_{series}, how_{how} {
-    std::size_t const count = series.samples.size();
-    std::size_t const each = count / most_points + 1;  // as many as can be told apart
-    for (std::size_t i = 0; i < count; i += each) { shown_.push_back(&series.samples[i]); }
-    if (count != 0 && shown_.back() != &series.samples.back()) {
-      shown_.push_back(&series.samples.back());
-    }
-    for (core::occupancy_sample const& s : series.samples) {
-      most_ = std::max({most_, s.taken_bytes, in_use(s)});
-      peak_ = std::max(peak_, in_use(s));
-    }
-    // a band an octave of sizes that anything was of, and one of large blocks
-    for (std::size_t c = 0; c < series.block_bytes.size();) {
-      band next{c, c, {}, picture::colour_for(series.block_bytes[c]), 0, 0};
-      while (next.end < series.block_bytes.size() &&
-             octave_of(series.block_bytes[next.end]) == octave_of(series.block_bytes[c])) {
-        ++next.end;
-      }
-      c = next.end;
-      next.name = core::describe_bytes(series.block_bytes[next.first]);
-      if (next.end - next.first > 1) {
-        next.name += " – " + core::describe_bytes(series.block_bytes[next.end - 1]);
-      }
-      add(next);
-    }
-    add({0, 0, "large blocks", "", 0, 0});
-    top_ = how.note.empty() ? 82 : 101;
-  }
-
-  void draw(std::string& to) const {
-    double const key = top_ + depth + 60;
-    picture page(to, key + 20.0 * static_cast<double>((bands_.size() + 3) / 3) + 12, how_.title);
-    std::uint64_t const last = shown_.empty() ? 0 : in_use(*shown_.back());
-    page.head(how_, core::describe_bytes(peak_) + " in use at most · " +
-                        core::describe_bytes(most_) + " taken at most · " +
-                        core::describe_bytes(last) + " in use at the end");
-    axes(page.svg());
-    if (shown_.size() > 1) { areas(page.svg()); }
-    legend(page.svg(), key);
-    page.end();
-  }
-
- private:
-  static constexpr std::size_t most_points = 400;
-  static constexpr double depth = 260;
-
-  struct band {
-    std::size_t first, end;  ///< classes; none: large blocks
-    std::string name, colour;
-    std::uint64_t most, last;
-  };
-
-  [[nodiscard]] static unsigned octave_of(std::uint64_t bytes) noexcept {
-    unsigned octave = 0;
-    for (std::uint64_t top = 64; top < bytes; top *= 2) { ++octave; }
-    return octave;
-  }
-  [[nodiscard]] static std::uint64_t bytes_of(core::occupancy_sample const& s,
-                                              band const& of) noexcept {
-    std::uint64_t sum = of.end == of.first ? s.run_bytes : 0;
-    for (std::size_t c = of.first; c < of.end && c < s.live_bytes.size(); ++c) {
-      sum += s.live_bytes[c];
-    }
-    return sum;
-  }
-  [[nodiscard]] static std::uint64_t in_use(core::occupancy_sample const& s) noexcept {
-    std::uint64_t sum = s.run_bytes;
-    for (std::uint64_t const bytes : s.live_bytes) { sum += bytes; }
-    return sum;
-  }
-  void add(band next) {
-    for (core::occupancy_sample const& s : series_.samples) {
-      next.last = bytes_of(s, next);
-      next.most = std::max(next.most, next.last);
-    }
-    if (next.most != 0) { bands_.push_back(std::move(next)); }
-  }
-
-  [[nodiscard]] double x_of(core::occupancy_sample const& s) const noexcept {
-    auto const from = shown_.front()->time_ns, to = shown_.back()->time_ns;
-    double const along =
-        to == from ? 0 : static_cast<double>(s.time_ns - from) / static_cast<double>(to - from);
-    return picture::left + along * (picture::right - picture::left);
-  }
-  [[nodiscard]] double y_of(double bytes) const noexcept {
-    return top_ + depth * (1 - bytes / ceiling());
-  }
-  /// A round number of bytes, a little above what there was.
-  [[nodiscard]] double ceiling() const noexcept {
-    double step = 1024;
-    while (4 * step < static_cast<double>(most_)) { step *= 2; }
-    return step * (3 * step >= static_cast<double>(most_) ? 3 : 4);
-  }
-
-  void axes(svg_text& svg) const {
-    int const steps = ceiling() / 3 < 1024 ? 4 : static_cast<int>(steps_of());
-    for (int i = 0; i <= steps; ++i) {
-      double const bytes = ceiling() * i / steps, y = y_of(bytes);
-      svg.raw("<path class=\"l\" d=\"M").number(picture::left).raw(" ").number(y);
-      svg.raw("H").number(picture::right).raw("\"/>");
-      svg.text(picture::left - 12, y + 4, "m r",
-               core::describe_bytes(static_cast<std::uint64_t>(bytes)));
-    }
-    if (shown_.size() < 2) { return; }
-    double const span =
-        static_cast<double>(shown_.back()->time_ns - shown_.front()->time_ns) * 1e-9;
-    for (int i = 0; i <= 4; ++i) {
-      char text[32];
-      double const scaled = span < 0.5 ? 1e3 * span : span;
-      std::snprintf(text, sizeof text, "%.*f %s", scaled < 20 ? 1 : 0, scaled * i / 4,
-                    span < 0.5 ? "ms" : "s");
-      svg.text(picture::left + (picture::right - picture::left) * i / 4, top_ + depth + 20,
-               i == 0   ? "m"
-               : i == 4 ? "m r"
-                        : "m c",
-               text);
-    }
-  }
-  [[nodiscard]] double steps_of() const noexcept {
-    double step = 1024;
-    while (4 * step < static_cast<double>(most_)) { step *= 2; }
-    return ceiling() / step;
-  }
-
-  void areas(svg_text& svg) const {
-    std::vector<std::uint64_t> below(shown_.size(), 0);
-    for (band const& of : bands_) {
-      svg.raw("<g ").raw(fill_of(of)).raw(">");
-      svg.title(of.name + ": at most " + core::describe_bytes(of.most) + ", at the end " +
-                core::describe_bytes(of.last));
-      svg.raw("<path d=\"M");
-      for (std::size_t i = 0; i < shown_.size(); ++i) {
-        point(svg, i, below[i] + bytes_of(*shown_[i], of));
-      }
-      for (std::size_t i = shown_.size(); i-- > 0;) { point(svg, i, below[i]); }
-      svg.raw("z\"/></g>\n");
-      for (std::size_t i = 0; i < shown_.size(); ++i) { below[i] += bytes_of(*shown_[i], of); }
-    }
-    svg.raw("<g class=\"k\">").title("taken: slabs and large blocks").raw("<path d=\"M");
-    for (std::size_t i = 0; i < shown_.size(); ++i) { point(svg, i, shown_[i]->taken_bytes); }
-    svg.raw("\"/></g>\n");
-  }
-  void point(svg_text& svg, std::size_t i, std::uint64_t bytes) const {
-    svg.number(x_of(*shown_[i])).raw(" ").number(y_of(static_cast<double>(bytes))).raw(" ");
-  }
-  [[nodiscard]] static std::string fill_of(band const& of) {
-    return of.colour.empty() ? "class=\"b\"" : "fill=\"" + of.colour + "\"";
-  }
-
-  void legend(svg_text& svg, double y) const {
-    std::size_t place = 0;
-    auto const at = [&] {
-      double const x = picture::left + 280.0 * static_cast<double>(place % 3);
-      double const row = y + 20.0 * static_cast<double>(place / 3);
-      ++place;
-      return std::pair{x, row};
-    };
-    auto const [x0, y0] = at();
-    svg.raw("<path class=\"k\" d=\"M").number(x0).raw(" ").number(y0 - 4).raw("h14\"/>");
-    svg.text(x0 + 22, y0, "", "taken, " + core::describe_bytes(most_) + " at most");
-    for (std::size_t i = bands_.size(); i-- > 0;) {
-      auto const [x, row] = at();
-      svg.box(x, row - 10, 14, 12, fill_of(bands_[i]));
-      svg.text(x + 22, row, "",
-               bands_[i].name + ", " + core::describe_bytes(bands_[i].most) + " at most");
-    }
-  }
-
-  core::occupancy_series const& series_;
-  picture_options const& how_;
-  std::vector<core::occupancy_sample const*> shown_;
-  std::vector<band> bands_;
-  std::uint64_t most_ = 1, peak_ = 0;
-  double top_ = 0;
-};
-
 }  // namespace detail
 
 /// A map as a picture: a self-contained SVG in which a square is a slab, its fill how many of its
@@ -490,36 +254,6 @@ class series_picture {
                                                   picture_options const& how = {}) noexcept try {
   std::string out;
   detail::map_picture(map, how).draw(out);
-  return out;
-} catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
-
-/// A series as a picture: time to the right, bytes in use upwards, a band for the blocks of each
-/// octave of sizes, and a line for what is taken. As draw_map otherwise.
-/// @error errc::out_of_memory   @cost O(samples x classes)
-[[nodiscard]] inline result<std::string> draw_series(core::occupancy_series const& series,
-                                                     picture_options const& how = {}) noexcept try {
-  std::string out;
-  detail::series_picture(series, how).draw(out);
-  return out;
-} catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
-
-/// Pictures below each other as an HTML page that needs no other file; well-formed XML too.
-/// @param pictures  what draw_map and draw_series gave
-/// @error errc::out_of_memory
-[[nodiscard]] inline result<std::string> page_of(std::string_view title,
-                                                 std::span<std::string const> pictures) noexcept
-    try {
-  std::string out;
-  svg_text html(out);
-  html.raw("<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\"><head>");
-  html.raw("<meta charset=\"utf-8\"/><meta name=\"viewport\" content=\"width=device-width\"/>");
-  html.title(title).raw(R"(
-<style>:root{color-scheme:light dark}body{margin:0 auto;max-width:960px;background:#fff}
-svg{display:block;width:100%;height:auto;margin:16px 0}
-@media (prefers-color-scheme:dark){body{background:#12161c}}</style></head><body>
-)");
-  for (std::string const& each : pictures) { html.raw(each); }
-  html.raw("</body></html>\n");
   return out;
 } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <millrace/core/rng.hpp>
 #include <millrace/observe/heatmap_picture.hpp>
+#include <millrace/observe/picture.hpp>
+#include <millrace/observe/series_picture.hpp>
 
 #include <doctest/doctest.h>
 
@@ -107,38 +109,8 @@ TEST_CASE("heatmap_picture: a square stands for several units where there are to
   CHECK(svg.size() < 150'000);
 }
 
-TEST_CASE("heatmap_picture: a series has a band for each octave that was used, and a line") {
-  core::occupancy_map map;
-  map.unit_bytes = 65'536;
-  map.units = 3;
-  map.classes = {{16, 1, 0, 0, 4096}, {64, 0, 0, 0, 0}, {80, 1, 0, 0, 800}, {1024, 0, 0, 0, 0}};
-  map.regions = {{0, 1, region_use::blocks}, {1, 1, region_use::blocks}, {2, 1, region_use::idle}};
-  core::occupancy_series series;
-  for (std::uint64_t i = 0; i < 1'000; ++i) {
-    map.time_ns = 5'000'000 * i;
-    map.classes[0].live_blocks = i;
-    map.classes[2].live_blocks = 1'000 - i;
-    series.add(map);
-  }
-  std::string const svg = core::value_or_throw(observe::draw_series(series));
-  CHECK(times(svg, "<title>") == 3);
-  CHECK(times(svg, "<title>16 B – 64 B: at most 15.6 KiB, at the end 15.6 KiB</title>") == 1);
-  CHECK(times(svg, "<title>80 B: at most 78.1 KiB, at the end 80 B</title>") == 1);
-  CHECK(times(svg, "taken, 128 KiB at most") == 1);
-  CHECK(times(svg, ">5.0 s</text>") == 1);
-  CHECK(svg.size() < 60'000);  // not every sample is drawn
-}
-
 TEST_CASE("heatmap_picture: nothing to draw is a picture too") {
   CHECK(times(core::value_or_throw(observe::draw_map({})), "0 B taken") == 1);
-  CHECK(times(core::value_or_throw(observe::draw_series({})), "0 B in use at most") == 1);
-  core::occupancy_map map;
-  map.time_ns = 5;
-  core::occupancy_series one;
-  one.add(map);
-  CHECK(observe::draw_series(one));
-  one.add(map);  // at the same time
-  CHECK(times(core::value_or_throw(observe::draw_series(one)), "nan") == 0);
 }
 
 #if defined(MILLRACE_TEST_EXPAT)
