@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/memory/heap.hpp>
+#include <millrace/memory/heatmap.hpp>
 #include <millrace/memory/pmr.hpp>
 #include <millrace/memory/pool.hpp>
 

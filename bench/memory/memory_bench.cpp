@@ -41,10 +41,30 @@ template <class A>
   return wrong;
 }
 
+/// Replacement with a look at the heap once a millisecond, or without.
+[[nodiscard]] double perform_and_look(std::string_view what) {
+  constexpr std::uint32_t count = 1 << 23;
+  if (what == "statistics") {
+    std::uint64_t seen = 0;
+    return replace_and_look<millrace_heap>(1'000, count, [&](millrace_heap& all) {
+      seen += all.of.stats().live;
+      asm volatile("" ::"r"(seen));
+    });
+  }
+  if (what == "heatmap") {
+    core::occupancy_map map;
+    return replace_and_look<millrace_heap>(1'000, count, [&](millrace_heap& all) {
+      if (!memory::take_map(all.of, map)) { std::abort(); }
+    });
+  }
+  return replace_and_look<millrace_heap>(1'000, count, [](millrace_heap&) {});
+}
+
 /// The other side of `trial_of`: what a child process does.
 int child(std::string_view allocator, std::string_view what) {
   double ns = wrong;
   if (allocator == "millrace.heap") { ns = perform<millrace_heap>(what); }
+  if (allocator == "millrace.looked_at") { ns = perform_and_look(what); }
   if (allocator == "millrace.pool") { ns = pair_of<millrace_pool<64>>(64); }
   if (allocator == "millrace.pmr") { ns = perform<millrace_pmr>(what); }
   if (allocator == "malloc") { ns = perform<libc_malloc>(what); }
@@ -95,6 +115,9 @@ class driver {
     std::vector<side> threads = mallocs_;
     threads.push_back({"millrace.1t", "millrace.heap", "", "replace.1k.1t"});
     compare("memory.replace.1k.2t", "replace.1k.2t", "millrace.heap", threads, placed);
+    side const unseen{"millrace.unseen", "millrace.looked_at", "", "nothing"};
+    compare("memory.replace.1k.statistics", "statistics", "millrace.looked_at", {unseen});
+    compare("memory.replace.1k.heatmap", "heatmap", "millrace.looked_at", {unseen});
     compare("memory.replace.50k", "replace.50k", "millrace.heap", mallocs_);
     compare("memory.handoff.64B", "handoff", "millrace.heap", mallocs_, placed);
     compare("memory.scatter_free.100k", "scatter_free", "millrace.heap", mallocs_);

@@ -160,6 +160,33 @@ template <class A>
   return right ? *std::max_element(took.begin(), took.end()) / count / scale : wrong;
 }
 
+/// As `replace` on one thread, which calls `look(all)` once a millisecond.
+template <class A, class Look>
+[[nodiscard]] double replace_and_look(std::size_t live, std::uint32_t count, Look look) {
+  constexpr std::uint32_t between = 512;  // replacements from one glance at the clock to the next
+  auto all = std::make_unique<A>();
+  typename A::session mine(*all);
+  std::vector<slot> slots(live);
+  auto const next = draws(live, 16, 512, 7);
+  for (std::size_t i = 0; i < live; ++i) { fill(slots[i], mine, next[i].bytes, 0); }
+  std::int64_t const begin = now_ns();
+  std::int64_t looked = begin;
+  for (std::uint32_t done = 0; done < count; done += between) {
+    for (std::uint32_t i = 0; i < between; ++i) {
+      draw const& d = next[(done + i) % draw_count];
+      slot& s = slots[d.slot];
+      mine.deallocate(s.p, s.bytes);
+      s = {mine.allocate(d.bytes), d.bytes, 0};
+    }
+    if (std::int64_t const now = now_ns(); now - looked > 1'000'000) {
+      looked = now;
+      look(*all);
+    }
+  }
+  auto const took = static_cast<double>(now_ns() - begin);
+  return fill_and_drop_all(slots, mine) ? took / count : wrong;
+}
+
 /// One thread allocates 64-byte blocks and hands them over in batches of 32; the other frees them.
 template <class A>
 [[nodiscard]] double handoff() {

@@ -22,6 +22,7 @@ struct arguments {
   std::string book;        ///< empty: generated
   std::string date;        ///< YYYYMMDD of the option quotes; empty: in their file's name
   std::string out;         ///< empty: results are not written
+  std::string picture;     ///< empty: memory is not drawn
   revalue::format format = revalue::format::table;
   millrace::core::backend backend;
   std::uint32_t workers = 0;  ///< 0: as many as fit
@@ -50,6 +51,7 @@ inline constexpr char const* usage =
   --workers N         host threads or device blocks that price (default: as many as fit)
   --memory-budget N   bytes that the state may take: desks, results and the queue's lanes
                       (default: as many as it takes; the summary says how many)
+  --heatmap FILE      draw the state's memory, an HTML page that needs no other file
   --out FILE          write every result: after each update, of each desk, of each option
   --format F          of summary and results: table, csv or json (default: table)
   --quiet             no progress bar and no summary
@@ -68,6 +70,7 @@ inline constexpr char const* usage =
                                      {"backend", required_argument, nullptr, 'k'},
                                      {"workers", required_argument, nullptr, 'w'},
                                      {"memory-budget", required_argument, nullptr, 'm'},
+                                     {"heatmap", required_argument, nullptr, 'e'},
                                      {"out", required_argument, nullptr, 'o'},
                                      {"format", required_argument, nullptr, 'f'},
                                      {"quiet", no_argument, nullptr, 'q'},
@@ -93,6 +96,7 @@ inline constexpr char const* usage =
       case 'p': out.options = optarg; break;
       case 'b': out.book = optarg; break;
       case 'o': out.out = optarg; break;
+      case 'e': out.picture = optarg; break;
       case 'q': out.quiet = true; break;
       case 'h': out.help = true; break;
       case 's': number(out.size, 1u, 50'000'000u, "size", "a number from 1 to 50000000"); break;

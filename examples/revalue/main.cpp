@@ -8,6 +8,7 @@
 #include "chain.hpp"
 #include "device.hpp"
 #include "host_engine.hpp"
+#include "memory_picture.hpp"
 #include "progress.hpp"
 #include "results.hpp"
 #include "run.hpp"
@@ -15,6 +16,7 @@
 #include "underlying.hpp"
 #include <millrace/core/devices.hpp>
 #include <millrace/memory/budget.hpp>
+#include <millrace/memory/heap.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -110,10 +112,13 @@ int fail_for_memory(arguments const& asked, std::string const& where) {
 
 /// From the input to the summary.
 /// @throws std::bad_alloc
-int work(arguments const& asked, input const& in, results* out) {
+int work(arguments const& asked, input const& in, results* out, memory_picture& picture) {
   memory::budget state(
       {.hard_bytes = asked.memory == 0 ? memory::max_request_bytes : asked.memory});
-  desks on(in.book, memory::budgeted_resource<>(state));
+  auto const room = memory::heap<>::make();
+  if (!room) { throw std::bad_alloc(); }
+  desks on(in.book, memory::budgeted_resource<memory::heap<>>(state, *room));
+  picture.look(*room);
   circumstances how;
   how.book = in.book_source;
   how.memory = &state;
@@ -133,12 +138,21 @@ int work(arguments const& asked, input const& in, results* out) {
   run job(in.prices, on, workers);
   {
     progress bar(in.prices.events.size(), !asked.quiet);
-    auto const done = job.all([&](std::size_t count_done) { bar.show(count_done); });
+    auto const done = job.all([&](std::size_t count_done) {
+      bar.show(count_done);
+      picture.look(*room);
+    });
     if (!done) { return fail("the run stopped: " + core::describe(done.error())); }
   }
   if (auto const ended = workers.finish(); !ended) {
     return fail("the workers did not end: " + core::describe(ended.error()));
   }
+
+  picture.look(*room, true);
+  picture.write(in.book_source + " book of " + std::to_string(in.book.contracts.size()) +
+                " options, " + std::to_string(in.prices.events.size()) + " updates, " +
+                std::to_string(how.workers) + (how.workers == 1 ? " worker" : " workers"));
+  if (picture.problem()) { return fail(picture.problem()->text); }
 
   summary const report(in.prices, in.book, on, job.found(), how);
   if (out != nullptr) {
@@ -167,6 +181,8 @@ int main(int count, char** words) {
     if (out->problem()) { return fail(out->problem()->text); }
   }
   try {
-    return work(asked, in, out.get());
+    memory_picture picture(asked.picture);
+    if (picture.problem()) { return fail(picture.problem()->text); }
+    return work(asked, in, out.get(), picture);
   } catch (std::bad_alloc const&) { return fail_for_memory(asked, ""); }
 }

@@ -13,6 +13,8 @@
 #include <millrace/memory/failing_resource.hpp>
 #include <millrace/memory/graph_memory.hpp>
 #include <millrace/memory/heap.hpp>
+#include <millrace/memory/heap_stats.hpp>
+#include <millrace/memory/heatmap.hpp>
 #include <millrace/memory/kernel_heap.hpp>
 #include <millrace/memory/managed_hints.hpp>
 #include <millrace/memory/numa_resource.hpp>
@@ -21,5 +23,7 @@
 #include <millrace/memory/prefetch_planner.hpp>
 #include <millrace/memory/reliefs.hpp>
 #include <millrace/memory/resource.hpp>
+#include <millrace/memory/shortage.hpp>
 #include <millrace/memory/spilling_resource.hpp>
 #include <millrace/memory/stream_pool.hpp>
+#include <millrace/memory/tagged_resource.hpp>

@@ -48,12 +48,12 @@ class world {
   explicit world(std::uint32_t slabs, std::uint32_t caches = 3)
       : bytes_(take<std::byte>(slabs * P::slab_bytes, P::slab_bytes)),
         records_(take<std::byte>(slabs * sizeof(memory::slab_record<P>), 128)),
-        owners_(take<std::uint16_t>(slabs, 128)),
+        owners_(take<std::byte>(slabs * sizeof(*space.owners), 128)),
         posts_(take<std::byte>(caches * sizeof(memory::cache_post), 128)),
         caches_(take<std::byte>(caches * sizeof(cache), 128)) {
     space.slabs = bytes_.data();
     space.records = new (records_.data()) memory::slab_record<P>[slabs];
-    space.owners = owners_.data();
+    space.owners = new (owners_.data()) memory::watched<std::uint16_t>[slabs];
     space.posts = new (posts_.data()) memory::cache_post[caches];
     space.map = memory::slab_map<typename P::access>(&word_, &hint_, slabs);
     space.map.format();
@@ -74,9 +74,7 @@ class world {
     return std::move(*memory::buffer<T>::make_zeroed(count, {}, alignment));
   }
 
-  memory::buffer<std::byte> bytes_, records_;
-  memory::buffer<std::uint16_t> owners_;
-  memory::buffer<std::byte> posts_, caches_;
+  memory::buffer<std::byte> bytes_, records_, owners_, posts_, caches_;
   std::uint64_t word_ = 0;
   std::uint32_t hint_ = 0;
 };

@@ -99,6 +99,8 @@ class budget {
     watch();
   }
 
+  [[nodiscard]] std::uint64_t hard_bytes() const noexcept { return look(limits_.hard_bytes); }
+
   [[nodiscard]] pressure level() const noexcept {
     return static_cast<pressure>(words::load(level_, core::relaxed, "budget.level"));
   }

@@ -33,6 +33,11 @@ class cache_crowd {
         access::load(space_->posts[number].state, core::relaxed, "cache.look"));
   }
 
+  /// Whether the cache is there to be looked at.
+  [[nodiscard]] bool begun(std::uint32_t number) const noexcept {
+    return words::load(space_->posts[number].begun, core::acquire, "cache.begun") != 0;
+  }
+
   /// A cache for the calling thread: one that another left, else a new one.
   /// @error errc::busy when every one is taken
   [[nodiscard]] result<std::uint32_t> enter() const noexcept {
@@ -40,7 +45,11 @@ class cache_crowd {
       for (std::uint32_t i = 0; i < count_; ++i) {
         if (move(i, wanted)) {
           access::write(&caches_[i], 1, "cache.mine");
-          if (wanted == cache_state::unused) { (::new (&caches_[i]) cache)->begin(*space_, i); }
+          if (wanted == cache_state::unused) {
+            (::new (&caches_[i]) cache)->begin(*space_, i);
+            // release: the cache's first words, for those who look at its counts
+            words::store(space_->posts[i].begun, 1u, core::release, "cache.begun");
+          }
           return i;
         }
         if (wanted == cache_state::abandoned && state(i) == cache_state::unused) {
@@ -68,6 +77,8 @@ class cache_crowd {
   }
 
  private:
+  using words = core::direct_access<cuda::thread_scope_system>;  // of no protocol: see watched
+
   /// From a state to taken.
   [[nodiscard]] bool move(std::uint32_t number, cache_state from) const noexcept {
     if (state(number) != from) { return false; }

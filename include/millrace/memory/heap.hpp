@@ -19,6 +19,17 @@ namespace millrace::inline v0::memory {
 template <heap_policy P>
 class heap;
 
+namespace detail {
+/// For what looks into a heap from other headers.
+struct heap_inside {
+  template <heap_policy P>
+  [[nodiscard]] static heap_core<P>& of(heap<P> const& h) noexcept {
+    h.publish();
+    return *h.core_;
+  }
+};
+}  // namespace detail
+
 /// One thread's cache, taken by hand: what it gives and takes costs no look for the thread. Its end
 /// leaves the cache, with the slabs that are in use, to whoever comes next.
 /// @thread one at a time; blocks may be freed through any other cache of the heap
@@ -50,7 +61,7 @@ class local_heap {
   [[nodiscard]] void* allocate_or_null(std::size_t bytes, std::size_t alignment = 16) noexcept {
     if (inside::is_small(bytes, alignment) && is_alignment(alignment)) [[likely]] {
       std::uint32_t const size_class = inside::small_class(bytes);
-      std::uint32_t const have = cache_->at_hand(size_class);
+      std::size_t const have = cache_->at_hand(size_class);
       if (have != 0) [[likely]] { return cache_->take_at_hand(size_class, have); }
     }
     return heap<P>::admits(bytes, alignment) ? heap_->allocate_any(*cache_, bytes, alignment)
@@ -122,7 +133,7 @@ class heap {
         is_alignment(alignment)) [[likely]] {
       auto& mine = threads::last();
       std::uint32_t const size_class = inside::small_class(bytes);
-      std::uint32_t const have = mine.at_hand(size_class);
+      std::size_t const have = mine.at_hand(size_class);
       if (have != 0) [[likely]] { return mine.take_at_hand(size_class, have); }
     }
     return allocate_any(bytes, alignment);
@@ -177,24 +188,17 @@ class heap {
     return core_->trim();
   }
 
+  /// @cost a look at each cache's count of each class: for seldom, not for every allocation
   [[nodiscard]] heap_stats stats() const noexcept {
-    auto& space = core_->space();
-    auto const look = [](std::uint32_t const& word) noexcept {
-      return std::size_t{P::access::load(word, core::relaxed, "heap.stats")};
-    };
-    heap_stats out;
-    out.reserved_bytes = space.map.count() * P::slab_bytes;
-    out.budget_bytes = look(space.most_slabs) * P::slab_bytes;
-    out.taken_bytes = look(space.taken_slabs) * P::slab_bytes;
-    out.peak_bytes = look(space.peak_slabs) * P::slab_bytes;
-    out.range_bytes = look(space.end_slabs) * P::slab_bytes;
-    out.refused = look(space.refused);
-    for (std::uint32_t i = 0; i < core_->caches().size(); ++i) {
-      cache_state const state = core_->caches().state(i);
-      if (state == cache_state::unused) { break; }
-      ++(state == cache_state::taken ? out.caches : out.abandoned);
-    }
-    return out;
+    publish();
+    return core_->stats();
+  }
+  /// The same of the blocks of one class.
+  /// @error errc::bad_argument 1 when there is no such class
+  [[nodiscard]] result<class_stats> stats_of(std::uint32_t size_class) const noexcept {
+    if (size_class >= P::classes::count) { return core::fail(errc::bad_argument, 1); }
+    publish();
+    return core_->count_of(size_class);
   }
 
   // No moves: who moves a container's allocator goes on using the one that it came from.
@@ -213,6 +217,11 @@ class heap {
   heap() noexcept = default;
 
   friend class local_heap<P>;
+  friend struct detail::heap_inside;
+
+  void publish() const noexcept {
+    if (auto* const mine = threads::existing(core_.get())) { mine->publish(); }
+  }
 
   /// What check_request says, as one answer.
   [[nodiscard]] static constexpr bool admits(std::size_t bytes, std::size_t alignment) noexcept {

@@ -7,10 +7,12 @@
 #include <millrace/core/platform.hpp>
 #include <millrace/memory/heap_policy.hpp>
 #include <millrace/memory/heap_space.hpp>
+#include <millrace/memory/watched.hpp>
 
 #include <cuda/std/bit>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -47,42 +49,44 @@ class alignas(core::destructive_bytes) heap_cache {
     // slabs begin at multiples of their size, so an address alone leads to its slab's owner
     owners_of_zero_ =
         reinterpret_cast<std::uintptr_t>(space.owners) -
-        reinterpret_cast<std::uintptr_t>(space.slabs) / P::slab_bytes * sizeof(std::uint16_t);
+        reinterpret_cast<std::uintptr_t>(space.slabs) / P::slab_bytes * sizeof(*space.owners);
+    for (std::uint32_t c = 0; c < classes::count; ++c) {
+      limits_[c] = static_cast<std::uint8_t>(magazine_limit<P>(c));
+    }
     number_ = static_cast<std::uint16_t>(number);
-    for (std::uint32_t c = 0; c < classes::count; ++c) { fill_[c].limit = magazine_limit<P>(c); }
   }
 
   /// No class: a request for it finds nothing at hand.
   static constexpr std::uint32_t no_class = classes::count;
 
   /// Blocks in the magazine of a class, or of none.
-  [[nodiscard]] std::uint32_t at_hand(std::uint32_t size_class) const noexcept {
-    return fill_[size_class].count;
+  [[nodiscard]] std::size_t at_hand(std::uint32_t size_class) const noexcept {
+    return count_of(fill_[size_class]);
   }
   /// One of the `have` blocks that are at hand, which are not none.
-  [[nodiscard]] void* take_at_hand(std::uint32_t size_class, std::uint32_t have) noexcept {
-    fill_[size_class].count = have - 1;
+  [[nodiscard]] void* take_at_hand(std::uint32_t size_class, std::size_t have) noexcept {
+    fill_[size_class] += one_given - 1;
     return magazines_[size_class].blocks[have - 1];
   }
   /// A block of a class; null when there is none.
   [[nodiscard]] void* take(std::uint32_t size_class) noexcept {
-    std::uint32_t const have = at_hand(size_class);
+    std::size_t const have = at_hand(size_class);
     return have != 0 ? take_at_hand(size_class, have) : refill(size_class);
   }
 
   /// Takes a block of a class back, whosever slab it is of.
   void give(void* p, std::uint32_t size_class) noexcept {
-    if (!is_own(p)) [[unlikely]] { return send_home(p); }
+    if (!is_own(p)) [[unlikely]] { return give_back(p, size_class); }
     give_own(p, size_class);
   }
   /// The same for a block that fills whole cache lines: whosever slab it is of, this thread keeps
   /// it, since nobody else writes beside it.
   void give_own(void* p, std::uint32_t size_class) noexcept {
     fullness& to = fill_[size_class];
-    std::uint32_t const have = to.count;
-    if (have == to.limit) [[unlikely]] { return give_to_full(p, size_class); }
+    std::size_t const have = count_of(to);
+    if (have == limits_[size_class]) [[unlikely]] { return give_to_full(p, size_class); }
     magazines_[size_class].blocks[have] = p;
-    to.count = have + 1;
+    to += 1;
   }
 
   /// Frees a block of a space for a thread that has no cache: a batch of its own.
@@ -92,12 +96,42 @@ class alignas(core::destructive_bytes) heap_cache {
     alone.count = 1;
     alone.places[0] =
         static_cast<std::uint16_t>(alone.home->index_of(space.offset_of(p) % P::slab_bytes));
+    static_cast<void>(words::fetch_add(space.homeless.freed[alone.home->size_class],
+                                       std::uint64_t{1}, core::relaxed, "heap.homeless"));
     post(space, alone);
+  }
+
+  /// What a cache counted of a class, as of the last time that a magazine of the class ran dry or
+  /// full, or that `publish` was called. For any thread.
+  struct counts {
+    std::uint64_t given = 0;  ///< allocations
+    std::uint64_t lent = 0;   ///< blocks that slabs gave less those that this cache sent to slabs,
+                              ///< modulo 2^64: below 0 where it frees what others allocated
+    std::uint64_t at_hand = 0;        ///< blocks in the magazine
+    std::uint64_t sent = 0;           ///< frees of blocks of other caches' slabs
+    std::uint64_t sampled = 0;        ///< allocations that found the magazine dry, of known size
+    std::uint64_t sampled_bytes = 0;  ///< what these asked for
+  };
+  [[nodiscard]] counts counted(std::uint32_t size_class) const noexcept {
+    tally const& from = tallies_[size_class];
+    std::uint64_t const word = from.word.seen();
+    return {word / one_given, from.lent.seen(),    count_of(word),
+            from.sent.seen(), from.sampled.seen(), from.sampled_bytes.seen()};
+  }
+  /// Lets others see what was counted so far. For the thread whose cache it is.
+  void publish() noexcept {
+    for (std::uint32_t c = 0; c < classes::count; ++c) { publish(c); }
+  }
+  /// Notes the size that a request for a block of a class had: of some, so that the rest can be
+  /// guessed.
+  void note_size(std::uint32_t size_class, std::size_t bytes) noexcept {
+    tallies_[size_class].sampled += 1;
+    tallies_[size_class].sampled_bytes += bytes;
   }
 
   /// Everything that is not in use goes to where others can have it.
   void empty() noexcept {
-    for (std::uint32_t c = 0; c < classes::count; ++c) { flush(c, fill_[c].count); }
+    for (std::uint32_t c = 0; c < classes::count; ++c) { flush(c, at_hand(c)); }
     for (outgoing& each : outgoing_) { post(*space_, each); }
     read_mail();
     for (std::uint32_t c = 0; c < classes::count; ++c) {
@@ -109,10 +143,23 @@ class alignas(core::destructive_bytes) heap_cache {
   }
 
  private:
-  /// Of a magazine. Words: processors hand a byte on from a store to a load far more slowly.
-  struct fullness {
-    std::uint32_t count = 0;
-    std::uint32_t limit = 0;
+  using words = core::direct_access<cuda::thread_scope_system>;
+
+  /// Of a magazine. Its count lies in the lowest byte of a word, above it how often a block was
+  /// taken: one addition keeps both. Words, since processors hand a byte on from a store to a load
+  /// far more slowly.
+  using fullness = std::uint64_t;
+  static constexpr std::uint64_t one_given = 256;
+  static_assert(P::magazine_blocks < one_given);
+  [[nodiscard]] static std::size_t count_of(std::uint64_t word) noexcept {
+    return static_cast<std::uint8_t>(word);
+  }
+  struct tally {                      // as `counts` has it
+    watched<std::uint64_t> word = 0;  ///< of the magazine
+    watched<std::uint64_t> lent = 0;
+    watched<std::uint64_t> sent = 0;
+    watched<std::uint64_t> sampled = 0;
+    watched<std::uint64_t> sampled_bytes = 0;
   };
   struct magazine {
     void* blocks[P::magazine_blocks];
@@ -136,8 +183,8 @@ class alignas(core::destructive_bytes) heap_cache {
   [[nodiscard]] bool is_own(void const* p) const noexcept {
     MILLRACE_ASSERT(space_->contains(p));
     std::uintptr_t const slab = reinterpret_cast<std::uintptr_t>(p) / P::slab_bytes;
-    return *reinterpret_cast<std::uint16_t const*>(owners_of_zero_ +
-                                                   slab * sizeof(std::uint16_t)) == number_;
+    return *reinterpret_cast<watched<std::uint16_t> const*>(
+               owners_of_zero_ + slab * sizeof(watched<std::uint16_t>)) == number_;
   }
   [[nodiscard]] std::uint32_t place_of(void const* p, record const& home) const noexcept {
     return home.index_of(space_->offset_of(p) % P::slab_bytes);
@@ -150,21 +197,25 @@ class alignas(core::destructive_bytes) heap_cache {
     came_back(home, 1);
   }
   static void put_back(record& home, std::uint32_t place) noexcept {
-    home.free[place / 64] |= std::uint64_t{1} << (place % 64);
+    home.free[place / 64] = home.free[place / 64] | std::uint64_t{1} << (place % 64);
     home.filled |= std::uint64_t{1} << (place / 64);
   }
+
+  void publish(std::uint32_t size_class) noexcept { tallies_[size_class].word = fill_[size_class]; }
 
   // What is rare stays out of line, so that what is not needs no frame.
 
   // --- blocks come in ---
 
   [[nodiscard, gnu::noinline]] void* refill(std::uint32_t size_class) noexcept {
-    std::uint32_t const wanted = std::max(1u, fill_[size_class].limit / 2);
+    std::uint32_t const wanted = std::max(1u, std::uint32_t{limits_[size_class]} / 2);
     for (;;) {
       if (current_[size_class] != nullptr) {
         draw(*current_[size_class], size_class, wanted);
-        if (std::uint32_t const have = at_hand(size_class); have != 0) {
-          return take_at_hand(size_class, have);
+        if (std::size_t const have = at_hand(size_class); have != 0) {
+          void* const p = take_at_hand(size_class, have);
+          publish(size_class);
+          return p;
         }
         current_[size_class] = nullptr;  // full: whoever frees into it lists it
       }
@@ -190,7 +241,7 @@ class alignas(core::destructive_bytes) heap_cache {
     std::uint32_t got = 0;
     while (got < wanted && from.filled != 0) {
       int const w = (cuda::std::countr_zero(cuda::std::rotr(from.filled, word)) + word) % 64;
-      std::uint64_t bits = cuda::std::rotr(from.free[w], bit);
+      std::uint64_t bits = cuda::std::rotr(std::uint64_t{from.free[w]}, bit);
       for (; got < wanted && bits != 0; ++got, bits &= bits - 1) {
         int const b = (cuda::std::countr_zero(bits) + bit) % 64;
         to[got] = base + static_cast<std::uint64_t>(64 * w + b) * from.block_bytes;
@@ -199,7 +250,8 @@ class alignas(core::destructive_bytes) heap_cache {
       if (bits == 0) { from.filled &= ~(std::uint64_t{1} << w); }
     }
     std::reverse(to, to + got);
-    fill_[size_class].count = got;
+    fill_[size_class] += got;
+    tallies_[size_class].lent += got;
     from.used += got;
   }
 
@@ -226,27 +278,29 @@ class alignas(core::destructive_bytes) heap_cache {
     made->listed = false;
     // Slabs begin at the same place of a processor's cache; what is in use of each should not.
     made->start = (space_->index_of(*made) * 0x9e37'79b1u >> 16) * count >> 16;
-    std::uint32_t const words = (count + 63) / 64;
-    for (std::uint32_t w = 0; w < words; ++w) { made->free[w] = ~std::uint64_t{0}; }
-    if (count % 64 != 0) { made->free[words - 1] >>= 64 - count % 64; }
-    made->filled = ~std::uint64_t{0} >> (64 - words);
+    std::uint32_t const length = (count + 63) / 64;
+    for (std::uint32_t w = 0; w < length; ++w) { made->free[w] = ~std::uint64_t{0}; }
+    if (count % 64 != 0) { made->free[length - 1] = ~std::uint64_t{0} >> (64 - count % 64); }
+    made->filled = ~std::uint64_t{0} >> (64 - length);
     return made;
   }
 
   // --- blocks go out ---
 
   [[gnu::noinline]] void give_to_full(void* p, std::uint32_t size_class) noexcept {
-    flush(size_class, fill_[size_class].limit / 2);
-    magazines_[size_class].blocks[fill_[size_class].count++] = p;
+    flush(size_class, limits_[size_class] / 2);
+    magazines_[size_class].blocks[at_hand(size_class)] = p;
+    fill_[size_class] += 1;
   }
 
   /// The oldest `n` blocks of a magazine go to their slabs.
-  void flush(std::uint32_t size_class, std::uint32_t n) noexcept {
+  void flush(std::uint32_t size_class, std::size_t n) noexcept {
     void** const blocks = magazines_[size_class].blocks;
-    for (std::uint32_t i = 0; i < n; ++i) { put_back(blocks[i]); }
-    std::uint32_t& count = fill_[size_class].count;
-    std::copy(blocks + n, blocks + count, blocks);
-    count -= n;
+    for (std::size_t i = 0; i < n; ++i) { put_back(blocks[i]); }
+    std::copy(blocks + n, blocks + at_hand(size_class), blocks);
+    fill_[size_class] -= n;
+    tallies_[size_class].lent -= n;
+    publish(size_class);
   }
 
   /// `n` more blocks of a slab of this cache are free.
@@ -265,7 +319,13 @@ class alignas(core::destructive_bytes) heap_cache {
     }
   }
 
-  [[gnu::noinline]] void send_home(void* p) noexcept {
+  [[gnu::noinline]] void give_back(void* p, std::uint32_t size_class) noexcept {
+    tallies_[size_class].lent -= 1;
+    tallies_[size_class].sent += 1;
+    publish(size_class);
+    send_home(p);
+  }
+  void send_home(void* p) noexcept {
     record& home = space_->record_of(p);
     outgoing& with = outgoing_[space_->index_of(home) % P::remote_slabs];
     if (with.home != &home) {
@@ -359,16 +419,18 @@ class alignas(core::destructive_bytes) heap_cache {
     one.listed = false;
   }
 
+  fullness fill_[classes::count + 1] = {};  ///< of no class, nothing; first: see above
   heap_space<P>* space_ = nullptr;
   std::uintptr_t owners_of_zero_ = 0;  ///< where the owner of a slab at address 0 would be
   std::uint16_t number_ = 0;
   std::uint32_t spares_ = 0;
-  fullness fill_[classes::count + 1] = {};  ///< of no class, nothing
+  std::uint8_t limits_[classes::count + 1] = {};
   record* spare_[P::spare_slabs] = {};
   record* current_[classes::count] = {};  ///< from which each magazine is filled
   record* partial_[classes::count] = {};  ///< others that have free blocks
   outgoing outgoing_[P::remote_slabs] = {};
   magazine magazines_[classes::count] = {};
+  tally tallies_[classes::count] = {};
 };
 
 }  // namespace millrace::inline v0::memory

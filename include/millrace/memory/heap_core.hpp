@@ -8,6 +8,7 @@
 #include <millrace/memory/heap_cache.hpp>
 #include <millrace/memory/heap_policy.hpp>
 #include <millrace/memory/heap_space.hpp>
+#include <millrace/memory/heap_stats.hpp>
 #include <millrace/memory/reservation.hpp>
 
 #include <algorithm>
@@ -17,6 +18,14 @@
 #include <utility>
 
 namespace millrace::inline v0::memory {
+
+/// Whom to tell of a request that a heap has no room for. What it does it does on the thread whose
+/// request it was: it may free, report (memory/shortage.hpp) and log. It is not told of what it
+/// allocates itself.
+struct shortage_listener {
+  void (*tell)(std::size_t bytes, std::size_t alignment, void* context) noexcept = nullptr;
+  void* context = nullptr;
+};
 
 /// How a heap begins.
 struct heap_options {
@@ -30,18 +39,8 @@ struct heap_options {
   /// Whether the system may back the heap with pages of 2 MiB: fewer misses where much is in use,
   /// and up to 2 MiB resident where little is.
   bool huge_pages = false;
-};
-
-/// Where a heap's bytes are. Each number is exact by itself; together they are no one instant.
-struct heap_stats {
-  std::size_t reserved_bytes = 0;
-  std::size_t budget_bytes = 0;
-  std::size_t taken_bytes = 0;  ///< of slabs that caches and large blocks have
-  std::size_t peak_bytes = 0;   ///< the most that taken_bytes has been
-  std::size_t range_bytes = 0;  ///< from the first slab to the last that was ever taken
-  std::uint64_t refused = 0;    ///< requests for slabs that were not met
-  std::uint32_t caches = 0;     ///< that threads have
-  std::uint32_t abandoned = 0;  ///< whose threads have left
+  /// Hears of every request that gets out_of_memory, on its thread, before that thread does.
+  shortage_listener on_shortage = {};
 };
 
 namespace detail {
@@ -66,6 +65,7 @@ class heap_core {
     if (with.huge_pages) {
       reservation::prefer_huge_pages(space_.slabs, space_.map.count() * P::slab_bytes);
     }
+    on_shortage_ = with.on_shortage;
     set_budget(with.budget_bytes);
     return {};
   }
@@ -91,11 +91,20 @@ class heap_core {
     return small_classes[(bytes + 15) / 16];
   }
 
-  /// Null where there is no room.
+  /// Null where there is no room, of which the listener was told.
   [[nodiscard, gnu::noinline]] void* allocate_any(cache& mine, std::size_t bytes,
                                                   std::size_t alignment) noexcept {
+    if (void* const p = find_room(mine, bytes, alignment)) [[likely]] { return p; }
+    if (on_shortage_.tell != nullptr && !std::exchange(telling_, true)) {
+      on_shortage_.tell(bytes, alignment, on_shortage_.context);
+      telling_ = false;
+    }
+    return nullptr;
+  }
+  [[nodiscard]] void* find_room(cache& mine, std::size_t bytes, std::size_t alignment) noexcept {
     std::uint32_t const size_class = class_for<typename P::classes>(bytes, alignment);
     if (size_class == P::classes::count) { return allocate_run(mine, bytes); }
+    mine.note_size(size_class, bytes);
     if (void* const p = mine.take(size_class)) { return p; }
     give_up_idle(mine);
     return mine.take(size_class);
@@ -127,7 +136,65 @@ class heap_core {
     return {};
   }
   [[nodiscard]] std::size_t usable_bytes(void const* p) const noexcept {
-    return space_.contains(p) ? space_.record_of(p).block_bytes : 0;
+    return space_.contains(p) ? std::size_t{space_.record_of(p).block_bytes} : 0;
+  }
+
+  // --- what there is ---
+
+  /// What all caches together counted of a class.
+  [[nodiscard]] class_stats count_of(std::uint32_t size_class) const noexcept {
+    class_stats out;
+    out.block_bytes = P::classes::bytes_of(size_class);
+    std::uint64_t lent = 0, sampled = 0, sampled_bytes = 0;
+    for (std::uint32_t i = 0; i < caches_.size(); ++i) {
+      if (caches_.state(i) == cache_state::unused) { break; }
+      if (!caches_.begun(i)) { continue; }
+      auto const of = caches_[i].counted(size_class);
+      out.total += of.given;
+      out.cached += of.at_hand;
+      out.remote_frees += of.sent;
+      lent += of.lent;
+      sampled += of.sampled;
+      sampled_bytes += of.sampled_bytes;
+    }
+    std::uint64_t const homeless = look(space_.homeless.freed[size_class]);
+    out.remote_frees += homeless;
+    auto const live = static_cast<std::int64_t>(lent - out.cached - homeless);
+    out.live = live > 0 ? static_cast<std::uint64_t>(live) : 0;  // caches are read one by one
+    if (sampled != 0) {
+      std::uint64_t const asked = std::min<std::uint64_t>(sampled_bytes / sampled, out.block_bytes);
+      out.waste_bytes = out.live * (out.block_bytes - asked);
+    }
+    return out;
+  }
+  [[nodiscard]] heap_stats stats() const noexcept {
+    heap_stats out;
+    out.reserved_bytes = space_.map.count() * P::slab_bytes;
+    out.budget_bytes = look(space_.most_slabs) * P::slab_bytes;
+    out.taken_bytes = look(space_.taken_slabs) * P::slab_bytes;
+    out.peak_bytes = look(space_.peak_slabs) * P::slab_bytes;
+    out.range_bytes = look(space_.end_slabs) * P::slab_bytes;
+    out.refused = look(space_.refused);
+    for (std::uint32_t i = 0; i < caches_.size(); ++i) {
+      cache_state const state = caches_.state(i);
+      if (state == cache_state::unused) { break; }
+      ++(state == cache_state::taken ? out.caches : out.abandoned);
+    }
+    std::uint64_t const freed = look(space_.homeless.runs_freed);
+    out.total = look(space_.homeless.runs);
+    out.runs = out.live = out.total - std::min(out.total, freed);
+    out.run_bytes = out.live_bytes = look(space_.homeless.run_bytes);
+    out.waste_bytes = look(space_.homeless.run_rest);
+    for (std::uint32_t c = 0; c < P::classes::count; ++c) {
+      class_stats const of = count_of(c);
+      out.total += of.total;
+      out.live += of.live;
+      out.live_bytes += of.live * of.block_bytes;
+      out.cached_bytes += of.cached * of.block_bytes;
+      out.remote_frees += of.remote_frees;
+      out.waste_bytes += of.waste_bytes;
+    }
+    return out;
   }
 
   /// What nobody uses becomes everybody's: of this thread's cache, and of those that were left.
@@ -142,7 +209,8 @@ class heap_core {
     std::uint32_t const end = access::load(space_.end_slabs, core::relaxed, "heap.most");
     for (std::uint32_t i = 0; i < end; ++i) {
       if (space_.map.taken(i) || !space_.map.claim_at(i)) { continue; }
-      if (std::exchange(space_.records[i].touched, false)) {
+      if (space_.records[i].touched) {
+        space_.records[i].touched = false;
         reservation::discard(space_.bytes_of(space_.records[i]), P::slab_bytes);
         given += P::slab_bytes;
       }
@@ -177,7 +245,7 @@ class heap_core {
       return begin;
     };
     std::size_t const records = place(count * sizeof(slab_record<P>));
-    std::size_t const owners = place(count * sizeof(std::uint16_t));
+    std::size_t const owners = place(count * sizeof(*space_.owners));
     std::size_t const posts = place(caches * sizeof(cache_post));
     std::size_t const all = place(caches * sizeof(cache));
     auto const slabs = static_cast<std::uint32_t>(count);
@@ -190,7 +258,7 @@ class heap_core {
     // all of it is zero, which is how every record begins
     space_.slabs = base;
     space_.records = reinterpret_cast<slab_record<P>*>(base + records);
-    space_.owners = reinterpret_cast<std::uint16_t*>(base + owners);
+    space_.owners = reinterpret_cast<watched<std::uint16_t>*>(base + owners);
     space_.posts = reinterpret_cast<cache_post*>(base + posts);
     caches_ = cache_crowd<P>(space_, reinterpret_cast<cache*>(base + all), caches);
     space_.map = slab_map<access>(reinterpret_cast<std::uint64_t*>(base + words),
@@ -213,9 +281,16 @@ class heap_core {
     for (std::uint32_t i = 0; i < n; ++i) { (&first)[i].touched = true; }
     first.use = slab_use::run;
     first.block_bytes = n * P::slab_bytes;
+    first.rest = static_cast<std::uint32_t>(n * P::slab_bytes - bytes);
+    count(space_.homeless.runs, 1);
+    count(space_.homeless.run_bytes, first.block_bytes);
+    count(space_.homeless.run_rest, first.rest);
     return space_.bytes_of(first);
   }
   void release_run(slab_record<P>& first) noexcept {
+    count(space_.homeless.runs_freed, 1);
+    count(space_.homeless.run_bytes, 0 - first.block_bytes);
+    count(space_.homeless.run_rest, 0 - std::uint64_t{first.rest});
     if (first.block_bytes >= purge_bytes) {
       reservation::discard(space_.bytes_of(first), first.block_bytes);
       for (std::uint32_t i = 0; i < first.run_slabs; ++i) { (&first)[i].touched = false; }
@@ -223,9 +298,23 @@ class heap_core {
     space_.release(first);
   }
 
+  using plain = core::direct_access<cuda::thread_scope_system>;
+
+  static void count(std::uint64_t& word, std::uint64_t n) noexcept {
+    static_cast<void>(plain::fetch_add(word, n, core::relaxed, "heap.count"));
+  }
+  template <class T>
+  [[nodiscard]] static std::size_t look(T const& word) noexcept {
+    return plain::load(word, core::relaxed, "heap.stats");
+  }
+
+  /// Whether this thread is within a listener.
+  static inline thread_local constinit bool telling_ = false;
+
   reservation memory_;
   heap_space<P> space_;
   cache_crowd<P> caches_;
+  shortage_listener on_shortage_;
 };
 
 }  // namespace detail

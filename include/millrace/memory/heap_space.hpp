@@ -7,6 +7,7 @@
 #include <millrace/core/platform.hpp>
 #include <millrace/memory/heap_policy.hpp>
 #include <millrace/memory/slab_map.hpp>
+#include <millrace/memory/watched.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -29,21 +30,22 @@ struct alignas(core::destructive_bytes) slab_record {
   static_assert(words <= 64, "millrace: one word says which of a slab's words have a free block");
 
   // One line. Written by whoever claims the slab, before anybody has a block of it; by others only
-  // read.
-  slab_use use = slab_use::none;
-  std::uint32_t size_class = 0;
-  std::uint64_t block_bytes = 0;
-  std::uint32_t run_slabs = 0;
-  std::uint32_t inverse = 0;  ///< 2^32 / block_bytes, rounded up: see index_of
-  std::uint16_t batch = 0;    ///< blocks of it that go home together
-  bool touched = false;       ///< its pages may be resident; kept from owner to owner
+  // read, and watched by those who draw a map.
+  watched<slab_use> use = slab_use::none;
+  watched<std::uint32_t> size_class = 0;
+  watched<std::uint64_t> block_bytes = 0;
+  watched<std::uint32_t> run_slabs = 0;
+  std::uint32_t inverse = 0;      ///< 2^32 / block_bytes, rounded up: see index_of
+  std::uint16_t batch = 0;        ///< blocks of it that go home together
+  watched<bool> touched = false;  ///< its pages may be resident; kept from owner to owner
 
   // The owner's.
-  bool listed = false;          ///< in the list of its class
-  std::uint32_t start = 0;      ///< the block that is drawn first
-  std::uint32_t used = 0;       ///< blocks that are not here
-  std::uint64_t filled = 0;     ///< words of `free` that are not 0
-  slab_record* next = nullptr;  ///< in the list
+  bool listed = false;              ///< in the list of its class
+  std::uint32_t start = 0;          ///< the block that is drawn first
+  std::uint32_t used = 0;           ///< blocks that are not here
+  watched<std::uint32_t> rest = 0;  ///< of a run: bytes behind those that were asked for
+  std::uint64_t filled = 0;         ///< words of `free` that are not 0
+  slab_record* next = nullptr;      ///< in the list
   slab_record* previous = nullptr;
 
   // Everybody's.
@@ -51,7 +53,7 @@ struct alignas(core::destructive_bytes) slab_record {
   std::uint64_t next_mail = 0;                                ///< while in its owner's mailbox
 
   // The owner's.
-  alignas(core::line_bytes) std::uint64_t free[words] = {};  ///< a bit a block
+  alignas(core::line_bytes) watched<std::uint64_t> free[words] = {};  ///< a bit a block
 
   /// The block that begins `offset` bytes into the slab; exact below 2^16.
   [[nodiscard]] std::uint32_t index_of(std::uint64_t offset) const noexcept {
@@ -63,11 +65,22 @@ struct alignas(core::destructive_bytes) slab_record {
 struct alignas(core::destructive_bytes) cache_post {
   std::uint64_t newest = 0;  ///< mailbox: address of the slab record mailed last
   std::uint32_t state = 0;   ///< cache_state
+  std::uint32_t begun = 0;   ///< not 0: the cache is there to be looked at
 };
 enum class cache_state : std::uint32_t {
   unused = 0,     ///< never had a thread
   taken = 1,      ///< a thread has it
   abandoned = 2,  ///< its thread has left; the slabs are still its own
+};
+
+/// Counts of what no cache counts: each is atomic.
+template <heap_policy P>
+struct homeless_counts {
+  std::uint64_t freed[P::classes::count] = {};  ///< by threads without a cache
+  std::uint64_t runs = 0;                       ///< large blocks given
+  std::uint64_t runs_freed = 0;
+  std::uint64_t run_bytes = 0;  ///< of those in use, whole slabs
+  std::uint64_t run_rest = 0;   ///< of these, bytes that nobody asked for
 };
 
 /// What the caches of a heap share: slabs, their records, and the numbers of the caches.
@@ -80,7 +93,7 @@ struct heap_space {
   slab_record<P>* records = nullptr;
   /// A slab's owner, the cache by number; apart from the records, since every free looks here: a
   /// line says it of 32 slabs. Written as a record's first words are.
-  std::uint16_t* owners = nullptr;
+  watched<std::uint16_t>* owners = nullptr;
   cache_post* posts = nullptr;  ///< one a cache
   slab_map<access> map;
   std::uint32_t most_slabs = 0;   ///< atomic: that may be taken at a time, the budget
@@ -88,6 +101,7 @@ struct heap_space {
   std::uint32_t peak_slabs = 0;   ///< atomic
   std::uint32_t end_slabs = 0;    ///< atomic: no slab from here on was ever taken
   std::uint32_t refused = 0;      ///< atomic: requests for slabs that were not met
+  homeless_counts<P> homeless;
 
   /// Whether `p` lies in a slab of this heap.
   [[nodiscard]] bool contains(void const* p) const noexcept {

@@ -29,6 +29,14 @@ class thread_caches {
   }
   [[nodiscard]] static cache& last() noexcept { return *newest_.cache; }
 
+  /// The thread's cache of a heap; null when it has none, and then it gets none.
+  [[nodiscard]] static cache* existing(heap_core<P>* heap) noexcept {
+    for (entry* e = all_.first; e != nullptr; e = e->next) {
+      if (e->address == heap && !e->heap.expired()) { return &heap->caches()[e->number]; }
+    }
+    return nullptr;
+  }
+
  private:
   struct entry {
     std::weak_ptr<heap_core<P>> heap;
