@@ -45,6 +45,18 @@ struct millrace_heap {
   };
 };
 
+/// The same through each thread's own cache, held at hand.
+struct millrace_local {
+  memory::heap<> of = core::value_or_throw(memory::heap<>::make());
+
+  struct session {
+    explicit session(millrace_local& all) : of(core::value_or_throw(all.of.open())) {}
+    [[nodiscard]] void* allocate(std::size_t bytes) { return of.allocate_or_null(bytes); }
+    void deallocate(void* p, std::size_t bytes) { of.deallocate(p, bytes); }
+    memory::local_heap<> of;
+  };
+};
+
 template <std::size_t Bytes>
 struct object {
   std::byte bytes[Bytes];
@@ -86,6 +98,32 @@ struct millrace_pmr {
   memory::pmr_resource<memory::heap<>> of{core::value_or_throw(memory::heap<>::make())};
   struct session : pmr_session {
     explicit session(millrace_pmr& all) : pmr_session(&all.of) {}
+  };
+};
+/// One thread's cache, for one thread, as std::pmr::unsynchronized_pool_resource is.
+struct millrace_pmr_local {
+  memory::heap<> of = core::value_or_throw(memory::heap<>::make());
+  memory::local_heap<> mine = core::value_or_throw(of.open());
+  memory::pmr_resource<memory::local_resource<>> resource{memory::local_resource<>(mine)};
+  struct session : pmr_session {
+    explicit session(millrace_pmr_local& all) : pmr_session(&all.resource) {}
+  };
+};
+/// What two virtual calls cost with the least behind them: a stack of blocks.
+struct virtual_stack {
+  struct resource final : std::pmr::memory_resource {
+    void* do_allocate(std::size_t, std::size_t) override { return blocks[--count]; }
+    void do_deallocate(void* p, std::size_t, std::size_t) override { blocks[count++] = p; }
+    [[nodiscard]] bool do_is_equal(std::pmr::memory_resource const& other) const noexcept override {
+      return this == &other;
+    }
+    alignas(64) std::byte only[64];
+    void* blocks[2] = {only};
+    std::size_t count = 1;
+  };
+  resource of;
+  struct session : pmr_session {
+    explicit session(virtual_stack& all) : pmr_session(&all.of) {}
   };
 };
 struct std_unsynchronized {

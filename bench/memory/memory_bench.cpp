@@ -65,8 +65,11 @@ int child(std::string_view allocator, std::string_view what) {
   double ns = wrong;
   if (allocator == "millrace.heap") { ns = perform<millrace_heap>(what); }
   if (allocator == "millrace.looked_at") { ns = perform_and_look(what); }
+  if (allocator == "millrace.local") { ns = perform<millrace_local>(what); }
   if (allocator == "millrace.pool") { ns = pair_of<millrace_pool<64>>(64); }
   if (allocator == "millrace.pmr") { ns = perform<millrace_pmr>(what); }
+  if (allocator == "millrace.pmr_local") { ns = perform<millrace_pmr_local>(what); }
+  if (allocator == "limit.virtual_stack") { ns = pair_of<virtual_stack>(64); }
   if (allocator == "malloc") { ns = perform<libc_malloc>(what); }
   if (allocator == "std.pmr.unsynchronized") { ns = pair_of<std_unsynchronized>(64); }
   if (allocator == "private") { ns = perform<private_buffers>(what); }
@@ -110,17 +113,22 @@ class driver {
     compare("memory.pair.64B", "pair", "millrace.pool", pools);
     std::vector<side> resources = mallocs_;
     resources.push_back({"std.pmr.unsynchronized", "std.pmr.unsynchronized", ""});
-    compare("memory.pmr_pair.64B", "pair", "millrace.pmr", resources);
-    compare("memory.replace.1k.1t", "replace.1k.1t", "millrace.heap", mallocs_);
-    std::vector<side> threads = mallocs_;
-    threads.push_back({"millrace.1t", "millrace.heap", "", "replace.1k.1t"});
-    compare("memory.replace.1k.2t", "replace.1k.2t", "millrace.heap", threads, placed);
+    resources.push_back({"millrace.heap", "millrace.pmr", ""});
+    resources.push_back({"limit.virtual_stack", "limit.virtual_stack", ""});
+    compare("memory.pmr_pair.64B", "pair", "millrace.pmr_local", resources);
+    // threads that hold their cache at hand, and the same through the heap, which finds it each time
+    std::vector<side> ways = mallocs_;
+    ways.push_back({"millrace.heap", "millrace.heap", ""});
+    compare("memory.replace.1k.1t", "replace.1k.1t", "millrace.local", ways);
+    std::vector<side> threads = ways;
+    threads.push_back({"millrace.1t", "millrace.local", "", "replace.1k.1t"});
+    compare("memory.replace.1k.2t", "replace.1k.2t", "millrace.local", threads, placed);
     side const unseen{"millrace.unseen", "millrace.looked_at", "", "nothing"};
     compare("memory.replace.1k.statistics", "statistics", "millrace.looked_at", {unseen});
     compare("memory.replace.1k.heatmap", "heatmap", "millrace.looked_at", {unseen});
-    compare("memory.replace.50k", "replace.50k", "millrace.heap", mallocs_);
+    compare("memory.replace.50k", "replace.50k", "millrace.local", ways);
     compare("memory.handoff.64B", "handoff", "millrace.heap", mallocs_, placed);
-    compare("memory.scatter_free.100k", "scatter_free", "millrace.heap", mallocs_);
+    compare("memory.scatter_free.100k", "scatter_free", "millrace.local", ways);
     compare("memory.larson.1t", "larson.1t", "millrace.heap", mallocs_);
     compare("memory.larson.2t", "larson.2t", "millrace.heap", mallocs_, placed);
     std::vector<side> lines = mallocs_;

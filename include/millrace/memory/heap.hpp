@@ -16,7 +16,7 @@
 
 namespace millrace::inline v0::memory {
 
-template <heap_policy P>
+template <heap_policy P = default_heap>
 class heap;
 
 namespace detail {
@@ -33,7 +33,7 @@ struct heap_inside {
 /// One thread's cache, taken by hand: what it gives and takes costs no look for the thread. Its end
 /// leaves the cache, with the slabs that are in use, to whoever comes next.
 /// @thread one at a time; blocks may be freed through any other cache of the heap
-template <heap_policy P>
+template <heap_policy P = default_heap>
 class local_heap {
  public:
   local_heap(local_heap&& other) noexcept
@@ -91,11 +91,43 @@ class local_heap {
   std::uint32_t number_;
 };
 
+/// A local_heap as a resource, for the containers of its thread. Does not own: the local_heap
+/// outlives what is allocated through it.
+/// @thread that of the local_heap
+template <heap_policy P = default_heap>
+class local_resource {
+ public:
+  static constexpr bool host_accessible = true;
+  static constexpr bool device_accessible = false;
+
+  explicit local_resource(local_heap<P>& of) noexcept : of_{&of} {}
+
+  /// @error as heap::try_allocate
+  [[nodiscard]] result<void*> try_allocate(std::size_t bytes,
+                                           std::size_t alignment) const noexcept {
+    return of_->try_allocate(bytes, alignment);
+  }
+  /// As try_allocate; null in place of an error.
+  [[nodiscard]] void* allocate_or_null(std::size_t bytes, std::size_t alignment) const noexcept {
+    return of_->allocate_or_null(bytes, alignment);
+  }
+  void deallocate(void* p, std::size_t bytes, std::size_t alignment) const noexcept {
+    of_->deallocate(p, bytes, alignment);
+  }
+  [[nodiscard]] friend bool operator==(local_resource a, local_resource b) noexcept {
+    return a.of_ == b.of_;
+  }
+
+ private:
+  local_heap<P>* of_;
+};
+static_assert(host_accessible_resource<local_resource<>>);
+
 /// Blocks of any size for any thread of a process, from slabs in a range of addresses of its own.
 /// Copies are handles of the same heap; its memory goes when the last is gone, whatever blocks are
 /// still in use.
 /// @thread any   @cost about 2 ns for a block that the thread's cache has, no locked instruction
-template <heap_policy P = default_heap>
+template <heap_policy P>
 class heap {
  public:
   static constexpr bool host_accessible = true;

@@ -190,8 +190,8 @@ class alignas(core::destructive_bytes) heap_cache {
     return home.index_of(space_->offset_of(p) % P::slab_bytes);
   }
   /// A block is free in its slab again, whosever that is.
-  void put_back(void* p) noexcept {
-    if (!is_own(p)) { return send_home(p); }
+  void put_back(void* p) noexcept { is_own(p) ? put_back_own(p) : send_home(p); }
+  void put_back_own(void* p) noexcept {
     record& home = space_->record_of(p);
     put_back(home, place_of(p, home));
     came_back(home, 1);
@@ -296,7 +296,12 @@ class alignas(core::destructive_bytes) heap_cache {
   /// The oldest `n` blocks of a magazine go to their slabs.
   void flush(std::uint32_t size_class, std::size_t n) noexcept {
     void** const blocks = magazines_[size_class].blocks;
-    for (std::size_t i = 0; i < n; ++i) { put_back(blocks[i]); }
+    // only blocks of whole lines may be of other caches' slabs
+    if (classes::bytes_of(size_class) % core::line_bytes == 0) {
+      for (std::size_t i = 0; i < n; ++i) { put_back(blocks[i]); }
+    } else {
+      for (std::size_t i = 0; i < n; ++i) { put_back_own(blocks[i]); }
+    }
     std::copy(blocks + n, blocks + at_hand(size_class), blocks);
     fill_[size_class] -= n;
     tallies_[size_class].lent -= n;
@@ -333,6 +338,9 @@ class alignas(core::destructive_bytes) heap_cache {
       with.home = &home;
     }
     with.places[with.count++] = static_cast<std::uint16_t>(place_of(p, home));
+    // a line that this processor owns costs its next writer less than one that several have read
+    access::write(p, sizeof(std::uint64_t), "block.own");
+    *static_cast<std::uint64_t volatile*>(p) = 0;
     if (with.count == home.batch) { post(*space_, with); }
   }
 
