@@ -12,4 +12,10 @@ void stream_pool_benches(session& out, int ordinal);
 /// and against the same memory that was not.
 void managed_sweep_bench(session& out, int ordinal);
 
+/// `memory.kernel_heap.*`: 100,000 threads of a kernel allocate and free.
+void kernel_heap_benches(session& out, int ordinal);
+
+/// `memory.beside_kernel.p99`: a persistent kernel's round trips beside a busy stream pool.
+void beside_bench(session& out, int ordinal);
+
 }  // namespace millrace::bench::device

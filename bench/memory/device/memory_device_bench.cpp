@@ -16,5 +16,7 @@ int main(int argc, char** argv) {
     }
     bench::device::stream_pool_benches(out, chosen->ordinal());
     bench::device::managed_sweep_bench(out, chosen->ordinal());
+    bench::device::kernel_heap_benches(out, chosen->ordinal());
+    bench::device::beside_bench(out, chosen->ordinal());
   });
 }

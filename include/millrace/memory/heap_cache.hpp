@@ -437,7 +437,7 @@ class alignas(core::destructive_bytes) heap_cache {
   record* current_[classes::count] = {};  ///< from which each magazine is filled
   record* partial_[classes::count] = {};  ///< others that have free blocks
   outgoing outgoing_[P::remote_slabs] = {};
-  magazine magazines_[classes::count] = {};
+  magazine magazines_[classes::count + 1] = {};  ///< the last, of no class, is empty for ever
   tally tallies_[classes::count] = {};
 };
 
