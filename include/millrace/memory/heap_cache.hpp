@@ -189,13 +189,7 @@ class alignas(core::destructive_bytes) heap_cache {
   [[nodiscard]] std::uint32_t place_of(void const* p, record const& home) const noexcept {
     return home.index_of(space_->offset_of(p) % P::slab_bytes);
   }
-  /// A block is free in its slab again, whosever that is.
-  void put_back(void* p) noexcept { is_own(p) ? put_back_own(p) : send_home(p); }
-  void put_back_own(void* p) noexcept {
-    record& home = space_->record_of(p);
-    put_back(home, place_of(p, home));
-    came_back(home, 1);
-  }
+  /// A block is free in its slab again.
   static void put_back(record& home, std::uint32_t place) noexcept {
     home.free[place / 64] = home.free[place / 64] | std::uint64_t{1} << (place % 64);
     home.filled |= std::uint64_t{1} << (place / 64);
@@ -296,11 +290,19 @@ class alignas(core::destructive_bytes) heap_cache {
   /// The oldest `n` blocks of a magazine go to their slabs.
   void flush(std::uint32_t size_class, std::size_t n) noexcept {
     void** const blocks = magazines_[size_class].blocks;
+    record const* const drawn = current_[size_class];
     // only blocks of whole lines may be of other caches' slabs
-    if (classes::bytes_of(size_class) % core::line_bytes == 0) {
-      for (std::size_t i = 0; i < n; ++i) { put_back(blocks[i]); }
-    } else {
-      for (std::size_t i = 0; i < n; ++i) { put_back_own(blocks[i]); }
+    bool const all_own = classes::bytes_of(size_class) % core::line_bytes != 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (!all_own && !is_own(blocks[i])) {
+        send_home(blocks[i]);
+        continue;
+      }
+      record& home = space_->record_of(blocks[i]);
+      put_back(home, place_of(blocks[i], home));
+      home.used -= 1;
+      bool const as_before = &home == drawn || (home.listed && home.used != 0);
+      if (!as_before) [[unlikely]] { settle(home); }
     }
     std::copy(blocks + n, blocks + at_hand(size_class), blocks);
     fill_[size_class] -= n;
@@ -311,7 +313,10 @@ class alignas(core::destructive_bytes) heap_cache {
   /// `n` more blocks of a slab of this cache are free.
   void came_back(record& home, std::uint32_t n) noexcept {
     home.used -= n;
-    if (&home == current_[home.size_class]) { return; }
+    if (&home != current_[home.size_class]) { settle(home); }
+  }
+  /// Finds the place of a slab that is not drawn from, after blocks came back.
+  [[gnu::noinline]] void settle(record& home) noexcept {
     if (home.used != 0) {
       if (!home.listed) { list(home); }
       return;
