@@ -226,21 +226,23 @@ template <class A>
   auto all = std::make_unique<A>();
   typename A::session mine(*all);
   core::xoshiro_rng random(3);
-  std::vector<std::uint32_t> order(count), bytes(count);
+  std::vector<std::uint32_t> order(count);
   std::iota(order.begin(), order.end(), 0u);
   for (std::size_t i = count; i > 1; --i) { std::swap(order[i - 1], order[random.next() % i]); }
-  for (auto& b : bytes) { b = static_cast<std::uint32_t>(16 + random.next() % 113); }
-  std::vector<void*> blocks(count);
+  std::vector<slot> slots(count);
+  for (slot& s : slots) { s.bytes = static_cast<std::uint32_t>(16 + random.next() % 113); }
   double ns = 0;
   for (int round = 0; round < 5; ++round) {
     std::int64_t const begin = now_ns();
     for (std::size_t i = 0; i < count; ++i) {
-      blocks[i] = mine.allocate(bytes[i]);
-      touch(blocks[i], bytes[i], i);
+      slot& s = slots[i];
+      s = {mine.allocate(s.bytes), s.bytes, static_cast<std::uint32_t>(i)};
+      touch(s.p, s.bytes, s.mark);
     }
     for (std::uint32_t const i : order) {
-      if (!holds(blocks[i], i)) { return wrong; }
-      mine.deallocate(blocks[i], bytes[i]);
+      slot const& s = slots[i];
+      if (!holds(s.p, s.mark)) { return wrong; }
+      mine.deallocate(s.p, s.bytes);
     }
     ns += static_cast<double>(now_ns() - begin);
   }
