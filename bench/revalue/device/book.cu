@@ -7,9 +7,11 @@
 
 #include <cuda/atomic>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 
 namespace millrace::bench {
@@ -75,20 +77,20 @@ revalue::feed prices() {
 }
 
 measured through_queue(revalue::book const& of, revalue::feed const& in, int ordinal,
-                       std::vector<revalue::risk> const& wanted) {
+                       std::span<revalue::risk const> wanted) {
   revalue::desks on(of);
   auto opened = revalue::open_device_engine(on, core::backend::cuda(ordinal), desk_count);
   if (!opened) { return {0, core::describe(opened.error())}; }
   revalue::run job(in, on, **opened);
   if (auto const ok = job.all([](std::size_t) {}); !ok) { return {0, core::describe(ok.error())}; }
   if (auto const ok = (*opened)->finish(); !ok) { return {0, core::describe(ok.error())}; }
-  bool const right = job.found().desks == wanted;
+  bool const right = std::ranges::equal(job.found().desks, wanted);
   return {1e9 * job.found().seconds / static_cast<double>(updates),
           right ? "" : "the desks' risk differs from the host's"};
 }
 
 measured through_raw(revalue::book const& of, revalue::feed const& in, int ordinal,
-                     std::vector<revalue::risk> const& wanted) {
+                     std::span<revalue::risk const> wanted) {
   revalue::desks on(of);
   auto const there = revalue::device_desks::make(on, ordinal);
   if (!there) { return {0, core::describe(there.error())}; }
@@ -135,7 +137,7 @@ measured through_raw(revalue::book const& of, revalue::feed const& in, int ordin
   static_cast<void>(cudaStreamSynchronize(stream));
   static_cast<void>(cudaStreamDestroy(stream));
   return {static_cast<double>(ns) / static_cast<double>(updates),
-          last == wanted ? "" : "the desks' risk differs from the host's"};
+          std::ranges::equal(last, wanted) ? "" : "the desks' risk differs from the host's"};
 }
 
 }  // namespace
