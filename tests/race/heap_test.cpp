@@ -3,6 +3,7 @@
 // that change hands, caches whose threads leave. A thread writes into every block that it has, so a
 // block with two owners is a data race.
 #include "access.hpp"
+#include "blocks.hpp"
 #include "queue_bugs.hpp"
 #include "verdict.hpp"
 #include <millrace/memory/buffer.hpp>
@@ -21,6 +22,9 @@ namespace {
 namespace memory = millrace::memory;
 using A = race::access;
 using race::failure_kind;
+using race::hand_over;
+using race::receive;
+using race::use;
 
 /// Two blocks of 64 bytes a slab, magazines of two, every remote free sent at once.
 template <class Access>
@@ -78,23 +82,6 @@ class world {
   std::uint64_t word_ = 0;
   std::uint32_t hint_ = 0;
 };
-
-/// The caller has the block for itself.
-void use(void* p) {
-  A::write(p, 16, "user");
-  *static_cast<std::uint64_t*>(p) = race::this_thread();
-}
-void hand_over(std::uint64_t& flag, void* p) {
-  A::store(flag, reinterpret_cast<std::uintptr_t>(p), millrace::core::release, "test.hand");
-}
-[[nodiscard]] void* receive(std::uint64_t& flag) {
-  race::begin_round();
-  for (;;) {
-    auto const seen = A::load(flag, millrace::core::acquire, "test.receive");
-    if (seen != 0) { return reinterpret_cast<void*>(seen); }
-    race::pause();
-  }
-}
 
 // The first thread allocates and hands blocks over; others free them while it goes on allocating.
 template <class P>

@@ -3,6 +3,7 @@
 // that go from class to class while others still believe in the old one. A thread writes into every
 // block that it has, so a block with two owners is a data race.
 #include "access.hpp"
+#include "blocks.hpp"
 #include "verdict.hpp"
 #include <millrace/memory/buffer.hpp>
 #include <millrace/memory/kernel_heap_ref.hpp>
@@ -22,6 +23,9 @@ namespace {
 namespace memory = millrace::memory;
 using A = race::access;
 using race::failure_kind;
+using race::hand_over;
+using race::receive;
+using race::use;
 
 /// Two blocks of 64 bytes a slab, or eight of 16; one slab to draw from at a time.
 template <class Access>
@@ -78,23 +82,6 @@ class world {
   memory::buffer<std::byte> words_, bytes_;
   std::uint32_t low_ = 0;
 };
-
-/// The caller has the block for itself.
-void use(void* p, std::size_t bytes = 16) {
-  A::write(p, bytes, "user");
-  *static_cast<std::uint64_t*>(p) = race::this_thread();
-}
-void hand_over(std::uint64_t& flag, void* p) {
-  A::store(flag, reinterpret_cast<std::uintptr_t>(p), millrace::core::release, "test.hand");
-}
-[[nodiscard]] void* receive(std::uint64_t& flag) {
-  race::begin_round();
-  for (;;) {
-    auto const seen = A::load(flag, millrace::core::acquire, "test.receive");
-    if (seen != 0) { return reinterpret_cast<void*>(seen); }
-    race::pause();
-  }
-}
 
 // Each thread takes, uses and frees blocks of its size, `turns` times. The shard of the first's
 // class has a slab already.
