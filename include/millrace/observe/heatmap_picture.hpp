@@ -23,8 +23,8 @@ class map_picture {
   map_picture(core::occupancy_map const& map, picture_options const& how)
       : map_{map}, how_{how}, all_{core::fragmentation_of(map)} {
     std::uint32_t const most = std::max(how.most_squares, 1u);
-    each_ = std::max(1u, (map.units + most - 1) / most);
-    squares_ = (map.units + each_ - 1) / each_;
+    each_ = map.units == 0 ? 1 : 1 + (map.units - 1) / most;
+    squares_ = map.units == 0 ? 0 : 1 + (map.units - 1) / each_;
     columns_ = squares_ <= 640 ? 32 : 64;
     pitch_ = squares_ <= 640 ? 26 : 13;
     for (core::class_occupancy const& c : map.classes) { classes_ += c.units != 0 ? 1 : 0; }
@@ -130,13 +130,13 @@ class map_picture {
       svg.raw("</g>\n");
       return;
     }
-    if (of.blocks == 0) {
+    if (each_ == 1 && of.runs != 0) {
       svg.raw("<g class=\"b\">")
           .title(name_of(place, units) + "large block of " +
                  core::describe_bytes(of.last.units * map_.unit_bytes));
       // units of one block join
-      bool const joins = each_ == 1 && place + 1 < of.last.first + of.last.units &&
-                         place % columns_ + 1 < columns_;
+      bool const joins =
+          place + 1 < of.last.first + of.last.units && place % columns_ + 1 < columns_;
       svg.box(x, y, joins ? pitch_ : size, size).raw("</g>\n");
       return;
     }
@@ -144,18 +144,22 @@ class map_picture {
     auto const size_class = static_cast<std::size_t>(most - of.by_class.begin());
     std::uint64_t const bytes =
         size_class < map_.classes.size() ? map_.classes[size_class].block_bytes : 0;
-    std::uint64_t const fill = (of.fill + 1000u * of.runs) / units;
+    std::uint64_t const fill = (of.fill + 1000u * std::uint64_t{of.runs}) / units;
     std::string what = name_of(place, units);
     if (each_ == 1) {
       what += core::describe_bytes(bytes) + " blocks, " + std::to_string(of.last.used) + " of " +
               std::to_string(of.last.blocks) + " not free, cache " + std::to_string(of.last.owner);
     } else {
-      what += percent(fill, 1000) + " not free; " + std::to_string(of.blocks) +
-              " of blocks, mostly " + core::describe_bytes(bytes) + ", " + std::to_string(of.runs) +
-              " of large blocks, " + std::to_string(of.idle + of.untouched) + " free";
+      what += percent(fill, 1000) + " not free; ";
+      if (of.blocks != 0) {
+        what +=
+            std::to_string(of.blocks) + " of blocks, mostly " + core::describe_bytes(bytes) + ", ";
+      }
+      what += std::to_string(of.runs) + " of large blocks, " +
+              std::to_string(of.idle + of.untouched) + " free";
     }
-    svg.raw("<g fill=\"").raw(picture::colour_for(bytes)).raw("\">").title(what);
-    svg.box(x, y, size, size, fill < 1000 ? "class=\"e\"" : "");
+    svg.raw(of.blocks == 0 ? "<g class=\"b\">" : "<g fill=\"" + picture::colour_for(bytes) + "\">");
+    svg.title(what).box(x, y, size, size, fill < 1000 ? "class=\"e\"" : "");
     double const level = size * static_cast<double>(fill) / 1000;
     if (fill < 1000 && fill > 0) { svg.box(x, y + size - level, size, level); }
     svg.raw("</g>\n");

@@ -6,6 +6,8 @@
 #include <millrace/observe/picture.hpp>
 #include <millrace/observe/svg_text.hpp>
 
+#include <cuda/std/bit>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -75,10 +77,9 @@ class series_picture {
     std::uint64_t most, last;
   };
 
-  [[nodiscard]] static unsigned octave_of(std::uint64_t bytes) noexcept {
-    unsigned octave = 0;
-    for (std::uint64_t top = 64; top < bytes; top *= 2) { ++octave; }
-    return octave;
+  /// Sizes up to 64 bytes are one octave.
+  [[nodiscard]] static int octave_of(std::uint64_t bytes) noexcept {
+    return bytes <= 64 ? 0 : static_cast<int>(cuda::std::bit_width((bytes - 1) / 64));
   }
   [[nodiscard]] static std::uint64_t bytes_of(core::occupancy_sample const& s,
                                               band const& of) noexcept {
@@ -110,17 +111,21 @@ class series_picture {
   [[nodiscard]] double y_of(double bytes) const noexcept {
     return top_ + depth * (1 - bytes / ceiling());
   }
-  /// A round number of bytes, a little above what there was.
-  [[nodiscard]] double ceiling() const noexcept {
-    double step = 1024;
-    while (4 * step < static_cast<double>(most_)) { step *= 2; }
-    return step * (3 * step >= static_cast<double>(most_) ? 3 : 4);
+  /// Bytes from a line of the ground to the next: a round number.
+  [[nodiscard]] double step() const noexcept {
+    double bytes = 1024;
+    while (4 * bytes < static_cast<double>(most_)) { bytes *= 2; }
+    return bytes;
   }
+  /// Lines above the lowest, the highest a little above what there was.
+  [[nodiscard]] int steps() const noexcept {
+    return 3 * step() >= static_cast<double>(most_) ? 3 : 4;
+  }
+  [[nodiscard]] double ceiling() const noexcept { return step() * steps(); }
 
   void axes(svg_text& svg) const {
-    int const steps = ceiling() / 3 < 1024 ? 4 : static_cast<int>(steps_of());
-    for (int i = 0; i <= steps; ++i) {
-      double const bytes = ceiling() * i / steps, y = y_of(bytes);
+    for (int i = 0; i <= steps(); ++i) {
+      double const bytes = step() * i, y = y_of(bytes);
       svg.raw("<path class=\"l\" d=\"M").number(picture::left).raw(" ").number(y);
       svg.raw("H").number(picture::right).raw("\"/>");
       svg.text(picture::left - 12, y + 4, "m r",
@@ -140,11 +145,6 @@ class series_picture {
                         : "m c",
                text);
     }
-  }
-  [[nodiscard]] double steps_of() const noexcept {
-    double step = 1024;
-    while (4 * step < static_cast<double>(most_)) { step *= 2; }
-    return ceiling() / step;
   }
 
   void areas(svg_text& svg) const {

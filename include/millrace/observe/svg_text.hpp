@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -20,26 +21,38 @@ class svg_text {
     to_ += what;
     return *this;
   }
-  /// With &, <, > and quotes escaped, and without control characters, which XML does not have.
+  /// With &, <, > and quotes escaped, without control characters, and with a replacement character
+  /// in place of what is no UTF-8: XML has neither.
   svg_text& escaped(std::string_view what) {
-    for (char const c : what) {
-      switch (c) {
-        case '&': to_ += "&amp;"; break;
-        case '<': to_ += "&lt;"; break;
-        case '>': to_ += "&gt;"; break;
-        case '"': to_ += "&quot;"; break;
-        default:
-          if (static_cast<unsigned char>(c) >= 0x20) { to_ += c; }
+    while (!what.empty()) {
+      std::size_t const length = character_bytes(what);
+      char const c = what[0];
+      if (length == 0) {
+        to_ += "\xef\xbf\xbd";
+      } else if (c == '&') {
+        to_ += "&amp;";
+      } else if (c == '<') {
+        to_ += "&lt;";
+      } else if (c == '>') {
+        to_ += "&gt;";
+      } else if (c == '"') {
+        to_ += "&quot;";
+      } else if (static_cast<unsigned char>(c) >= 0x20) {
+        to_ += what.substr(0, length);
       }
+      what.remove_prefix(length == 0 ? 1 : length);
     }
     return *this;
   }
-  /// With at most one digit behind the point.
+  /// With at most one digit behind the point, which is a point in every locale. What is not finite,
+  /// or too large for any picture, is 0.
   svg_text& number(double value) {
-    char digits[32];
-    int length = std::snprintf(digits, sizeof digits, "%.1f", value);
-    if (length > 2 && digits[length - 1] == '0') { length -= 2; }
-    return raw({digits, static_cast<std::size_t>(length)});
+    if (!(value > -1e15 && value < 1e15)) { value = 0; }
+    char digits[24];
+    char* end =
+        std::to_chars(digits, digits + sizeof digits, value, std::chars_format::fixed, 1).ptr;
+    if (end[-1] == '0') { end -= 2; }
+    return raw({digits, static_cast<std::size_t>(end - digits)});
   }
 
   svg_text& open(std::string_view element, std::string_view attributes = {}) {
@@ -65,6 +78,26 @@ class svg_text {
   }
 
  private:
+  /// Bytes of the character that `what` begins with; 0 when it begins with none that XML has.
+  [[nodiscard]] static std::size_t character_bytes(std::string_view what) noexcept {
+    auto const byte = [&](std::size_t i) {
+      return i < what.size() ? static_cast<unsigned char>(what[i]) : 0u;
+    };
+    unsigned const first = byte(0);
+    if (first < 0x80) { return 1; }
+    std::size_t const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4) { return 0; }
+    std::uint32_t code = first & (0xffu >> (length + 1));
+    for (std::size_t i = 1; i < length; ++i) {
+      if ((byte(i) & 0xc0u) != 0x80u) { return 0; }
+      code = code << 6 | (byte(i) & 0x3fu);
+    }
+    constexpr std::uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    bool const surrogate = code >= 0xd800 && code < 0xe000;
+    bool const none = code == 0xfffe || code == 0xffff || code > 0x10ffff;
+    return code < least[length] || surrogate || none ? 0 : length;
+  }
+
   std::string& to_;
 };
 

@@ -109,13 +109,35 @@ TEST_CASE("heatmap_picture: a square stands for several units where there are to
   CHECK(svg.size() < 150'000);
 }
 
+TEST_CASE("heatmap_picture: a square of several units says what is in them, large blocks too") {
+  core::occupancy_map map;
+  map.unit_bytes = 65'536;
+  map.units = map.reserved_units = 400;
+  map.regions = {{0, 3, region_use::run}, {3, 393, region_use::idle}, {396, 4, region_use::run}};
+  std::string const svg = core::value_or_throw(observe::draw_map(map, {.most_squares = 100}));
+  CHECK(times(svg, "75 % not free; 3 of large blocks, 1 free</title>") == 1);
+  CHECK(times(svg, "100 % not free; 4 of large blocks, 0 free</title>") == 1);
+  CHECK(times(svg, "free, may be resident</title>") == 98);
+  CHECK(times(svg, "large block of") == 0);  // which of them it would be is not known here
+}
+
+TEST_CASE("heatmap_picture: the largest range that a map can name is drawn in as many squares") {
+  core::occupancy_map map;
+  map.unit_bytes = 4'096;
+  map.units = map.reserved_units = ~0u;
+  map.regions = {{0, 1, region_use::run}};  // the rest is not told
+  std::string const svg = core::value_or_throw(observe::draw_map(map, {.most_squares = 64}));
+  CHECK(times(svg, "A square is 67,108,864 slabs of 4.00 KiB") == 1);
+  CHECK(svg.size() < 50'000);
+}
+
 TEST_CASE("heatmap_picture: nothing to draw is a picture too") {
   CHECK(times(core::value_or_throw(observe::draw_map({})), "0 B taken") == 1);
 }
 
 #if defined(MILLRACE_TEST_EXPAT)
 TEST_CASE("heatmap_picture: maps, series and pages are well-formed, whatever their titles") {
-  char const* const title = "a < b & \"c\" > d \x01";
+  char const* const title = "a < b & \"c\" > d \x01 \xff \xe2\x80";
   std::vector<std::string> pictures;
   for (std::uint32_t const units : {1u, 100u, 5'000u}) {
     core::occupancy_map const map = some_map(units);

@@ -55,3 +55,18 @@ TEST_CASE("series_picture: none, one, and two of one time are pictures too") {
   few.add(map);
   CHECK(times(core::value_or_throw(observe::draw_series(few)), "nan") == 0);
 }
+
+TEST_CASE("series_picture: a class of any size that a number holds has its band") {
+  core::occupancy_map map;
+  map.units = 1;
+  map.classes = {{64, 1, 1, 0, 1}, {65, 1, 1, 0, 1}, {~std::uint64_t{0}, 0, 1, 0, 0}};
+  core::occupancy_series series;
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    map.time_ns = i;
+    series.add(map);
+  }
+  std::string const svg = core::value_or_throw(observe::draw_series(series));
+  CHECK(times(svg, "<title>64 B: ") == 1);
+  CHECK(times(svg, "<title>65 B: ") == 1);
+  CHECK(times(svg, "<title>16.0 EiB: ") == 1);
+}

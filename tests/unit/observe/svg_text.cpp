@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <string>
 
 namespace observe = millrace::observe;
@@ -31,4 +32,32 @@ TEST_CASE("colour_along: from the first stop over those between to the last") {
   CHECK(observe::colour_along(stops, 1) == "#ffffff");
   CHECK(observe::colour_along(stops, 7) == "#ffffff");
   CHECK(observe::colour_along(stops, -1) == "#000000");
+}
+
+TEST_CASE("svg_text: what is no UTF-8, or no character of XML, is replaced, byte by byte") {
+  auto const escaped = [](char const* what) {
+    std::string out;
+    observe::svg_text(out).escaped(what);
+    return out;
+  };
+  std::string const fine =
+      "\x7f \xc3\xa4 \xe2\x80\xa6 \xed\x9f\xbf \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf";
+  CHECK(escaped(fine.c_str()) == fine);
+  std::string const mark = "\xef\xbf\xbd";
+  CHECK(escaped("a\xff") == "a" + mark);
+  CHECK(escaped("\xc3<") == mark + "&lt;");   // ends too soon
+  CHECK(escaped("\xe2\x80") == mark + mark);  // at the end, too
+  CHECK(escaped("\xc0\xaf") == mark + mark);  // longer than need be
+  CHECK(escaped("\xe0\x80\xaf") == mark + mark + mark);
+  CHECK(escaped("\xed\xa0\x80") == mark + mark + mark);  // a surrogate
+  CHECK(escaped("\xef\xbf\xbe") == mark + mark + mark);  // no character
+  CHECK(escaped("\xf4\x90\x80\x80") == mark + mark + mark + mark);
+}
+
+TEST_CASE("svg_text: numbers that no picture has are 0, and large ones whole") {
+  std::string out;
+  observe::svg_text svg(out);
+  svg.number(1e300).raw(" ").number(std::numeric_limits<double>::quiet_NaN()).raw(" ");
+  svg.number(-std::numeric_limits<double>::infinity()).raw(" ").number(123'456'789'012.25);
+  CHECK(out == "0 0 0 123456789012.2");
 }
