@@ -37,8 +37,8 @@ struct budget_limits {
 };
 
 /// A step that gives memory back: what its owner can do without, an idle cache, a trim, a wait for
-/// work that holds memory. It may use the budget, but has then what room there is and asks no step;
-/// it may not wait for a thread that may want room, which would wait for it.
+/// work that holds memory. It may use this budget and any other, but has then what room there is
+/// and asks no step; it may not wait for a thread that may want room, which would wait for it.
 struct relief {
   /// @return bytes that it gave back, as well as it knows; 0 when there was nothing
   using function = std::uint64_t (*)(std::uint64_t wanted_bytes, void* context) noexcept;
@@ -111,12 +111,16 @@ class budget {
 
   /// Takes bytes of the budget, without a look for others to give any back.
   [[nodiscard]] bool try_take(std::uint64_t bytes) noexcept {
+    // a look first: what the whole will refuse is not to keep others out of the part meanwhile
+    for (budget const* b = whole_; b != nullptr; b = b->whole_) {
+      if (!b->fits(bytes, look(b->counts_.live_bytes))) { return false; }
+    }
     std::uint64_t live = look(counts_.live_bytes);
     do {
       if (!fits(bytes, live)) { return false; }
     } while (!words::compare_exchange(counts_.live_bytes, live, live + bytes, core::seq_cst,
                                       core::relaxed, "budget.take"));
-    bool const had = whole_ == nullptr || whole_->try_take(bytes);
+    bool const had = whole_ == nullptr || whole_->try_take(bytes);  // may be another's since
     if (had) {
       raise_peak(live + bytes);
     } else {
@@ -140,19 +144,19 @@ class budget {
   [[nodiscard]] auto climb(std::uint64_t wanted_bytes, Attempt attempt) noexcept
       -> std::invoke_result_t<Attempt&> {
     auto got = attempt();
-    if (got || got.error().code != errc::out_of_memory) { return got; }  // there, or bad input
+    if (!lacks_room(got)) { return got; }  // there, or bad input
     bool hopeless = false, steps = false;
     for (budget const* b = this; b != nullptr; b = b->whole_) {
       hopeless = hopeless || wanted_bytes > look(b->limits_.hard_bytes);
       steps = steps || b->step_count_ != 0;
     }
     std::thread::id const me = std::this_thread::get_id();
-    bool const within_a_step = top_->climber_.load() == me;
-    if (steps && !hopeless && !within_a_step) {
+    bool const within_a_climb = top_->climber_.load() == me;
+    if (steps && !hopeless && !within_a_step_ && !within_a_climb) {
       std::scoped_lock const alone(top_->climbing_);
       top_->climber_ = me;
       got = attempt();  // whoever climbed before may have made room for two
-      for (budget* b = this; !got && b != nullptr; b = b->whole_) {
+      for (budget* b = this; lacks_room(got) && b != nullptr; b = b->whole_) {
         b->ask(wanted_bytes, attempt, got);
         if (!got && !b->fits(wanted_bytes, look(b->counts_.live_bytes))) { break; }
       }
@@ -228,15 +232,31 @@ class budget {
     std::uint64_t const hard = look(limits_.hard_bytes);
     return bytes <= hard && live <= hard - bytes;
   }
+  /// Whether room is what it wants for, which steps can make.
+  template <class Got>
+  [[nodiscard]] static bool lacks_room(Got const& got) noexcept {
+    return !got && got.error().code == errc::out_of_memory;
+  }
+  /// Calls a step or a listener. Within it this thread asks no step, of whatever budget: two whose
+  /// steps use each other would else wait for each other.
+  template <class Call>
+  static auto within_a_step(Call call) noexcept {
+    struct note {
+      bool before = std::exchange(within_a_step_, true);
+      ~note() { within_a_step_ = before; }
+    } const noted;
+    return call();
+  }
   /// This budget's own steps. @thread under the lock of climbs
   template <class Attempt, class Got>
   void ask(std::uint64_t wanted_bytes, Attempt& attempt, Got& got) noexcept {
     if (step_count_ == 0) { return; }
     add(counts_.climbs, 1);
     auto rungs = *recover::ladder::make(step_count_, limits_.tries == 0 ? 1 : limits_.tries);
-    for (auto at = rungs.next(); !got && at; at = rungs.next()) {
+    for (auto at = rungs.next(); lacks_room(got) && at; at = rungs.next()) {
       relief const& step = steps_[*at];
-      std::uint64_t const given = step.give_back(wanted_bytes, step.context);
+      std::uint64_t const given =
+          within_a_step([&] { return step.give_back(wanted_bytes, step.context); });
       add(counts_.given_back_bytes, given);
       got = attempt();
       rungs.tell(given != 0);
@@ -275,11 +295,15 @@ class budget {
       if (wanted == now) { return; }
       if (words::compare_exchange(level_, now, wanted, core::seq_cst, core::seq_cst,
                                   "budget.level")) {
-        if (listener_ != nullptr) { listener_(static_cast<pressure>(now), next, context_); }
+        if (listener_ != nullptr) {
+          within_a_step([&] { listener_(static_cast<pressure>(now), next, context_); });
+        }
         now = wanted;
       }
     }
   }
+
+  static inline thread_local constinit bool within_a_step_ = false;
 
   budget_limits limits_;
   budget_counts counts_;

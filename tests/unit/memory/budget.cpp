@@ -63,6 +63,18 @@ void note(pressure from, pressure to, void* into) noexcept {
   static_cast<moves*>(into)->all.push_back({from, to});
 }
 
+/// Memory that is short a few times and then is not there at all.
+struct breaking {
+  static constexpr bool host_accessible = true;
+  static constexpr bool device_accessible = false;
+  int* left;  ///< refusals before it breaks
+  millrace::result<void*> try_allocate(std::size_t, std::size_t) noexcept {
+    return core::fail((*left)-- > 0 ? errc::out_of_memory : errc::native_failure, 7);
+  }
+  void deallocate(void*, std::size_t, std::size_t) noexcept {}
+  bool operator==(breaking const&) const noexcept = default;
+};
+
 }  // namespace
 
 TEST_CASE("budget: what is in use never passes it, and comes back") {
@@ -358,4 +370,84 @@ TEST_CASE("budget: steps that use the whole or another part ask no step, whoever
   CHECK(of_other.asked == 1'000);
   CHECK(whole.counts().live_bytes == 700);
   whole.give(700);
+}
+
+TEST_CASE("budget: what the whole refuses keeps nobody out of the part meanwhile") {
+  budget whole({.hard_bytes = 1'000});
+  budget part({.hard_bytes = 1'000}, whole);
+  REQUIRE(whole.try_take(500));
+  std::atomic<bool> over{false};
+  int had = 0, refused = 0;
+  std::thread greedy([&] {
+    for (int i = 0; i < 300'000; ++i) { had += part.try_take(950) ? 1 : 0; }
+    over = true;
+  });
+  while (!over) {
+    if (part.try_take(100)) {
+      part.give(100);
+    } else {
+      ++refused;
+    }
+  }
+  greedy.join();
+  CHECK(refused == 0);
+  CHECK(had == 0);
+  whole.give(500);
+  CHECK(whole.counts().live_bytes == 0);
+}
+
+TEST_CASE("budget: an upstream that fails for another reason ends the climb") {
+  int left = 2;  // both without a step
+  budget whole;
+  budget part({}, whole);
+  int asked = 0;
+  memory::relief const step{"count",
+                            [](uint64_t, void* n) noexcept {
+                              ++*static_cast<int*>(n);
+                              return uint64_t{1};
+                            },
+                            &asked};
+  REQUIRE(part.add_step(step));
+  REQUIRE(part.add_step(step));
+  REQUIRE(whole.add_step(step));
+  budgeted_resource<breaking> from(part, breaking{&left});
+  auto const got = from.try_allocate(100, 16);
+  REQUIRE(!got);
+  CHECK(got.error().code == errc::native_failure);
+  CHECK(asked == 1);  // after it the upstream was broken, which no step mends
+  CHECK(whole.counts().live_bytes == 0);
+}
+
+TEST_CASE("budget: steps and listeners ask no step of another budget either") {
+  struct user {
+    budget* of;
+    int asked = 0;
+    void use() noexcept {
+      ++asked;
+      budgeted_resource<> from(*of);
+      if (auto const p = from.try_allocate(400, 16)) { from.deallocate(*p, 400, 16); }
+    }
+  };
+  budget one({.hard_bytes = 1'000}), other({.hard_bytes = 1'000});
+  user of_one{&other}, of_other{&one}, heard{&other};
+  auto const step = [](uint64_t, void* context) noexcept {
+    static_cast<user*>(context)->use();
+    return uint64_t{0};
+  };
+  REQUIRE(one.add_step({"other", step, &of_one}));
+  REQUIRE(other.add_step({"one", step, &of_other}));
+  one.listen([](pressure, pressure, void* context) noexcept { static_cast<user*>(context)->use(); },
+             &heard);
+  REQUIRE(other.try_take(900));
+  REQUIRE(one.try_take(900));
+  CHECK(heard.asked == 1);
+  CHECK(of_other.asked == 0);
+  CHECK(!budgeted_resource<>(one).try_allocate(400, 16));
+  CHECK(of_one.asked == 1);
+  CHECK(of_other.asked == 0);
+  CHECK(!budgeted_resource<>(other).try_allocate(400, 16));  // and afterwards it is asked again
+  CHECK(of_other.asked == 1);
+  CHECK(of_one.asked == 1);
+  one.give(900);
+  other.give(900);
 }
