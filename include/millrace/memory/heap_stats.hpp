@@ -21,8 +21,8 @@ struct class_stats {
 ///
 /// What slabs and large blocks say is exact. What blocks of a class say (live, total, cached and
 /// what follows from them) is exact of the calling thread, and of threads that have left the heap;
-/// of another that is at work it is as of the last time that it had no block of the class ready, or
-/// too many: at most a magazine of blocks behind.
+/// of another that is at work, and of a local_heap or a pool, it is as of the last time that it had
+/// no block of the class ready, or too many: at most a magazine of blocks behind.
 struct heap_stats {
   std::size_t reserved_bytes = 0;
   std::size_t budget_bytes = 0;

@@ -21,13 +21,15 @@ namespace millrace::inline v0::memory {
 /// A map of a range as characters, `width` a line: '.' was never used or went back to the system,
 /// '-' is free and may be resident, '1' to '9' are tenths of a slab's blocks in use and '0' less
 /// than one, '#' is a full slab, '=' a large block. A character is a slab; where the range has more
-/// slabs than `most` characters, a character stands for several and shows their mean.
+/// slabs than `most` characters, a character stands for several and shows their mean. Of both, 0
+/// is 1.
 /// @throws std::bad_alloc
 [[nodiscard]] inline std::string character_map(core::occupancy_map const& map,
                                                std::uint32_t width = 64,
                                                std::uint32_t most = 1024) {
   using core::region_use;
-  std::uint32_t const each = (map.units + most - 1) / std::max(most, 1u) + (map.units == 0 ? 1 : 0);
+  width = std::max(width, 1u);
+  std::uint32_t const each = map.units == 0 ? 1 : 1 + (map.units - 1) / std::max(most, 1u);
   struct mean {
     std::uint64_t fill = 0;  ///< thousandths, summed
     std::uint32_t blocks = 0, runs = 0, idle = 0, untouched = 0;
@@ -43,7 +45,8 @@ namespace millrace::inline v0::memory {
     } else if (now.runs > now.blocks && now.runs >= nobodys) {
       c = '=';
     } else {
-      std::uint64_t const fill = (now.fill + 1000u * now.runs) / (now.blocks + now.runs + nobodys);
+      std::uint64_t const fill =
+          (now.fill + 1000u * std::uint64_t{now.runs}) / (now.blocks + now.runs + nobodys);
       c = fill >= 1000 ? '#' : static_cast<char>('0' + fill / 100);
     }
     if (column == width) {
@@ -129,7 +132,8 @@ template <heap_policy P>
   if (!what.tags.empty()) {
     out += "by tag:             live      bytes       peak      total    refused\n";
     for (tag_line const& tag : what.tags) {
-      std::snprintf(line, sizeof line, "  %-14.14s %7llu %10s %10s %10llu %10llu\n", tag.name,
+      std::snprintf(line, sizeof line, "  %-14.14s %7llu %10s %10s %10llu %10llu\n",
+                    tag.name == nullptr ? "" : tag.name,
                     static_cast<unsigned long long>(tag.counts.live),
                     core::describe_bytes(tag.counts.live_bytes).c_str(),
                     core::describe_bytes(tag.counts.peak_bytes).c_str(),

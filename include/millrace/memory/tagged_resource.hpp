@@ -15,9 +15,9 @@
 namespace millrace::inline v0::memory {
 
 /// Counts that many threads write: each adds to one of a few lines of its own or nearly so, and a
-/// look adds them up. What is live is exact when nobody allocates meanwhile; the peak may be too
-/// low by `slack_bytes` for each line, since a line tells the common count of so many bytes at
-/// once.
+/// look adds them up. What is live is exact when nobody allocates meanwhile; the peak may be off by
+/// `slack_bytes` for each line, too low or too high, since a line tells the common count of so many
+/// bytes at once.
 class spread_counts {
  public:
   static constexpr std::uint32_t lines = 16;

@@ -34,7 +34,12 @@ TEST_CASE("shortage: a character map shows full slabs, tenths, runs and what is 
   CHECK(memory::character_map(map) == "#50==-..");
   CHECK(memory::character_map(map, 3) == "#50\n==-\n..");
   CHECK(memory::character_map(map, 64, 4) == "75=.");
+  CHECK(memory::character_map(map, 64, 1) == "4");
+  CHECK(memory::character_map(map, 1, 2) == "6\n2");
+  CHECK(memory::character_map(map, 0, 0) == "4");
   CHECK(memory::character_map(core::occupancy_map{}).empty());
+  map.units = ~0u;  // more than the regions tell of
+  CHECK(memory::character_map(map, 64, 4).size() == 1);
 }
 
 TEST_CASE("shortage: a report says what was asked, what there is, and where the bytes are") {
