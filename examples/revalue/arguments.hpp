@@ -95,8 +95,14 @@ inline constexpr char const* usage =
       case 'u': out.underlying = optarg; break;
       case 'p': out.options = optarg; break;
       case 'b': out.book = optarg; break;
-      case 'o': out.out = optarg; break;
-      case 'e': out.picture = optarg; break;
+      case 'o':
+        out.out = optarg;
+        if (out.out.empty()) { wrong("out", "a file's name"); }
+        break;
+      case 'e':
+        out.picture = optarg;
+        if (out.picture.empty()) { wrong("heatmap", "a file's name"); }
+        break;
       case 'q': out.quiet = true; break;
       case 'h': out.help = true; break;
       case 's': number(out.size, 1u, 50'000'000u, "size", "a number from 1 to 50000000"); break;
@@ -143,6 +149,9 @@ inline constexpr char const* usage =
   }
   if (out.problem.empty() && !out.options.empty() && !out.book.empty()) {
     out.problem = "--options brings its own book of one of each option; leave --book away";
+  }
+  if (out.problem.empty() && !out.out.empty() && out.out == out.picture) {
+    out.problem = "--out and --heatmap name one file; each writes its own";
   }
   return out;
 }

@@ -103,18 +103,17 @@ int fail(std::string const& text) {
   return 1;
 }
 
-/// The same for memory, with what helps.
-int fail_for_memory(arguments const& asked, std::string const& where) {
-  if (asked.memory == 0) { return fail(where + "out of memory"); }
+/// The same for memory, with what helps where it was the budget that had no room.
+int fail_for_memory(arguments const& asked, memory::budget const& state, std::string const& where) {
+  if (asked.memory == 0 || state.counts().refused == 0) { return fail(where + "out of memory"); }
   return fail(where + "out of memory: the state needs more than the " +
               std::to_string(asked.memory) + " bytes of --memory-budget");
 }
 
 /// From the input to the summary.
 /// @throws std::bad_alloc
-int work(arguments const& asked, input const& in, results* out, memory_picture& picture) {
-  memory::budget state(
-      {.hard_bytes = asked.memory == 0 ? memory::max_request_bytes : asked.memory});
+int work(arguments const& asked, memory::budget& state, input const& in, results* out,
+         memory_picture& picture) {
   auto const room = memory::heap<>::make();
   if (!room) { throw std::bad_alloc(); }
   desks on(in.book, memory::budgeted_resource<memory::heap<>>(state, *room));
@@ -126,7 +125,7 @@ int work(arguments const& asked, input const& in, results* out, memory_picture& 
   if (!opened) {
     millrace::errc const code = opened.error().code;
     if (code == millrace::errc::out_of_memory) {
-      return fail_for_memory(asked, how.backend + ": ");
+      return fail_for_memory(asked, state, how.backend + ": ");
     }
     bool const said = code == millrace::errc::no_device;
     return fail(said ? how.backend : how.backend + ": " + core::describe(opened.error()));
@@ -148,18 +147,17 @@ int work(arguments const& asked, input const& in, results* out, memory_picture& 
     return fail("the workers did not end: " + core::describe(ended.error()));
   }
 
-  picture.look(*room, true);
-  picture.write(in.book_source + " book of " + std::to_string(in.book.contracts.size()) +
-                " options, " + std::to_string(in.prices.events.size()) + " updates, " +
-                std::to_string(how.workers) + (how.workers == 1 ? " worker" : " workers"));
-  if (picture.problem()) { return fail(picture.problem()->text); }
-
   summary const report(in.prices, in.book, on, job.found(), how);
   if (out != nullptr) {
     out->write(in.prices, in.book, on, job.found());
     if (out->problem()) { return fail(out->problem()->text); }
   }
   if (!asked.quiet) { report.print(asked.format, stdout); }
+  picture.look(*room, true);
+  picture.write(in.book_source + " book of " + std::to_string(in.book.contracts.size()) +
+                " options, " + std::to_string(in.prices.events.size()) + " updates, " +
+                std::to_string(how.workers) + (how.workers == 1 ? " worker" : " workers"));
+  if (picture.problem()) { return fail(picture.problem()->text); }
   return report.whole() ? 0 : fail("a desk did not process every message once and in order");
 }
 
@@ -180,9 +178,11 @@ int main(int count, char** words) {
     out = std::make_unique<results>(asked.out, asked.format);
     if (out->problem()) { return fail(out->problem()->text); }
   }
+  memory::budget state(
+      {.hard_bytes = asked.memory == 0 ? memory::max_request_bytes : asked.memory});
   try {
     memory_picture picture(asked.picture);
     if (picture.problem()) { return fail(picture.problem()->text); }
-    return work(asked, in, out.get(), picture);
-  } catch (std::bad_alloc const&) { return fail_for_memory(asked, ""); }
+    return work(asked, state, in, out.get(), picture);
+  } catch (std::bad_alloc const&) { return fail_for_memory(asked, state, ""); }
 }

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -26,7 +27,8 @@
 namespace revalue {
 
 /// Looks at the memory of a run from time to time, and writes an HTML page that shows where its
-/// bytes lay when most was in use, and how much there was of which size over time.
+/// bytes lay when most was in use, and how much there was of which size over time. Of a long run it
+/// keeps fewer looks, ever further apart, so that what it takes is bounded.
 class memory_picture {
  public:
   /// Opens `path` for writing, before any work; empty: there will be no picture.
@@ -38,13 +40,16 @@ class memory_picture {
 
   [[nodiscard]] std::optional<complaint> const& problem() const noexcept { return problem_; }
 
-  /// Takes a map of the heap when the last is a millisecond old, or `now`.
+  static constexpr std::size_t most_looks = 4096;
+
+  /// Takes a map of the heap when the last is a millisecond old, of a long run some, or `now`.
   void look(millrace::memory::heap<> const& from, bool now = false) {
     if (!file_) { return; }
     std::uint64_t const time = millrace::core::steady_clock::now_ns();
-    if (!now && time - looked_ < 1'000'000) { return; }
+    if (!now && time - looked_ < apart_ns_) { return; }
     looked_ = time;
     if (!millrace::memory::take_map(from, next_)) { throw std::bad_alloc(); }
+    if (series_.samples.size() == most_looks) { keep_every_second(); }
     std::uint64_t const live = millrace::core::fragmentation_of(next_).live_bytes;
     if (live >= most_) {
       most_ = live;
@@ -54,6 +59,8 @@ class memory_picture {
       series_.add(next_);
     }
   }
+  /// Looks that are kept.
+  [[nodiscard]] std::size_t looks() const noexcept { return series_.samples.size(); }
 
   /// Writes the page and closes the file. @param note  what ran
   void write(std::string_view note) {
@@ -72,6 +79,12 @@ class memory_picture {
   }
 
  private:
+  void keep_every_second() {
+    auto& samples = series_.samples;
+    for (std::size_t i = 1; i < samples.size() / 2; ++i) { std::swap(samples[i], samples[2 * i]); }
+    samples.resize(samples.size() / 2);
+    apart_ns_ *= 2;
+  }
   void complain(char const* why) { problem_ = complaint{path_ + ": cannot be written: " + why}; }
 
   struct closer {
@@ -82,6 +95,7 @@ class memory_picture {
   std::unique_ptr<std::FILE, closer> file_;
   std::optional<complaint> problem_;
   std::uint64_t looked_ = 0;
+  std::uint64_t apart_ns_ = 1'000'000;
   std::uint64_t most_ = 0;
   millrace::core::occupancy_map next_, fullest_;
   millrace::core::occupancy_series series_;

@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <string>
 
 namespace core = millrace::core;
@@ -41,4 +43,19 @@ TEST_CASE("memory_picture: none is written without a name, and a name that canno
   memory_picture const wrong("/nowhere/at/all.html");
   REQUIRE(wrong.problem());
   CHECK(wrong.problem()->text.rfind("/nowhere/at/all.html: cannot be written: ", 0) == 0);
+}
+
+TEST_CASE("memory_picture: however long a run is, so many looks are kept and no more") {
+  temporary_file const file("");
+  auto const room = core::value_or_throw(memory::heap<>::make({.reserve_bytes = 64u << 20}));
+  memory_picture picture(file.path());
+  std::size_t most = 0;
+  for (std::size_t i = 0; i < 3 * memory_picture::most_looks; ++i) {
+    picture.look(room, true);
+    most = std::max(most, picture.looks());
+  }
+  CHECK(most == memory_picture::most_looks);
+  CHECK(picture.looks() > memory_picture::most_looks / 2);
+  picture.write("");
+  CHECK(!picture.problem());
 }

@@ -35,3 +35,14 @@ while(bytes GREATER 0)
   endif()
   math(EXPR bytes "${bytes} / 4")
 endwhile()
+
+# A picture that cannot be written costs neither the results nor the summary.
+if(EXISTS /dev/full)
+  execute_process(COMMAND "${PROGRAM}" ${common} --heatmap /dev/full --out "${WORK}/kept.csv"
+    OUTPUT_VARIABLE summary ERROR_VARIABLE errors RESULT_VARIABLE status)
+  file(SHA256 "${WORK}/kept.csv" kept)
+  if(NOT status EQUAL 1 OR NOT errors MATCHES "/dev/full: cannot be written" OR
+     NOT summary MATCHES "memory_peak_bytes,${peak}\n" OR NOT kept STREQUAL free)
+    message(FATAL_ERROR "with a picture for a full disk: ${status}\n${summary}${errors}")
+  endif()
+endif()

@@ -12,6 +12,7 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <string>
 
 using namespace revalue;
 using revalue::test::temporary_file;
@@ -137,6 +138,16 @@ TEST_CASE("arguments: what cannot be is named") {
   CHECK(problem({"--format", "xml"}) == "--format needs table, csv or json, not 'xml'");
   CHECK(problem({"--rate", "nan"}) == "--rate needs a rate from -1 to 1, not 'nan'");
   CHECK(problem({"--out"}) == "--out needs a value");
+  CHECK(problem({"--out", ""}) == "--out needs a file's name, not ''");
+  CHECK(problem({"--heatmap", ""}) == "--heatmap needs a file's name, not ''");
+  CHECK(problem({"--heatmap", "a", "--out", "a"}) ==
+        "--out and --heatmap name one file; each writes its own");
+  for (char const* bytes :
+       {"0", "-1", "64M", "1e6", " 5", "", "70368744177665", "99999999999999999999"}) {
+    CHECK(problem({"--memory-budget", bytes}) ==
+          std::string("--memory-budget needs bytes, from 1 to 64 TiB, not '") + bytes + "'");
+  }
+  CHECK(problem({"--memory-budget", "70368744177664"}) == "");
   CHECK(problem({"--frobnicate"}) == "unknown option '--frobnicate'");
   CHECK(problem({"file.csv"}) == "unexpected argument 'file.csv'");
   CHECK(problem({"--options", "x.csv"}).starts_with("--options needs --underlying"));
