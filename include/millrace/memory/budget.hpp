@@ -191,6 +191,7 @@ class budget {
     /// @return false when so many are not left
     [[nodiscard]] bool use(std::uint64_t bytes) noexcept {
       if (bytes > left_) { return false; }
+      if (bytes == 0) { return true; }  // moved from, it is of no budget
       left_ -= bytes;
       of_->note_reserved(0 - bytes);
       return true;

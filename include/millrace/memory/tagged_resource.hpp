@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/core/access.hpp>
+#include <millrace/core/config.hpp>
 #include <millrace/core/platform.hpp>
 #include <millrace/memory/counting_resource.hpp>
 #include <millrace/memory/resource.hpp>
@@ -126,6 +127,7 @@ class tag_counts {
   tag_counts& operator=(tag_counts const&) = delete;
 
   [[nodiscard]] spread_counts& operator[](Tag tag) noexcept {
+    MILLRACE_ASSERT(static_cast<std::size_t>(tag) < size);
     return counts_[static_cast<std::size_t>(tag)];
   }
   [[nodiscard]] std::array<tag_line, size> lines() const noexcept {

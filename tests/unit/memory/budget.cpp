@@ -175,8 +175,14 @@ TEST_CASE("budget: a reservation is room that nobody else gets, and goes back at
     CHECK(!from.try_allocate(*promise, 201, 16));
     CHECK(promise->left_bytes() == 200);
     CHECK(all.counts().reserved_bytes == 200);
-    auto const moved = std::move(*promise);
+    auto moved = std::move(*promise);
     CHECK(moved.left_bytes() == 200);
+    CHECK(promise->left_bytes() == 0);
+    CHECK(promise->use(0));  // of nothing, nothing
+    CHECK(!promise->use(1));
+    CHECK(from.try_allocate(*promise, 1, 16).error().code == errc::bad_argument);
+    *promise = std::move(moved);
+    CHECK(promise->left_bytes() == 200);
   }
   CHECK(all.counts().reserved_bytes == 0);
   CHECK(all.counts().live_bytes == 500);
