@@ -95,6 +95,7 @@ class heap_core {
   [[nodiscard, gnu::noinline]] void* allocate_any(cache& mine, std::size_t bytes,
                                                   std::size_t alignment) noexcept {
     if (void* const p = find_room(mine, bytes, alignment)) [[likely]] { return p; }
+    count(space_.homeless.refused, 1);
     if (on_shortage_.tell != nullptr && !std::exchange(telling_, true)) {
       on_shortage_.tell(bytes, alignment, on_shortage_.context);
       telling_ = false;
@@ -174,7 +175,7 @@ class heap_core {
     out.taken_bytes = look(space_.taken_slabs) * P::slab_bytes;
     out.peak_bytes = look(space_.peak_slabs) * P::slab_bytes;
     out.range_bytes = look(space_.end_slabs) * P::slab_bytes;
-    out.refused = look(space_.refused);
+    out.refused = look(space_.homeless.refused);
     for (std::uint32_t i = 0; i < caches_.size(); ++i) {
       cache_state const state = caches_.state(i);
       if (state == cache_state::unused) { break; }

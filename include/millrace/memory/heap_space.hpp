@@ -81,6 +81,7 @@ struct homeless_counts {
   std::uint64_t runs_freed = 0;
   std::uint64_t run_bytes = 0;  ///< of those in use, whole slabs
   std::uint64_t run_rest = 0;   ///< of these, bytes that nobody asked for
+  std::uint64_t refused = 0;    ///< requests that found no room
 };
 
 /// What the caches of a heap share: slabs, their records, and the numbers of the caches.
@@ -100,7 +101,6 @@ struct heap_space {
   std::uint32_t taken_slabs = 0;  ///< atomic
   std::uint32_t peak_slabs = 0;   ///< atomic
   std::uint32_t end_slabs = 0;    ///< atomic: no slab from here on was ever taken
-  std::uint32_t refused = 0;      ///< atomic: requests for slabs that were not met
   homeless_counts<P> homeless;
 
   /// Whether `p` lies in a slab of this heap.
@@ -128,16 +128,12 @@ struct heap_space {
     std::uint32_t const most = access::load(most_slabs, core::relaxed, "heap.look");
     std::uint32_t before = access::load(taken_slabs, core::relaxed, "heap.look");
     do {
-      if (n > most || before > most - n) {
-        static_cast<void>(access::fetch_add(refused, 1u, core::relaxed, "heap.refuse"));
-        return core::fail(errc::out_of_memory, 1);
-      }
+      if (n > most || before > most - n) { return core::fail(errc::out_of_memory, 1); }
     } while (!access::compare_exchange(taken_slabs, before, before + n, core::relaxed,
                                        core::relaxed, "heap.take"));
     auto const first = map.claim(n);
     if (!first) {
       static_cast<void>(access::fetch_add(taken_slabs, 0u - n, core::relaxed, "heap.take"));
-      static_cast<void>(access::fetch_add(refused, 1u, core::relaxed, "heap.refuse"));
       return core::fail(errc::out_of_memory, 2);
     }
     raise(peak_slabs, before + n);

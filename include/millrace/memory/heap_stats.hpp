@@ -29,7 +29,7 @@ struct heap_stats {
   std::size_t taken_bytes = 0;  ///< of slabs that caches and large blocks have
   std::size_t peak_bytes = 0;   ///< the most that taken_bytes has been
   std::size_t range_bytes = 0;  ///< from the first slab to the last that was ever taken
-  std::uint64_t refused = 0;    ///< requests for slabs that were not met
+  std::uint64_t refused = 0;    ///< requests that found no room
   std::uint32_t caches = 0;     ///< that threads have
   std::uint32_t abandoned = 0;  ///< whose threads have left
 

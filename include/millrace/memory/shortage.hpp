@@ -109,7 +109,7 @@ template <heap_policy P>
          core::describe_bytes(stats.peak_bytes) + " so far; range " +
          core::describe_bytes(stats.range_bytes) + " of " +
          core::describe_bytes(stats.reserved_bytes) + "; " + number(stats.refused) +
-         " requests for slabs refused\n";
+         " requests refused\n";
   out += "  in use: " + core::describe_bytes(stats.live_bytes) + " in " + number(stats.live) +
          " blocks, of which " + core::describe_bytes(stats.run_bytes) + " in " +
          number(stats.runs) + " large ones; nobody asked for about " +

@@ -243,3 +243,19 @@ TEST_CASE("heap_stats: the listener hears of requests that fail, and of none tha
   CHECK(!mine.try_allocate(mib));
   CHECK(log.times == 2);
 }
+
+TEST_CASE("heap_stats: each request that finds no room is counted once, however far it looked") {
+  heap<> const h = small_heap(mib);
+  CHECK(h.stats().refused == 0);
+  CHECK(!h.try_allocate(2 * mib));    // more than the budget
+  CHECK(!h.try_allocate(100 * mib));  // more than all addresses
+  CHECK(!h.try_allocate(0));          // bad input
+  CHECK(h.stats().refused == 2);
+  std::vector<void*> all;
+  while (auto const p = h.try_allocate(1'000)) { all.push_back(*p); }
+  CHECK(h.stats().refused == 3);
+  for (void* const p : all) { h.deallocate(p, 1'000); }
+  void* const whole = core::value_or_throw(h.try_allocate(mib));  // after a look for idle slabs
+  CHECK(h.stats().refused == 3);
+  h.deallocate(whole, mib);
+}
