@@ -148,7 +148,7 @@ class stream_core {
     }
     gave(at, size);
     mine.unlock();
-    if (full) { shrink(at); }
+    if (full) { shrink(at, run != nullptr ? size : size * shard::sealed_of(index)); }
     return {};
   }
 
@@ -196,8 +196,9 @@ class stream_core {
       c.all.cached_bytes += shards_[i]->cached_bytes();
       c.streams += shards_[i]->has_stream() ? 1 : 0;
     }
-    c.live = c.all.allocations - c.all.frees;
-    c.live_bytes = c.all.allocated_bytes - c.all.freed_bytes;
+    // a shard that was looked at early knows nothing of what another has freed since
+    c.live = difference(c.all.allocations, c.all.frees);
+    c.live_bytes = difference(c.all.allocated_bytes, c.all.freed_bytes);
     c.peak_bytes = look(peak_);
     if (c.peak_bytes < c.live_bytes) { c.peak_bytes = c.live_bytes; }
     c.reserved_bytes = store_.reserved();
@@ -225,6 +226,9 @@ class stream_core {
     std::size_t const part = cuda::std::bit_floor(bytes) / 16;
     std::size_t const step = part < max_alignment ? max_alignment : part;
     return (bytes + step - 1) & ~(step - 1);
+  }
+  [[nodiscard]] static std::uint64_t difference(std::uint64_t more, std::uint64_t less) noexcept {
+    return more > less ? more - less : 0;
   }
   [[nodiscard]] static std::uint64_t look(std::uint64_t const& word) noexcept {
     return access::load(word, core::relaxed, "stream_pool.look");
@@ -279,8 +283,8 @@ class stream_core {
     if (live > 0) { raise(peak_, static_cast<std::uint64_t>(live)); }
   }
 
-  /// Keeps to the options' limits, now and then.
-  void shrink(shard& at) noexcept {
+  /// Keeps to the options' limits. `freed`: bytes since the last call for the same class.
+  void shrink(shard& at, std::uint64_t freed) noexcept {
     while (look(run_bytes_) > options_.most_run_bytes) {
       std::unique_lock mine(at.lock);
       block_run* const r = at.take_done_run(0);
@@ -289,14 +293,14 @@ class stream_core {
       release(r);
     }
     if (options_.release_threshold_bytes == ~std::uint64_t{0}) { return; }
-    std::uint64_t const all = store_.reserved(), live = look(live_);
-    std::uint64_t const cached = all > live ? all - live : 0;
-    if (cached <= options_.release_threshold_bytes || cached <= look(next_trim_)) { return; }
+    std::uint64_t const live = look(live_);
+    if (difference(store_.reserved(), live) <= options_.release_threshold_bytes) { return; }
+    // what could not go is no reason to look at every block again at the next free, but at one
+    // after as many bytes as make the look cheap
+    if (add(freed_, freed) < look(next_trim_)) { return; }
     trim(live + options_.release_threshold_bytes);
-    // what could not go is no reason to look at every block again at the next free
-    std::uint64_t const left = store_.reserved() > live ? store_.reserved() - live : 0;
-    access::store(next_trim_, left + options_.release_threshold_bytes / 4, core::relaxed,
-                  "stream_pool.next_trim");
+    std::uint64_t const left = difference(store_.reserved(), live);
+    access::store(next_trim_, look(freed_) + left / 4, core::relaxed, "stream_pool.next_trim");
   }
 
   /// A block out of a batch that is out of every list; the rest of it for `at`.
@@ -409,7 +413,7 @@ class stream_core {
   template <class Look, class Upper, class After>
   [[nodiscard]] result<void*> scrape(shard& at, error why, Look look_again, Upper from_upstream,
                                      After order_after) noexcept {
-    std::uint64_t const end = options_.wait_ns == 0 ? 0 : model_.now_ns() + options_.wait_ns;
+    std::uint64_t const begin = options_.wait_ns == 0 ? 0 : model_.now_ns();
     for (;;) {
       static_cast<void>(flush());
       if (void* const p = look_again()) { return p; }
@@ -419,7 +423,7 @@ class stream_core {
       if (options_.order_after_others && at.has_stream()) {
         if (void* const p = order_after()) { return p; }
       }
-      if (options_.wait_ns == 0 || model_.now_ns() >= end) { break; }
+      if (options_.wait_ns == 0 || model_.now_ns() - begin >= options_.wait_ns) { break; }
       model_.pause();
     }
     return cuda::std::unexpected(why);
@@ -434,7 +438,7 @@ class stream_core {
   /// A block of a new span, the others for `at`.
   [[nodiscard]] result<void*> carve(shard& at, std::uint32_t index) noexcept {
     by_age<block_batch> rest;
-    auto const got = store_.cut(index, shard::limit_of(index) / 2, rest);
+    auto const got = store_.cut(index, shard::sealed_of(index), rest);
     std::scoped_lock const mine(at.lock);
     while (rest.newest != nullptr) { at.add_done(rest.remove(rest.newest)); }
     return got;
@@ -473,7 +477,8 @@ class stream_core {
   alignas(64) std::uint64_t live_ = 0;  ///< as far as the shards have published it
   std::uint64_t peak_ = 0;
   std::uint64_t run_bytes_ = 0;  ///< free runs
-  std::uint64_t next_trim_ = 0;
+  std::uint64_t freed_ = 0;      ///< bytes, while more was free than the release threshold
+  std::uint64_t next_trim_ = 0;  ///< from which of these on it trims again
   shard any_;
 };
 

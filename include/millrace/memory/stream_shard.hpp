@@ -143,7 +143,7 @@ class alignas(64) stream_shard {
       m.blocks[m.count++] = block;
       return taken_back::kept;
     }
-    if (!seal(index, limit_of(index) / 2)) { return taken_back::refused; }
+    if (!seal(index, sealed_of(index))) { return taken_back::refused; }
     // what cannot be recorded now waits for the next that can
     if (owed_ >= P::frees_an_event) { static_cast<void>(record()); }
     m.blocks[m.count++] = block;
@@ -267,6 +267,10 @@ class alignas(64) stream_shard {
     return fit < 2                       ? 2
            : fit > 2 * block_batch::most ? 2 * block_batch::most
                                          : static_cast<std::uint32_t>(fit);
+  }
+  /// And how many leave it when it is full.
+  [[nodiscard]] static constexpr std::uint32_t sealed_of(std::uint32_t index) noexcept {
+    return limit_of(index) / 2;
   }
 
  private:
