@@ -82,7 +82,7 @@ class graph_memory {
     return best->at;
   }
 
-  /// @error errc::bad_argument 1 for a block that is none of its own or is free, 2 for another size,
+  /// @error errc::bad_argument 1 for a block that is none of its own or is free, 2 for other bytes,
   ///        4 as argument 3 of try_allocate; as the model's
   [[nodiscard]] result<void> deallocate(void* at, std::size_t bytes, std::size_t,
                                         stream s) noexcept {
