@@ -76,7 +76,8 @@ MILLRACE_KERNEL void __launch_bounds__(1) perform_once(F what) {
 }  // namespace detail
 
 /// Memory of one device under addresses of its own, backed in pieces of some megabytes: so a heap
-/// grows where it lies, and what kernels have stays valid.
+/// grows where it lies, and what kernels have stays valid. Mapping and unmapping may wait for every
+/// kernel that runs: `back`, `unback` and its end are for times without a persistent one.
 /// @thread one at a time
 class device_ground {
  public:

@@ -25,7 +25,8 @@ concept capture_model = requires(M const& m, typename M::stream s) {
 /// of the graph, so its blocks are the graph's until it is launched no more: a free only means that
 /// the same stream of the same capture may have the block again. At the end all goes back to
 /// `Upstream`, in whose order every launch is: a stream pool's `unordered()`, with the last launch
-/// done before this ends, or the handle of the one stream that the graph is launched into.
+/// done before this ends, or the handle of the one stream that the graph is launched into, which
+/// captures neither during these calls nor at the end.
 /// @thread one at a time
 template <resource Upstream, capture_model Model>
 class graph_memory {

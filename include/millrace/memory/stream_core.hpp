@@ -287,8 +287,11 @@ class stream_core {
   void shrink(shard& at, std::uint64_t freed) noexcept {
     while (look(run_bytes_) > options_.most_run_bytes) {
       std::unique_lock mine(at.lock);
-      block_run* const r = at.take_done_run(0);
+      block_run* r = at.take_done_run(0);
       mine.unlock();
+      if (r == nullptr) {  // of a stream that frees no more, perhaps
+        visit_others(at, false, [&](shard& o) { return (r = o.take_done_run(0)) != nullptr; });
+      }
       if (r == nullptr) { break; }
       release(r);
     }
@@ -320,7 +323,7 @@ class stream_core {
 
   /// Calls `visit` with every shard but `at`, under its lock, until it says true.
   template <class Visit>
-  bool visit_others(shard const& at, bool waits, Visit visit) noexcept {
+  void visit_others(shard const& at, bool waits, Visit visit) noexcept {
     std::uint32_t const count = shard_count();
     for (std::uint32_t i = 1; i < count; ++i) {
       shard& other = *shards_[(at.number() + i) % count];
@@ -330,9 +333,8 @@ class stream_core {
       } else if (!its.try_lock()) {
         continue;  // a busy stream has better to do, and upstream may have memory
       }
-      if (visit(other)) { return true; }
+      if (visit(other)) { return; }
     }
-    return false;
   }
 
   [[nodiscard]] void* steal_block(shard& at, std::uint32_t index, bool waits) noexcept {

@@ -5,6 +5,7 @@
 #include <millrace/core/error.hpp>
 #include <millrace/memory/stream_policy.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -112,7 +113,7 @@ class alignas(64) stream_shard {
   /// @error what `flush` says; then the stream keeps its shard
   [[nodiscard]] result<void> end() noexcept {
     if (auto const ok = flush(); !ok) { return ok; }
-    if (owed_ != 0 || magazines_hold()) { return core::fail(errc::out_of_memory); }
+    if (auto const ok = record(); !ok) { return ok; }  // anew, if the last could not be looked at
     has_stream_ = false;
     return {};
   }
@@ -225,18 +226,20 @@ class alignas(64) stream_shard {
   }
 
   /// Puts all that is free into batches, and sees to it that a mark covers them.
-  /// @error errc::busy while the stream captures; what the model says
+  /// @error errc::busy while the stream captures; errc::out_of_memory when the host has no room for
+  ///        a batch; what the model says
   [[nodiscard]] result<void> flush() noexcept {
+    bool sealed = true;
     for (std::uint32_t i = 0; i < classes::count; ++i) {
       while (magazines_[i].count != 0) {
-        if (!seal(i, magazines_[i].count < block_batch::most ? magazines_[i].count
-                                                             : block_batch::most)) {
-          break;  // they stay where they are
-        }
+        sealed = seal(i, std::min(magazines_[i].count, block_batch::most));
+        if (!sealed) { break; }
       }
+      if (!sealed) { break; }  // the others stay where they are too
     }
     auto const recorded = record();
     poll();
+    if (recorded && !sealed) { return core::fail(errc::out_of_memory); }
     return recorded;
   }
 
@@ -297,12 +300,6 @@ class alignas(64) stream_shard {
   /// The stream has frees back before a mark was recorded for them.
   void disown(std::uint64_t needs, std::uint32_t frees) noexcept {
     if (needs > last_number_) { owed_ -= frees; }
-  }
-  [[nodiscard]] bool magazines_hold() const noexcept {
-    for (magazine const& m : magazines_) {
-      if (m.count != 0) { return true; }
-    }
-    return false;
   }
 
   /// Moves the oldest `n` blocks of a magazine into a batch.

@@ -642,6 +642,27 @@ TEST_CASE("stream_pool: what was in use when the pool first looked goes back at 
   on.check_empty();
 }
 
+TEST_CASE("stream_pool: free runs of a stream that frees no more are within the limit too") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create();
+  {
+    memory::stream_pool_options options;
+    options.most_run_bytes = 20'000;
+    pool_of<> pool(on.from(), on.streams(), options);
+    std::vector<void*> blocks;
+    for (int i = 0; i < 20; ++i) { blocks.push_back(*pool.try_allocate(9000, 16, a)); }
+    for (void* p : blocks) {
+      on.device.use(a, p, 9000);
+      CHECK(pool.deallocate(p, 9000, 16, a));
+    }
+    CHECK(pool.counts().reserved_bytes > 180'000);  // the work is not done
+    on.device.synchronise();
+    CHECK(pool.deallocate(*pool.try_allocate(5000, 16, b), 5000, 16, b));
+    CHECK(pool.counts().reserved_bytes <= 20'000);
+  }
+  on.check_empty();
+}
+
 TEST_CASE("stream_pool: a count beside calls on several streams never has less than nothing live") {
   ground on;
   std::uint32_t const a = on.device.create(), b = on.device.create(), c = on.device.create();
