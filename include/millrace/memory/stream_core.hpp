@@ -416,11 +416,15 @@ class stream_core {
   [[nodiscard]] result<void*> scrape(shard& at, error why, Look look_again, Upper from_upstream,
                                      After order_after) noexcept {
     std::uint64_t const begin = options_.wait_ns == 0 ? 0 : model_.now_ns();
-    for (;;) {
+    for (std::uint64_t known = ~std::uint64_t{0};;) {
       static_cast<void>(flush());
       if (void* const p = look_again()) { return p; }
-      if (trim(0) != 0) {
+      trim(0);
+      // another thread may have trimmed, and had blocks out of their shards meanwhile
+      if (std::uint64_t const now = look(given_back_); now != known) {
+        if (void* const p = look_again()) { return p; }
         if (auto const got = from_upstream()) { return got; }
+        known = now;
       }
       if (options_.order_after_others && at.has_stream()) {
         if (void* const p = order_after()) { return p; }
@@ -434,6 +438,7 @@ class stream_core {
   void release(block_run* r) noexcept {
     add(run_bytes_, 0 - std::uint64_t{r->bytes});
     store_.give_back_run(r->at, r->bytes);
+    add(given_back_, r->bytes);
     delete r;
   }
 
@@ -464,6 +469,7 @@ class stream_core {
       }
     }
     store_.give_back_marked();
+    add(given_back_, given);
     return given;
   }
 
@@ -478,9 +484,10 @@ class stream_core {
   bool trims_ = false;
   alignas(64) std::uint64_t live_ = 0;  ///< as far as the shards have published it
   std::uint64_t peak_ = 0;
-  std::uint64_t run_bytes_ = 0;  ///< free runs
-  std::uint64_t freed_ = 0;      ///< bytes, while more was free than the release threshold
-  std::uint64_t next_trim_ = 0;  ///< from which of these on it trims again
+  std::uint64_t run_bytes_ = 0;   ///< free runs
+  std::uint64_t given_back_ = 0;  ///< bytes, to upstream
+  std::uint64_t freed_ = 0;       ///< bytes, while more was free than the release threshold
+  std::uint64_t next_trim_ = 0;   ///< from which of these on it trims again
   shard any_;
 };
 

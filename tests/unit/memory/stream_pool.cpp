@@ -575,6 +575,48 @@ TEST_CASE("stream_pool: out of memory, blocks of another class and of idle strea
   }
 }
 
+/// Calls something each time that its upstream refuses, before it says so.
+struct upstream_with_others {
+  static constexpr bool host_accessible = true;
+  static constexpr bool device_accessible = true;
+  upstream of;
+  std::function<void()>* meanwhile;
+
+  [[nodiscard]] millrace::result<void*> try_allocate(std::size_t bytes,
+                                                     std::size_t alignment) noexcept {
+    auto const got = of.try_allocate(bytes, alignment);
+    if (!got && *meanwhile) { (*meanwhile)(); }
+    return got;
+  }
+  void deallocate(void* p, std::size_t bytes, std::size_t alignment) noexcept {
+    of.deallocate(p, bytes, alignment);
+  }
+  [[nodiscard]] friend bool operator==(upstream_with_others const& a,
+                                       upstream_with_others const& b) {
+    return a.of == b.of;
+  }
+};
+
+TEST_CASE("stream_pool: out of memory, what another thread's trim gave back is found") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create();
+  on.plan.budget_bytes = 8192;
+  std::function<void()> meanwhile;
+  {
+    memory::stream_pool<upstream_with_others, simulated_streams, small_pool> pool(
+        {on.from(), &meanwhile}, on.streams());
+    std::vector<void*> blocks;
+    while (auto const got = pool.try_allocate(64, 16, a)) { blocks.push_back(*got); }
+    for (void* p : blocks) { CHECK(pool.deallocate(p, 64, 16, a)); }
+    meanwhile = [&] { pool.trim(0); };
+    auto const got = pool.try_allocate(2048, 16, b);
+    meanwhile = nullptr;
+    REQUIRE(got);
+    CHECK(pool.deallocate(*got, 2048, 16, b));
+  }
+  on.check_empty();
+}
+
 TEST_CASE("stream_pool: trim keeps what it is told to, and what is in use") {
   ground on;
   std::uint32_t const a = on.device.create();
