@@ -5,10 +5,10 @@
 #include <millrace/core/error.hpp>
 #include <millrace/memory/resource.hpp>
 #include <millrace/memory/size_classes.hpp>
+#include <millrace/memory/stream_batches.hpp>
 #include <millrace/memory/stream_policy.hpp>
-#include <millrace/memory/stream_shard.hpp>
+#include <millrace/memory/stream_shards.hpp>
 #include <millrace/memory/stream_store.hpp>
-#include <millrace/memory/stream_table.hpp>
 
 #include <cuda/std/bit>
 
@@ -20,8 +20,8 @@
 
 namespace millrace::inline v0::memory {
 
-/// What a stream pool does: a shard a stream, one for memory that is in no stream's order, and what
-/// is reserved upstream. Nobody holds the locks of two shards, nor calls upstream with one held.
+/// What a stream pool does with its shards and with what is reserved upstream. Nobody calls
+/// upstream with a shard's lock held.
 /// @thread any
 template <resource Upstream, stream_model Model, stream_pool_policy P>
 class stream_core {
@@ -37,64 +37,13 @@ class stream_core {
       : store_{std::move(upstream)},
         model_{std::move(streams)},
         options_{options},
-        any_{model_, 0} {
-    shards_[0] = &any_;
-  }
+        shards_{model_} {}
   stream_core(stream_core const&) = delete;
   stream_core& operator=(stream_core const&) = delete;
   ~stream_core() {
-    for (std::uint32_t i = 0; i < shard_count(); ++i) {
-      while (block_run* const r = shards_[i]->take_any_run()) { release(r); }
-      if (i != 0) { delete shards_[i]; }
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+      while (block_run* const r = shards_[i].take_any_run()) { release(r); }
     }
-  }
-
-  /// The shard of no stream.
-  [[nodiscard]] shard& any() noexcept { return any_; }
-
-  /// The shard of a stream, which is bound if it was not.
-  [[nodiscard]] result<shard*> find(stream s, std::int32_t argument) noexcept {
-    auto const id = model_.id(s);
-    if (!id) { return cuda::std::unexpected(id.error()); }
-    if (std::uint32_t const n = table_.find(*id); n != table::none) { return shards_[n]; }
-    std::scoped_lock const alone(binding_);
-    if (std::uint32_t const n = table_.find(*id); n != table::none) { return shards_[n]; }
-    if (auto const ok = model_.admit(s); !ok) {
-      error const e = ok.error();
-      if (e.code == errc::bad_argument) { return core::fail(e.code, argument); }
-      return cuda::std::unexpected(e);
-    }
-    auto const at = place_for(s);
-    if (at) { table_.add(*id, (*at)->number()); }
-    return at;
-  }
-  /// Lets go of a stream, which nobody calls with meanwhile.
-  /// @error as stream_pool's
-  [[nodiscard]] result<void> unbind(stream s) noexcept {
-    std::scoped_lock const alone(binding_);
-    auto const id = model_.id(s);
-    if (!id) { return cuda::std::unexpected(id.error()); }
-    std::uint32_t const number = table_.find(*id);
-    if (number == table::none) { return core::fail(errc::bad_argument, 1); }
-    std::scoped_lock const mine(shards_[number]->lock);
-    if (auto const ok = shards_[number]->end(); !ok) { return ok; }
-    table_.remove(*id);
-    return {};
-  }
-
-  /// Whether a shard may be called for its stream.
-  [[nodiscard]] bool runs(shard const& at) const noexcept {
-    if constexpr (P::watches_capture) { return &at == &any_ || model_.runs(at.of()); }
-    return true;
-  }
-  /// Why not; nothing if it may by now.
-  [[nodiscard, gnu::cold]] result<void> why_not(shard const& at,
-                                                std::int32_t argument) const noexcept {
-    if (&at == &any_) { return {}; }
-    auto const captures = model_.capturing(at.of());
-    if (!captures) { return cuda::std::unexpected(captures.error()); }
-    if (*captures) { return core::fail(errc::busy, argument); }
-    return {};
   }
 
   [[nodiscard]] result<void*> allocate(shard& at, std::size_t bytes,
@@ -152,13 +101,16 @@ class stream_core {
     return {};
   }
 
+  /// Who has which shard.
+  [[nodiscard]] stream_shards<P, Model>& shards() noexcept { return shards_; }
+
   /// Records on every stream what others wait for, its magazines included.
   /// @error the first stream's that could not; the others have
   [[nodiscard]] result<void> flush() noexcept {
     result<void> all{};
-    for (std::uint32_t i = 0; i < shard_count(); ++i) {
-      std::scoped_lock const its(shards_[i]->lock);
-      auto const one = shards_[i]->flush();
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+      std::scoped_lock const its(shards_[i].lock);
+      auto const one = shards_[i].flush();
       if (!one && all) { all = one; }
     }
     return all;
@@ -172,10 +124,10 @@ class stream_core {
     if (std::exchange(trims_, true)) { return 0; }  // out of upstream's deallocate
     static_cast<void>(flush());                     // what has no mark now is not done either
     std::uint64_t given = 0;
-    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
       while (store_.reserved() > keep_bytes) {
-        std::unique_lock its(shards_[i]->lock);
-        block_run* const r = shards_[i]->take_done_run(0);
+        std::unique_lock its(shards_[i].lock);
+        block_run* const r = shards_[i].take_done_run(0);
         its.unlock();
         if (r == nullptr) { break; }
         given += r->bytes;
@@ -190,11 +142,11 @@ class stream_core {
   /// Each number is exact by itself. @cost a look at every free batch
   [[nodiscard]] stream_pool_counts counts() noexcept {
     stream_pool_counts c;
-    for (std::uint32_t i = 0; i < shard_count(); ++i) {
-      std::scoped_lock const its(shards_[i]->lock);
-      c.all.add(shards_[i]->counts);
-      c.all.cached_bytes += shards_[i]->cached_bytes();
-      c.streams += shards_[i]->has_stream() ? 1 : 0;
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+      std::scoped_lock const its(shards_[i].lock);
+      c.all.add(shards_[i].counts);
+      c.all.cached_bytes += shards_[i].cached_bytes();
+      c.streams += shards_[i].has_stream() ? 1 : 0;
     }
     // a shard that was looked at early knows nothing of what another has freed since
     c.live = difference(c.all.allocations, c.all.frees);
@@ -205,20 +157,8 @@ class stream_core {
     c.peak_reserved_bytes = store_.peak();
     return c;
   }
-  [[nodiscard]] result<stream_counts> counts(stream s) noexcept {
-    std::scoped_lock const alone(binding_);
-    auto const id = model_.id(s);
-    if (!id) { return cuda::std::unexpected(id.error()); }
-    std::uint32_t const number = table_.find(*id);
-    if (number == table::none) { return core::fail(errc::bad_argument, 1); }
-    std::scoped_lock const its(shards_[number]->lock);
-    stream_counts c = shards_[number]->counts;
-    c.cached_bytes = shards_[number]->cached_bytes();
-    return c;
-  }
 
  private:
-  using table = stream_table<access, P::most_streams>;
   static constexpr std::int64_t unpublished_limit = std::int64_t{64} << 10;
 
   /// Runs come in sixteen sizes an octave, at least, so that they fit again.
@@ -240,28 +180,6 @@ class stream_core {
   }
   static std::uint64_t add(std::uint64_t& word, std::uint64_t n) noexcept {
     return access::fetch_add(word, n, core::relaxed, "stream_pool.add") + n;
-  }
-  [[nodiscard]] std::uint32_t shard_count() const noexcept {
-    return access::load(shard_count_, core::acquire, "stream_pool.shards");
-  }
-
-  /// A shard for a stream: one that another has left for good, or a new one.
-  [[nodiscard]] result<shard*> place_for(stream s) noexcept {
-    std::uint32_t const count = shard_count();
-    for (std::uint32_t i = 1; i < count; ++i) {
-      std::scoped_lock const its(shards_[i]->lock);
-      if (!shards_[i]->has_stream() && shards_[i]->at_rest()) {
-        shards_[i]->begin(s);
-        return shards_[i];
-      }
-    }
-    if (count > P::most_streams) { return core::fail(errc::full); }
-    auto* const made = new (std::nothrow) shard(model_, count);
-    if (made == nullptr) { return core::fail(errc::out_of_memory); }
-    made->begin(s);
-    shards_[count] = made;
-    access::store(shard_count_, count + 1, core::release, "stream_pool.shards");
-    return made;
   }
 
   /// Counts an allocation or a free. @pre the shard's lock is held
@@ -290,7 +208,8 @@ class stream_core {
       block_run* r = at.take_done_run(0);
       mine.unlock();
       if (r == nullptr) {  // of a stream that frees no more, perhaps
-        visit_others(at, false, [&](shard& o) { return (r = o.take_done_run(0)) != nullptr; });
+        shards_.visit_others(at, false,
+                             [&](shard& o) { return (r = o.take_done_run(0)) != nullptr; });
       }
       if (r == nullptr) { break; }
       release(r);
@@ -321,32 +240,17 @@ class stream_core {
     return p;
   }
 
-  /// Calls `visit` with every shard but `at`, under its lock, until it says true.
-  template <class Visit>
-  void visit_others(shard const& at, bool waits, Visit visit) noexcept {
-    std::uint32_t const count = shard_count();
-    for (std::uint32_t i = 1; i < count; ++i) {
-      shard& other = *shards_[(at.number() + i) % count];
-      std::unique_lock its(other.lock, std::defer_lock);
-      if (waits) {
-        its.lock();
-      } else if (!its.try_lock()) {
-        continue;  // a busy stream has better to do, and upstream may have memory
-      }
-      if (visit(other)) { return; }
-    }
-  }
-
   [[nodiscard]] void* steal_block(shard& at, std::uint32_t index, bool waits) noexcept {
     block_batch* b = nullptr;
-    visit_others(at, waits, [&](shard& other) { return (b = other.take_done(index)) != nullptr; });
+    shards_.visit_others(at, waits,
+                         [&](shard& other) { return (b = other.take_done(index)) != nullptr; });
     if (b == nullptr) { return nullptr; }
     return accept(at, b, &stream_counts::stolen, [&at](block_batch* rest) { at.add_done(rest); });
   }
   [[nodiscard]] void* steal_run(shard& at, std::size_t bytes, bool waits) noexcept {
     block_run* r = nullptr;
-    visit_others(at, waits,
-                 [&](shard& other) { return (r = other.take_done_run(bytes)) != nullptr; });
+    shards_.visit_others(at, waits,
+                         [&](shard& other) { return (r = other.take_done_run(bytes)) != nullptr; });
     return r == nullptr ? nullptr : unwrap(at, r, &stream_counts::stolen);
   }
   [[nodiscard]] void* unwrap(shard& at, block_run* r,
@@ -374,7 +278,7 @@ class stream_core {
     };
     auto const order_after = [&]() -> void* {
       block_batch* b = nullptr;
-      visit_others(at, true, [&](shard& other) {
+      shards_.visit_others(at, true, [&](shard& other) {
         b = other.take_after(index, at.of()).value_or(nullptr);
         return b != nullptr;
       });
@@ -401,7 +305,7 @@ class stream_core {
     };
     auto const order_after = [&]() -> void* {
       block_run* r = nullptr;
-      visit_others(at, true, [&](shard& other) {
+      shards_.visit_others(at, true, [&](shard& other) {
         r = other.take_run_after(bytes, at.of()).value_or(nullptr);
         return r != nullptr;
       });
@@ -454,18 +358,18 @@ class stream_core {
   /// Free blocks that any stream may have are out of their shards meanwhile.
   [[nodiscard]] std::uint64_t trim_spans(std::uint64_t keep_bytes) noexcept {
     by_age<block_batch> free;
-    for (std::uint32_t i = 0; i < shard_count(); ++i) {
-      std::scoped_lock const its(shards_[i]->lock);
-      shards_[i]->gather_done(free);
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+      std::scoped_lock const its(shards_[i].lock);
+      shards_[i].gather_done(free);
     }
     std::uint64_t const given = store_.mark_free(free, keep_bytes);
     while (free.newest != nullptr) {
       block_batch* const b = free.remove(free.newest);
-      std::scoped_lock const its(shards_[b->home]->lock);
+      std::scoped_lock const its(shards_[b->home].lock);
       if (b->count == 0) {
-        shards_[b->home]->keep(b);
+        shards_[b->home].keep(b);
       } else {
-        shards_[b->home]->add_done(b);
+        shards_[b->home].add_done(b);
       }
     }
     store_.give_back_marked();
@@ -476,10 +380,6 @@ class stream_core {
   stream_store<Upstream, P> store_;
   Model model_;
   stream_pool_options options_;
-  std::mutex binding_;
-  table table_;
-  shard* shards_[P::most_streams + 1] = {};
-  std::uint32_t shard_count_ = 1;
   std::recursive_mutex trimming_;
   bool trims_ = false;
   alignas(64) std::uint64_t live_ = 0;  ///< as far as the shards have published it
@@ -488,7 +388,7 @@ class stream_core {
   std::uint64_t given_back_ = 0;  ///< bytes, to upstream
   std::uint64_t freed_ = 0;       ///< bytes, while more was free than the release threshold
   std::uint64_t next_trim_ = 0;   ///< from which of these on it trims again
-  shard any_;
+  stream_shards<P, Model> shards_;
 };
 
 }  // namespace millrace::inline v0::memory

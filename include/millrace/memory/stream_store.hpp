@@ -5,8 +5,8 @@
 #include <millrace/core/error.hpp>
 #include <millrace/memory/resource.hpp>
 #include <millrace/memory/span_table.hpp>
+#include <millrace/memory/stream_batches.hpp>
 #include <millrace/memory/stream_policy.hpp>
-#include <millrace/memory/stream_shard.hpp>
 
 #include <cstddef>
 #include <cstdint>
