@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of a device, against the CUDA runtime's own. What is computed is checked before a number is
-// printed. Where no device answers it says why and prints no row.
+// Memory of a device, against the CUDA runtime's own. What is computed is checked before a number
+// is printed. Where no device answers it says why and prints no row.
 #include "bench/memory/device/benches.hpp"
 #include <millrace/core/devices.hpp>
 
