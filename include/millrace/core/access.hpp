@@ -94,4 +94,11 @@ struct direct_access {
 static_assert(access_policy<direct_access<cuda::thread_scope_system>>);
 static_assert(access_policy<direct_access<cuda::thread_scope_block>>);
 
+/// Raises a word that several threads raise to `to` at least: a peak. Relaxed.
+template <access_policy A, class T>
+MILLRACE_HD void raise(T& word, T to, char const* site) noexcept {
+  T seen = A::load(word, relaxed, site);
+  while (seen < to && !A::compare_exchange(word, seen, to, relaxed, relaxed, site)) {}
+}
+
 }  // namespace millrace::inline v0::core

@@ -173,11 +173,6 @@ class stream_core {
   [[nodiscard]] static std::uint64_t look(std::uint64_t const& word) noexcept {
     return access::load(word, core::relaxed, "stream_pool.look");
   }
-  static void raise(std::uint64_t& peak, std::uint64_t now) noexcept {
-    std::uint64_t seen = look(peak);
-    while (seen < now && !access::compare_exchange(peak, seen, now, core::relaxed, core::relaxed,
-                                                   "stream_pool.peak")) {}
-  }
   static std::uint64_t add(std::uint64_t& word, std::uint64_t n) noexcept {
     return access::fetch_add(word, n, core::relaxed, "stream_pool.add") + n;
   }
@@ -198,7 +193,9 @@ class stream_core {
     if (at.unpublished < unpublished_limit && -at.unpublished < unpublished_limit) { return; }
     auto const live = static_cast<std::int64_t>(
         add(live_, static_cast<std::uint64_t>(std::exchange(at.unpublished, 0))));
-    if (live > 0) { raise(peak_, static_cast<std::uint64_t>(live)); }
+    if (live > 0) {
+      core::raise<access>(peak_, static_cast<std::uint64_t>(live), "stream_pool.peak");
+    }
   }
 
   /// Keeps to the options' limits. `freed`: bytes since the last call for the same class.

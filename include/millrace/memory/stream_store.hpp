@@ -49,9 +49,7 @@ class stream_store {
     if (!got) { return got; }
     std::uint64_t const n = bytes;
     std::uint64_t const now = access::fetch_add(reserved_, n, core::relaxed, "store.reserved") + n;
-    std::uint64_t peak = access::load(peak_, core::relaxed, "store.peak");
-    while (peak < now && !access::compare_exchange(peak_, peak, now, core::relaxed, core::relaxed,
-                                                   "store.peak")) {}
+    core::raise<access>(peak_, now, "store.peak");
     return got;
   }
   void give_back(void* p, std::size_t bytes) noexcept {
