@@ -5,6 +5,7 @@
 #include "bench/harness/stats.hpp"
 
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <string>
 #include <utility>
@@ -25,6 +26,16 @@ struct contender {
   std::string name;
   std::function<measured()> trial;
 };
+
+/// A contender whose exceptions become the row's problem.
+template <class Trial>
+[[nodiscard]] contender guarded(std::string name, Trial trial) {
+  return {std::move(name), [trial]() -> measured {
+            try {
+              return trial();
+            } catch (std::exception const& e) { return {0, e.what()}; }
+          }};
+}
 
 /// One row, or one row a peer, of the output.
 struct comparison {

@@ -116,8 +116,7 @@ class driver {
     resources.push_back({"millrace.heap", "millrace.pmr", ""});
     resources.push_back({"limit.virtual_stack", "limit.virtual_stack", ""});
     compare("memory.pmr_pair.64B", "pair", "millrace.pmr_local", resources);
-    // threads that hold their cache at hand, and the same through the heap, which finds it each
-    // time
+    // threads that hold their cache at hand, and the same through the heap, which finds it anew
     std::vector<side> ways = mallocs_;
     ways.push_back({"millrace.heap", "millrace.heap", ""});
     compare("memory.replace.1k.1t", "replace.1k.1t", "millrace.local", ways);

@@ -13,7 +13,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <string>
 #include <utility>
 #include <vector>
@@ -176,15 +175,6 @@ measured useful(int ordinal, From from, std::uint32_t bytes) {
   give_blocks<From><<<(count + 255) / 256, 256>>>(args);
   check(cudaDeviceSynchronize());
   return {static_cast<double>(got) * bytes / static_cast<double>(heap_bytes) * 1000};
-}
-
-template <class Trial>
-[[nodiscard]] contender guarded(std::string name, Trial trial) {
-  return {std::move(name), [trial]() -> measured {
-            try {
-              return trial();
-            } catch (std::exception const& e) { return {0, e.what()}; }
-          }};
 }
 
 }  // namespace

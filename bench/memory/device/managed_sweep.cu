@@ -144,15 +144,6 @@ class sweep {
   std::uint64_t wanted_ = 0;
 };
 
-/// A contender whose exceptions become the row's problem.
-contender guarded(std::string name, sweep& in, measured (sweep::*trial)()) {
-  return {std::move(name), [&in, trial]() -> measured {
-            try {
-              return (in.*trial)();
-            } catch (std::exception const& e) { return {0, e.what()}; }
-          }};
-}
-
 }  // namespace
 
 void managed_sweep_bench(session& out, int ordinal) {
@@ -168,9 +159,9 @@ void managed_sweep_bench(session& out, int ordinal) {
     what.bench = name;
     what.unit = "B/s";
     what.way = better::higher;
-    what.ours = guarded("managed.prefetched", all, &sweep::prefetched);
-    what.peers.push_back(guarded("device", all, &sweep::own));
-    what.peers.push_back(guarded("managed.faulting", all, &sweep::faulting));
+    what.ours = guarded("managed.prefetched", [&all] { return all.prefetched(); });
+    what.peers.push_back(guarded("device", [&all] { return all.own(); }));
+    what.peers.push_back(guarded("managed.faulting", [&all] { return all.faulting(); }));
     out.run(what);
   } catch (std::exception const& e) { out.fail(std::string(name) + ": " + e.what()); }
 }

@@ -10,7 +10,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -112,16 +111,6 @@ double cudas(int ordinal, std::size_t bytes) {
   return ns;
 }
 
-/// A contender whose exceptions become the row's problem.
-template <class Trial>
-[[nodiscard]] contender guarded(std::string name, Trial trial) {
-  return {std::move(name), [trial]() -> measured {
-            try {
-              return {trial()};
-            } catch (std::exception const& e) { return {0, e.what()}; }
-          }};
-}
-
 }  // namespace
 
 void stream_pool_benches(session& out, int ordinal) {
@@ -136,11 +125,12 @@ void stream_pool_benches(session& out, int ordinal) {
     bench.bench = std::string("memory.stream_pool.pair.") + name;
     bench.unit = "ns";
     bench.way = better::lower;
-    bench.ours = guarded("millrace.handle", [=, n = bytes] { return ours(ordinal, n, true); });
+    bench.ours =
+        guarded("millrace.handle", [=, n = bytes] { return measured{ours(ordinal, n, true)}; });
     bench.peers.push_back(
-        guarded("cuda.malloc_async", [=, n = bytes] { return cudas(ordinal, n); }));
-    bench.peers.push_back(
-        guarded("millrace.by_stream", [=, n = bytes] { return ours(ordinal, n, false); }));
+        guarded("cuda.malloc_async", [=, n = bytes] { return measured{cudas(ordinal, n)}; }));
+    bench.peers.push_back(guarded("millrace.by_stream",
+                                  [=, n = bytes] { return measured{ours(ordinal, n, false)}; }));
     out.run(bench);
   }
 }

@@ -44,16 +44,6 @@ void await(char const* what, Holds holds) {
   }
 }
 
-/// A contender whose exceptions become the row's problem.
-template <class Trial>
-[[nodiscard]] contender guarded(std::string name, Trial trial) {
-  return {std::move(name), [trial]() -> measured {
-            try {
-              return trial();
-            } catch (std::exception const& e) { return {0, e.what()}; }
-          }};
-}
-
 /// A stream and memory, given back together; but not while a kernel that did not come back may
 /// still touch them.
 class workspace {

@@ -73,11 +73,12 @@ struct direct_access {
   /// all by one fence. No part of the concept: each a release does the same.
   template <class T>
   static MILLRACE_HD void store_released(T& word, T value, bool first, char const*) noexcept {
-    NV_IF_ELSE_TARGET(
-        NV_IS_DEVICE,
-        (if (first) { cuda::atomic_thread_fence(release, Scope); } cuda::atomic_ref<T, Scope>(word)
-             .store(value, relaxed);),
-        (static_cast<void>(first); cuda::atomic_ref<T, Scope>(word).store(value, release);))
+    bool const ordered = behind_device_fence(first, Scope == cuda::thread_scope_system);
+    if (ordered) {
+      cuda::atomic_ref<T, Scope>(word).store(value, relaxed);
+    } else {
+      cuda::atomic_ref<T, Scope>(word).store(value, release);
+    }
   }
   /// Stores two words as one, at once and in no order with other stores. For devices alone, and no
   /// part of the concept: on a host a release of the first word does the same.
@@ -92,5 +93,12 @@ struct direct_access {
 };
 static_assert(access_policy<direct_access<cuda::thread_scope_system>>);
 static_assert(access_policy<direct_access<cuda::thread_scope_block>>);
+
+/// Raises a word that several threads raise to `to` at least: a peak. Relaxed.
+template <access_policy A, class T>
+MILLRACE_HD void raise(T& word, T to, char const* site) noexcept {
+  T seen = A::load(word, relaxed, site);
+  while (seen < to && !A::compare_exchange(word, seen, to, relaxed, relaxed, site)) {}
+}
 
 }  // namespace millrace::inline v0::core

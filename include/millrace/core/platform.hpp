@@ -145,6 +145,20 @@ MILLRACE_HD inline void store_16_bytes(void* at, std::uint64_t first,
                      __atomic_store_n(words, first, __ATOMIC_RELEASE);))
 }
 
+/// True on a device, where, if `fence` says so, what this thread did so far comes before what it
+/// stores from here on, for the device's threads or those of the whole system. A host has to give
+/// each store its own order.
+[[nodiscard]] MILLRACE_HD inline bool behind_device_fence(bool fence, bool system) noexcept {
+  NV_IF_ELSE_TARGET(NV_IS_DEVICE,
+                    (
+                        if (fence && system) {
+                          asm volatile("fence.acq_rel.sys;" ::: "memory");
+                        } if (fence && !system) {
+                          asm volatile("fence.acq_rel.gpu;" ::: "memory");
+                        } return true;),
+                    (static_cast<void>(fence); static_cast<void>(system); return false;))
+}
+
 /// Threads that run in step: 32 on the device, 1 on the host.
 [[nodiscard]] MILLRACE_HD inline std::uint32_t warp_width() noexcept {
   NV_IF_ELSE_TARGET(NV_IS_DEVICE, (return 32u;), (return 1u;))

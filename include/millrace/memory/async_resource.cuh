@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/beside_captures.cuh>
 #include <millrace/core/cuda_status.cuh>
 #include <millrace/core/device_guard.cuh>
 #include <millrace/core/error.hpp>
-#include <millrace/memory/cuda_streams.cuh>
 #include <millrace/memory/resource.hpp>
 
 #include <cuda_runtime_api.h>
@@ -80,7 +80,7 @@ class async_pool {
   /// Gives reserved memory that nobody has back to the device, until no more than `keep_bytes` are
   /// reserved.
   [[nodiscard]] result<void> trim(std::size_t keep_bytes) const noexcept {
-    beside_captures const any_mode;
+    core::beside_captures const any_mode;
     // what was freed counts as used until the host has seen the end of it
     auto const seen = core::cuda_check(cudaStreamSynchronize(state_->stream));
     if (!seen) { return seen; }
@@ -139,7 +139,7 @@ class async_resource {
     if (auto const ok = check_request(bytes, alignment, max_alignment); !ok) {
       return cuda::std::unexpected<error>(ok.error());
     }
-    beside_captures const any_mode;
+    core::beside_captures const any_mode;
     void* p = nullptr;
     cudaError_t got = cudaMallocFromPoolAsync(&p, bytes, from_->pool, from_->stream);
     if (got == cudaSuccess) { got = cudaStreamSynchronize(from_->stream); }
@@ -149,7 +149,7 @@ class async_resource {
     return p;
   }
   void deallocate(void* p, std::size_t, std::size_t) const noexcept {
-    beside_captures const any_mode;
+    core::beside_captures const any_mode;
     static_cast<void>(core::cuda_check(cudaFreeAsync(p, from_->stream)));
   }
 

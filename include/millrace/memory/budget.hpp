@@ -264,9 +264,7 @@ class budget {
     }
   }
   void raise_peak(std::uint64_t now) noexcept {
-    std::uint64_t peak = look(counts_.peak_bytes);
-    while (peak < now && !words::compare_exchange(counts_.peak_bytes, peak, now, core::relaxed,
-                                                  core::relaxed, "budget.peak")) {}
+    core::raise<words>(counts_.peak_bytes, now, "budget.peak");
   }
 
   /// Where a mark lies, in bytes.

@@ -25,10 +25,7 @@ struct allocation_counts {
   void took(std::uint64_t bytes) noexcept {
     add(total, 1);
     add(live, 1);
-    std::uint64_t const now = add(live_bytes, bytes) + bytes;
-    std::uint64_t peak = look(peak_bytes);
-    while (peak < now && !words::compare_exchange(peak_bytes, peak, now, core::relaxed,
-                                                  core::relaxed, "counts.peak")) {}
+    core::raise<words>(peak_bytes, add(live_bytes, bytes) + bytes, "counts.peak");
   }
   void gave(std::uint64_t bytes) noexcept {
     add(live, ~std::uint64_t{0});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/beside_captures.cuh>
 #include <millrace/core/cuda_status.cuh>
 #include <millrace/core/device_guard.cuh>
 #include <millrace/core/error.hpp>
@@ -14,27 +15,8 @@
 
 namespace millrace::inline v0::memory {
 
-/// Lets the calling thread make calls for a scope that CUDA forbids it while any stream captures in
-/// global mode: to look at an event, to allocate. They have nothing to do with what is captured,
-/// and without this they would end the capture with an error.
-/// @thread the one that made it
-class beside_captures {
- public:
-  beside_captures() noexcept {
-    changed_ = core::cuda_check(cudaThreadExchangeStreamCaptureMode(&mode_)).has_value();
-  }
-  beside_captures(beside_captures const&) = delete;
-  beside_captures& operator=(beside_captures const&) = delete;
-  ~beside_captures() {
-    if (changed_) { static_cast<void>(cudaThreadExchangeStreamCaptureMode(&mode_)); }
-  }
-
- private:
-  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
-  bool changed_ = false;
-};
-
-/// One device's streams, for a stream_pool.
+/// One device's streams, for a stream_pool. The default stream is this device's, whichever is the
+/// calling thread's current one.
 /// @thread any
 class cuda_streams {
  public:
@@ -64,12 +46,11 @@ class cuda_streams {
   }
   [[nodiscard]] bool runs(stream s) const noexcept {
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    return cudaStreamIsCapturing(s, &status) == cudaSuccess &&
-           status == cudaStreamCaptureStatusNone;
+    return state(s, status) == cudaSuccess && status == cudaStreamCaptureStatusNone;
   }
   [[nodiscard]] result<bool> capturing(stream s) const noexcept {
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    cudaError_t const asked = cudaStreamIsCapturing(s, &status);
+    cudaError_t const asked = state(s, status);
     if (asked == cudaErrorStreamCaptureImplicit) {  // the default stream beside a capture: unusable
       static_cast<void>(core::cuda_check(asked));
       return true;
@@ -90,7 +71,7 @@ class cuda_streams {
   }
 
   [[nodiscard]] result<event> make_event() const noexcept {
-    beside_captures const any_mode;
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     if (!on.status()) { return cuda::std::unexpected<error>(on.status().error()); }
     event e = nullptr;
@@ -99,14 +80,15 @@ class cuda_streams {
     return e;
   }
   void drop_event(event e) const noexcept {
-    beside_captures const any_mode;
+    core::beside_captures const any_mode;
     static_cast<void>(core::cuda_check(cudaEventDestroy(e)));
   }
   [[nodiscard]] result<void> record(event e, stream s) const noexcept {
-    return core::cuda_check(cudaEventRecord(e, s));
+    core::device_guard const on(ordinal_);
+    return on.status() ? core::cuda_check(cudaEventRecord(e, s)) : on.status();
   }
   [[nodiscard]] result<bool> done(event e) const noexcept {
-    beside_captures const any_mode;
+    core::beside_captures const any_mode;
     cudaError_t const seen = cudaEventQuery(e);
     auto const ok = core::cuda_check(seen);
     if (seen == cudaErrorNotReady) { return false; }
@@ -114,13 +96,22 @@ class cuda_streams {
     return true;
   }
   [[nodiscard]] result<void> order(stream s, event e) const noexcept {
-    return core::cuda_check(cudaStreamWaitEvent(s, e, 0));
+    core::device_guard const on(ordinal_);
+    return on.status() ? core::cuda_check(cudaStreamWaitEvent(s, e, 0)) : on.status();
   }
 
   [[nodiscard]] std::uint64_t now_ns() const noexcept { return core::now_ns(); }
   void pause() const noexcept { core::relax_for(1000); }
 
  private:
+  /// Other handles say whose they are; to find the default stream takes a moment more.
+  [[nodiscard]] cudaError_t state(stream s, cudaStreamCaptureStatus& to) const noexcept {
+    if (s != nullptr && s != cudaStreamLegacy) [[likely]] { return cudaStreamIsCapturing(s, &to); }
+    core::device_guard const on(ordinal_);
+    return on.status() ? cudaStreamIsCapturing(s, &to)
+                       : static_cast<cudaError_t>(on.status().error().native);
+  }
+
   int ordinal_;
 };
 static_assert(capture_model<cuda_streams>);

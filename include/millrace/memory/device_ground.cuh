@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/beside_captures.cuh>
 #include <millrace/core/cuda_status.cuh>
 #include <millrace/core/device_guard.cuh>
 #include <millrace/core/error.hpp>
@@ -75,14 +76,14 @@ MILLRACE_KERNEL void __launch_bounds__(1) perform_once(F what) {
 }  // namespace detail
 
 /// Memory of one device under addresses of its own, backed in pieces of some megabytes: so a heap
-/// grows where it lies, and what kernels have stays valid.
+/// grows where it lies, and what kernels have stays valid. Mapping and unmapping may wait for every
+/// kernel that runs: `back`, `unback` and its end are for times without a persistent one.
 /// @thread one at a time
 class device_ground {
  public:
   /// @param alignment  of its begin, a power of two
-  /// @error as check_request; errc::no_device, errc::unsupported where the device cannot map
-  /// memory,
-  ///        or what the driver says
+  /// @error as check_request; errc::no_device; errc::native_failure (cudaErrorNotSupported) where
+  ///        the driver lacks a call; else what the driver says
   [[nodiscard]] static result<device_ground> make(int ordinal, std::size_t bytes,
                                                   std::size_t alignment) noexcept {
     if (auto const ok = check_request(bytes, alignment, std::size_t{1} << 40); !ok) {
@@ -152,12 +153,14 @@ class device_ground {
     }
   }
   [[nodiscard]] result<void> clear(std::size_t at, std::size_t bytes) noexcept {
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     if (!on.status()) { return on.status(); }
     auto const ok = core::cuda_check(cudaMemsetAsync(data_ + at, 0, bytes, cudaStreamPerThread));
     return ok ? core::cuda_check(cudaStreamSynchronize(cudaStreamPerThread)) : ok;
   }
   [[nodiscard]] result<void> read(void* to, std::size_t at, std::size_t bytes) const noexcept {
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     if (!on.status()) { return on.status(); }
     auto const ok = core::cuda_check(
@@ -166,6 +169,7 @@ class device_ground {
   }
   template <class F>
   [[nodiscard]] result<void> perform(F what) noexcept {
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     if (!on.status()) { return on.status(); }
     detail::perform_once<F><<<1, 1, 0, cudaStreamPerThread>>>(what);

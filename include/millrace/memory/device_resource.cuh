@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/beside_captures.cuh>
 #include <millrace/core/cuda_status.cuh>
 #include <millrace/core/device_guard.cuh>
 #include <millrace/core/error.hpp>
@@ -32,6 +33,7 @@ class device_resource {
     if (auto const ok = check_request(bytes, alignment, max_alignment); !ok) {
       return cuda::std::unexpected<error>(ok.error());
     }
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     if (!on.status()) { return cuda::std::unexpected<error>(on.status().error()); }
     void* p = nullptr;
@@ -43,6 +45,7 @@ class device_resource {
   }
 
   void deallocate(void* p, std::size_t, std::size_t) const noexcept {
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     static_cast<void>(
         core::cuda_check(pooled() ? cudaFreeAsync(p, cudaStreamPerThread) : cudaFree(p)));

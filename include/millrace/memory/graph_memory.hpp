@@ -25,7 +25,8 @@ concept capture_model = requires(M const& m, typename M::stream s) {
 /// of the graph, so its blocks are the graph's until it is launched no more: a free only means that
 /// the same stream of the same capture may have the block again. At the end all goes back to
 /// `Upstream`, in whose order every launch is: a stream pool's `unordered()`, with the last launch
-/// done before this ends, or the handle of the one stream that the graph is launched into.
+/// done before this ends, or the handle of the one stream that the graph is launched into, which
+/// captures neither during these calls nor at the end.
 /// @thread one at a time
 template <resource Upstream, capture_model Model>
 class graph_memory {
@@ -51,7 +52,9 @@ class graph_memory {
     if (auto const ok = check_request(bytes, alignment, max_request_bytes / 2); !ok) {
       return cuda::std::unexpected(ok.error());
     }
-    auto const id = captured(s, 3);
+    auto const capture = captured(s, 3);
+    if (!capture) { return cuda::std::unexpected(capture.error()); }
+    auto const id = model_.id(s);
     if (!id) { return cuda::std::unexpected(id.error()); }
     piece* best = nullptr;
     for (piece* p = pieces_; p != nullptr; p = p->next) {
@@ -74,17 +77,20 @@ class graph_memory {
       best = pieces_ = made;
       bytes_ += bytes;
     }
+    capture_ = *capture;
     best->used = true;
     best->asked = bytes;
     return best->at;
   }
 
-  /// @error errc::bad_argument 1 for a block that is none of its own or is free, 2 for another
-  /// size,
-  ///        4 as argument 3 of try_allocate
+  /// @error errc::bad_argument 1 for a block that is none of its own or is free, 2 for other bytes,
+  ///        4 as argument 3 of try_allocate; as the model's
   [[nodiscard]] result<void> deallocate(void* at, std::size_t bytes, std::size_t,
                                         stream s) noexcept {
-    auto const id = captured(s, 4);
+    if (auto const capture = captured(s, 4); !capture) {
+      return cuda::std::unexpected(capture.error());
+    }
+    auto const id = model_.id(s);
     if (!id) { return cuda::std::unexpected(id.error()); }
     for (piece* p = pieces_; p != nullptr; p = p->next) {
       if (p->at != at || !p->used) { continue; }
@@ -110,15 +116,14 @@ class graph_memory {
     bool used;
   };
 
-  /// The stream's id, if it captures this graph.
+  /// The capture that the stream is in, if it is this graph's or the first.
   [[nodiscard]] result<std::uint64_t> captured(stream s, std::int32_t argument) noexcept {
     auto const capture = model_.capture_id(s);
     if (!capture) { return capture; }
     if (*capture == 0 || (capture_ != 0 && *capture != capture_)) {
       return core::fail(errc::bad_argument, argument);
     }
-    capture_ = *capture;
-    return model_.id(s);
+    return capture;
   }
 
   Upstream upstream_;

@@ -136,8 +136,8 @@ struct heap_space {
       static_cast<void>(access::fetch_add(taken_slabs, 0u - n, core::relaxed, "heap.take"));
       return core::fail(errc::out_of_memory, 2);
     }
-    raise(peak_slabs, before + n);
-    raise(end_slabs, *first + n);
+    core::raise<access>(peak_slabs, before + n, "heap.most");
+    core::raise<access>(end_slabs, *first + n, "heap.most");
     slab_record<P>& record = records[*first];
     record.run_slabs = n;
     return &record;
@@ -148,13 +148,6 @@ struct heap_space {
     record.use = slab_use::none;
     map.release(index_of(record), n);
     static_cast<void>(access::fetch_add(taken_slabs, 0u - n, core::relaxed, "heap.take"));
-  }
-
- private:
-  static void raise(std::uint32_t& most, std::uint32_t now) noexcept {
-    std::uint32_t seen = access::load(most, core::relaxed, "heap.most");
-    while (seen < now &&
-           !access::compare_exchange(most, seen, now, core::relaxed, core::relaxed, "heap.most")) {}
   }
 };
 

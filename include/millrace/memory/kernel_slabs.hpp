@@ -477,7 +477,7 @@ class kernel_slabs {
   MILLRACE_HD void took(std::uint32_t n) const noexcept {
     std::uint32_t const now =
         access::fetch_add(counts_->taken, n, core::relaxed, "kernel.taken") + n;
-    raise(counts_->peak, now);
+    core::raise<access>(counts_->peak, now, "kernel.most");
     if (now >= access::load(counts_->low_at, core::relaxed, "kernel.look")) { say_low(); }
   }
   MILLRACE_HD void gave(std::uint32_t n) const noexcept {
@@ -486,18 +486,13 @@ class kernel_slabs {
   /// `n` allocations, of `slabs` each, found no room.
   MILLRACE_HD void refuse(std::uint32_t n, std::uint32_t slabs) const noexcept {
     access::fetch_add(counts_->refused, n, core::relaxed, "kernel.refused");
-    raise(counts_->wanted, slabs);
+    core::raise<access>(counts_->wanted, slabs, "kernel.most");
     say_low();
   }
 
  private:
   using signal = core::direct_access<cuda::thread_scope_system>;
 
-  static MILLRACE_HD void raise(std::uint32_t& most, std::uint32_t now) noexcept {
-    std::uint32_t seen = access::load(most, core::relaxed, "kernel.most");
-    while (seen < now && !access::compare_exchange(most, seen, now, core::relaxed, core::relaxed,
-                                                   "kernel.most")) {}
-  }
   /// The host's word may lie across a bus: one store each time, and no load.
   MILLRACE_HD void say_low() const noexcept {
     if (access::load(counts_->said_low, core::relaxed, "kernel.said_low") != 0) { return; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/beside_captures.cuh>
 #include <millrace/core/cuda_status.cuh>
 #include <millrace/core/device_guard.cuh>
 #include <millrace/core/error.hpp>
@@ -41,6 +42,7 @@ class managed_resource {
     if (auto const ok = check_request(bytes, alignment, max_alignment); !ok) {
       return cuda::std::unexpected<error>(ok.error());
     }
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     if (!on.status()) { return cuda::std::unexpected<error>(on.status().error()); }
     std::size_t free_bytes = 0;
@@ -57,6 +59,7 @@ class managed_resource {
   }
 
   void deallocate(void* p, std::size_t, std::size_t) const noexcept {
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     static_cast<void>(core::cuda_check(cudaFree(p)));
   }

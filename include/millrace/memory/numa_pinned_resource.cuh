@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/beside_captures.cuh>
 #include <millrace/core/cuda_status.cuh>
 #include <millrace/core/device_guard.cuh>
 #include <millrace/core/error.hpp>
@@ -51,6 +52,7 @@ class numa_pinned_resource {
     if (node_ < 0 || node_ >= numa_resource::most_nodes) {
       return core::fail(errc::bad_argument, 3);
     }
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     if (!on.status()) { return cuda::std::unexpected<error>(on.status().error()); }
     auto const got = pooled() ? from_pool(bytes) : registered(bytes, alignment);
@@ -62,6 +64,7 @@ class numa_pinned_resource {
   }
 
   void deallocate(void* p, std::size_t bytes, std::size_t alignment) const noexcept {
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     give_back(p, bytes, alignment);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/beside_captures.cuh>
 #include <millrace/core/cuda_status.cuh>
 #include <millrace/core/device_guard.cuh>
 #include <millrace/core/error.hpp>
@@ -33,6 +34,7 @@ class pinned_resource {
     if (auto const ok = check_request(bytes, alignment, max_alignment); !ok) {
       return cuda::std::unexpected<error>(ok.error());
     }
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     if (!on.status()) { return cuda::std::unexpected<error>(on.status().error()); }
     void* p = nullptr;
@@ -49,6 +51,7 @@ class pinned_resource {
   }
 
   void deallocate(void* p, std::size_t, std::size_t) const noexcept {
+    core::beside_captures const any_mode;
     core::device_guard const on(ordinal_);
     give_back(p);
   }

@@ -5,10 +5,10 @@
 #include <millrace/core/error.hpp>
 #include <millrace/memory/resource.hpp>
 #include <millrace/memory/size_classes.hpp>
+#include <millrace/memory/stream_batches.hpp>
 #include <millrace/memory/stream_policy.hpp>
-#include <millrace/memory/stream_shard.hpp>
+#include <millrace/memory/stream_shards.hpp>
 #include <millrace/memory/stream_store.hpp>
-#include <millrace/memory/stream_table.hpp>
 
 #include <cuda/std/bit>
 
@@ -20,8 +20,8 @@
 
 namespace millrace::inline v0::memory {
 
-/// What a stream pool does: a shard a stream, one for memory that is in no stream's order, and what
-/// is reserved upstream. Nobody holds the locks of two shards, nor calls upstream with one held.
+/// What a stream pool does with its shards and with what is reserved upstream. Nobody calls
+/// upstream with a shard's lock held.
 /// @thread any
 template <resource Upstream, stream_model Model, stream_pool_policy P>
 class stream_core {
@@ -37,64 +37,13 @@ class stream_core {
       : store_{std::move(upstream)},
         model_{std::move(streams)},
         options_{options},
-        any_{model_, 0} {
-    shards_[0] = &any_;
-  }
+        shards_{model_} {}
   stream_core(stream_core const&) = delete;
   stream_core& operator=(stream_core const&) = delete;
   ~stream_core() {
-    for (std::uint32_t i = 0; i < shard_count(); ++i) {
-      while (block_run* const r = shards_[i]->take_any_run()) { release(r); }
-      if (i != 0) { delete shards_[i]; }
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+      while (block_run* const r = shards_[i].take_any_run()) { release(r); }
     }
-  }
-
-  /// The shard of no stream.
-  [[nodiscard]] shard& any() noexcept { return any_; }
-
-  /// The shard of a stream, which is bound if it was not.
-  [[nodiscard]] result<shard*> find(stream s, std::int32_t argument) noexcept {
-    auto const id = model_.id(s);
-    if (!id) { return cuda::std::unexpected(id.error()); }
-    if (std::uint32_t const n = table_.find(*id); n != table::none) { return shards_[n]; }
-    std::scoped_lock const alone(binding_);
-    if (std::uint32_t const n = table_.find(*id); n != table::none) { return shards_[n]; }
-    if (auto const ok = model_.admit(s); !ok) {
-      error const e = ok.error();
-      if (e.code == errc::bad_argument) { return core::fail(e.code, argument); }
-      return cuda::std::unexpected(e);
-    }
-    auto const at = place_for(s);
-    if (at) { table_.add(*id, (*at)->number()); }
-    return at;
-  }
-  /// Lets go of a stream, which nobody calls with meanwhile.
-  /// @error as stream_pool's
-  [[nodiscard]] result<void> unbind(stream s) noexcept {
-    std::scoped_lock const alone(binding_);
-    auto const id = model_.id(s);
-    if (!id) { return cuda::std::unexpected(id.error()); }
-    std::uint32_t const number = table_.find(*id);
-    if (number == table::none) { return core::fail(errc::bad_argument, 1); }
-    std::scoped_lock const mine(shards_[number]->lock);
-    if (auto const ok = shards_[number]->end(); !ok) { return ok; }
-    table_.remove(*id);
-    return {};
-  }
-
-  /// Whether a shard may be called for its stream.
-  [[nodiscard]] bool runs(shard const& at) const noexcept {
-    if constexpr (P::watches_capture) { return &at == &any_ || model_.runs(at.of()); }
-    return true;
-  }
-  /// Why not; nothing if it may by now.
-  [[nodiscard, gnu::cold]] result<void> why_not(shard const& at,
-                                                std::int32_t argument) const noexcept {
-    if (&at == &any_) { return {}; }
-    auto const captures = model_.capturing(at.of());
-    if (!captures) { return cuda::std::unexpected(captures.error()); }
-    if (*captures) { return core::fail(errc::busy, argument); }
-    return {};
   }
 
   [[nodiscard]] result<void*> allocate(shard& at, std::size_t bytes,
@@ -148,17 +97,20 @@ class stream_core {
     }
     gave(at, size);
     mine.unlock();
-    if (full) { shrink(at); }
+    if (full) { shrink(at, run != nullptr ? size : size * shard::sealed_of(index)); }
     return {};
   }
+
+  /// Who has which shard.
+  [[nodiscard]] stream_shards<P, Model>& shards() noexcept { return shards_; }
 
   /// Records on every stream what others wait for, its magazines included.
   /// @error the first stream's that could not; the others have
   [[nodiscard]] result<void> flush() noexcept {
     result<void> all{};
-    for (std::uint32_t i = 0; i < shard_count(); ++i) {
-      std::scoped_lock const its(shards_[i]->lock);
-      auto const one = shards_[i]->flush();
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+      std::scoped_lock const its(shards_[i].lock);
+      auto const one = shards_[i].flush();
       if (!one && all) { all = one; }
     }
     return all;
@@ -172,10 +124,10 @@ class stream_core {
     if (std::exchange(trims_, true)) { return 0; }  // out of upstream's deallocate
     static_cast<void>(flush());                     // what has no mark now is not done either
     std::uint64_t given = 0;
-    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
       while (store_.reserved() > keep_bytes) {
-        std::unique_lock its(shards_[i]->lock);
-        block_run* const r = shards_[i]->take_done_run(0);
+        std::unique_lock its(shards_[i].lock);
+        block_run* const r = shards_[i].take_done_run(0);
         its.unlock();
         if (r == nullptr) { break; }
         given += r->bytes;
@@ -190,34 +142,23 @@ class stream_core {
   /// Each number is exact by itself. @cost a look at every free batch
   [[nodiscard]] stream_pool_counts counts() noexcept {
     stream_pool_counts c;
-    for (std::uint32_t i = 0; i < shard_count(); ++i) {
-      std::scoped_lock const its(shards_[i]->lock);
-      c.all.add(shards_[i]->counts);
-      c.all.cached_bytes += shards_[i]->cached_bytes();
-      c.streams += shards_[i]->has_stream() ? 1 : 0;
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+      std::scoped_lock const its(shards_[i].lock);
+      c.all.add(shards_[i].counts);
+      c.all.cached_bytes += shards_[i].cached_bytes();
+      c.streams += shards_[i].has_stream() ? 1 : 0;
     }
-    c.live = c.all.allocations - c.all.frees;
-    c.live_bytes = c.all.allocated_bytes - c.all.freed_bytes;
+    // a shard that was looked at early knows nothing of what another has freed since
+    c.live = difference(c.all.allocations, c.all.frees);
+    c.live_bytes = difference(c.all.allocated_bytes, c.all.freed_bytes);
     c.peak_bytes = look(peak_);
     if (c.peak_bytes < c.live_bytes) { c.peak_bytes = c.live_bytes; }
     c.reserved_bytes = store_.reserved();
     c.peak_reserved_bytes = store_.peak();
     return c;
   }
-  [[nodiscard]] result<stream_counts> counts(stream s) noexcept {
-    std::scoped_lock const alone(binding_);
-    auto const id = model_.id(s);
-    if (!id) { return cuda::std::unexpected(id.error()); }
-    std::uint32_t const number = table_.find(*id);
-    if (number == table::none) { return core::fail(errc::bad_argument, 1); }
-    std::scoped_lock const its(shards_[number]->lock);
-    stream_counts c = shards_[number]->counts;
-    c.cached_bytes = shards_[number]->cached_bytes();
-    return c;
-  }
 
  private:
-  using table = stream_table<access, P::most_streams>;
   static constexpr std::int64_t unpublished_limit = std::int64_t{64} << 10;
 
   /// Runs come in sixteen sizes an octave, at least, so that they fit again.
@@ -226,38 +167,14 @@ class stream_core {
     std::size_t const step = part < max_alignment ? max_alignment : part;
     return (bytes + step - 1) & ~(step - 1);
   }
+  [[nodiscard]] static std::uint64_t difference(std::uint64_t more, std::uint64_t less) noexcept {
+    return more > less ? more - less : 0;
+  }
   [[nodiscard]] static std::uint64_t look(std::uint64_t const& word) noexcept {
     return access::load(word, core::relaxed, "stream_pool.look");
   }
-  static void raise(std::uint64_t& peak, std::uint64_t now) noexcept {
-    std::uint64_t seen = look(peak);
-    while (seen < now && !access::compare_exchange(peak, seen, now, core::relaxed, core::relaxed,
-                                                   "stream_pool.peak")) {}
-  }
   static std::uint64_t add(std::uint64_t& word, std::uint64_t n) noexcept {
     return access::fetch_add(word, n, core::relaxed, "stream_pool.add") + n;
-  }
-  [[nodiscard]] std::uint32_t shard_count() const noexcept {
-    return access::load(shard_count_, core::acquire, "stream_pool.shards");
-  }
-
-  /// A shard for a stream: one that another has left for good, or a new one.
-  [[nodiscard]] result<shard*> place_for(stream s) noexcept {
-    std::uint32_t const count = shard_count();
-    for (std::uint32_t i = 1; i < count; ++i) {
-      std::scoped_lock const its(shards_[i]->lock);
-      if (!shards_[i]->has_stream() && shards_[i]->at_rest()) {
-        shards_[i]->begin(s);
-        return shards_[i];
-      }
-    }
-    if (count > P::most_streams) { return core::fail(errc::full); }
-    auto* const made = new (std::nothrow) shard(model_, count);
-    if (made == nullptr) { return core::fail(errc::out_of_memory); }
-    made->begin(s);
-    shards_[count] = made;
-    access::store(shard_count_, count + 1, core::release, "stream_pool.shards");
-    return made;
   }
 
   /// Counts an allocation or a free. @pre the shard's lock is held
@@ -276,27 +193,33 @@ class stream_core {
     if (at.unpublished < unpublished_limit && -at.unpublished < unpublished_limit) { return; }
     auto const live = static_cast<std::int64_t>(
         add(live_, static_cast<std::uint64_t>(std::exchange(at.unpublished, 0))));
-    if (live > 0) { raise(peak_, static_cast<std::uint64_t>(live)); }
+    if (live > 0) {
+      core::raise<access>(peak_, static_cast<std::uint64_t>(live), "stream_pool.peak");
+    }
   }
 
-  /// Keeps to the options' limits, now and then.
-  void shrink(shard& at) noexcept {
+  /// Keeps to the options' limits. `freed`: bytes since the last call for the same class.
+  void shrink(shard& at, std::uint64_t freed) noexcept {
     while (look(run_bytes_) > options_.most_run_bytes) {
       std::unique_lock mine(at.lock);
-      block_run* const r = at.take_done_run(0);
+      block_run* r = at.take_done_run(0);
       mine.unlock();
+      if (r == nullptr) {  // of a stream that frees no more, perhaps
+        shards_.visit_others(at, false,
+                             [&](shard& o) { return (r = o.take_done_run(0)) != nullptr; });
+      }
       if (r == nullptr) { break; }
       release(r);
     }
     if (options_.release_threshold_bytes == ~std::uint64_t{0}) { return; }
-    std::uint64_t const all = store_.reserved(), live = look(live_);
-    std::uint64_t const cached = all > live ? all - live : 0;
-    if (cached <= options_.release_threshold_bytes || cached <= look(next_trim_)) { return; }
+    std::uint64_t const live = look(live_);
+    if (difference(store_.reserved(), live) <= options_.release_threshold_bytes) { return; }
+    // what could not go is no reason to look at every block again at the next free, but at one
+    // after as many bytes as make the look cheap
+    if (add(freed_, freed) < look(next_trim_)) { return; }
     trim(live + options_.release_threshold_bytes);
-    // what could not go is no reason to look at every block again at the next free
-    std::uint64_t const left = store_.reserved() > live ? store_.reserved() - live : 0;
-    access::store(next_trim_, left + options_.release_threshold_bytes / 4, core::relaxed,
-                  "stream_pool.next_trim");
+    std::uint64_t const left = difference(store_.reserved(), live);
+    access::store(next_trim_, look(freed_) + left / 4, core::relaxed, "stream_pool.next_trim");
   }
 
   /// A block out of a batch that is out of every list; the rest of it for `at`.
@@ -314,33 +237,17 @@ class stream_core {
     return p;
   }
 
-  /// Calls `visit` with every shard but `at`, under its lock, until it says true.
-  template <class Visit>
-  bool visit_others(shard const& at, bool waits, Visit visit) noexcept {
-    std::uint32_t const count = shard_count();
-    for (std::uint32_t i = 1; i < count; ++i) {
-      shard& other = *shards_[(at.number() + i) % count];
-      std::unique_lock its(other.lock, std::defer_lock);
-      if (waits) {
-        its.lock();
-      } else if (!its.try_lock()) {
-        continue;  // a busy stream has better to do, and upstream may have memory
-      }
-      if (visit(other)) { return true; }
-    }
-    return false;
-  }
-
   [[nodiscard]] void* steal_block(shard& at, std::uint32_t index, bool waits) noexcept {
     block_batch* b = nullptr;
-    visit_others(at, waits, [&](shard& other) { return (b = other.take_done(index)) != nullptr; });
+    shards_.visit_others(at, waits,
+                         [&](shard& other) { return (b = other.take_done(index)) != nullptr; });
     if (b == nullptr) { return nullptr; }
     return accept(at, b, &stream_counts::stolen, [&at](block_batch* rest) { at.add_done(rest); });
   }
   [[nodiscard]] void* steal_run(shard& at, std::size_t bytes, bool waits) noexcept {
     block_run* r = nullptr;
-    visit_others(at, waits,
-                 [&](shard& other) { return (r = other.take_done_run(bytes)) != nullptr; });
+    shards_.visit_others(at, waits,
+                         [&](shard& other) { return (r = other.take_done_run(bytes)) != nullptr; });
     return r == nullptr ? nullptr : unwrap(at, r, &stream_counts::stolen);
   }
   [[nodiscard]] void* unwrap(shard& at, block_run* r,
@@ -368,7 +275,7 @@ class stream_core {
     };
     auto const order_after = [&]() -> void* {
       block_batch* b = nullptr;
-      visit_others(at, true, [&](shard& other) {
+      shards_.visit_others(at, true, [&](shard& other) {
         b = other.take_after(index, at.of()).value_or(nullptr);
         return b != nullptr;
       });
@@ -395,7 +302,7 @@ class stream_core {
     };
     auto const order_after = [&]() -> void* {
       block_run* r = nullptr;
-      visit_others(at, true, [&](shard& other) {
+      shards_.visit_others(at, true, [&](shard& other) {
         r = other.take_run_after(bytes, at.of()).value_or(nullptr);
         return r != nullptr;
       });
@@ -409,17 +316,21 @@ class stream_core {
   template <class Look, class Upper, class After>
   [[nodiscard]] result<void*> scrape(shard& at, error why, Look look_again, Upper from_upstream,
                                      After order_after) noexcept {
-    std::uint64_t const end = options_.wait_ns == 0 ? 0 : model_.now_ns() + options_.wait_ns;
-    for (;;) {
+    std::uint64_t const begin = options_.wait_ns == 0 ? 0 : model_.now_ns();
+    for (std::uint64_t known = ~std::uint64_t{0};;) {
       static_cast<void>(flush());
       if (void* const p = look_again()) { return p; }
-      if (trim(0) != 0) {
+      trim(0);
+      // another thread may have trimmed, and had blocks out of their shards meanwhile
+      if (std::uint64_t const now = look(given_back_); now != known) {
+        if (void* const p = look_again()) { return p; }
         if (auto const got = from_upstream()) { return got; }
+        known = now;
       }
       if (options_.order_after_others && at.has_stream()) {
         if (void* const p = order_after()) { return p; }
       }
-      if (options_.wait_ns == 0 || model_.now_ns() >= end) { break; }
+      if (options_.wait_ns == 0 || model_.now_ns() - begin >= options_.wait_ns) { break; }
       model_.pause();
     }
     return cuda::std::unexpected(why);
@@ -428,13 +339,14 @@ class stream_core {
   void release(block_run* r) noexcept {
     add(run_bytes_, 0 - std::uint64_t{r->bytes});
     store_.give_back_run(r->at, r->bytes);
+    add(given_back_, r->bytes);
     delete r;
   }
 
   /// A block of a new span, the others for `at`.
   [[nodiscard]] result<void*> carve(shard& at, std::uint32_t index) noexcept {
     by_age<block_batch> rest;
-    auto const got = store_.cut(index, shard::limit_of(index) / 2, rest);
+    auto const got = store_.cut(index, shard::sealed_of(index), rest);
     std::scoped_lock const mine(at.lock);
     while (rest.newest != nullptr) { at.add_done(rest.remove(rest.newest)); }
     return got;
@@ -443,38 +355,37 @@ class stream_core {
   /// Free blocks that any stream may have are out of their shards meanwhile.
   [[nodiscard]] std::uint64_t trim_spans(std::uint64_t keep_bytes) noexcept {
     by_age<block_batch> free;
-    for (std::uint32_t i = 0; i < shard_count(); ++i) {
-      std::scoped_lock const its(shards_[i]->lock);
-      shards_[i]->gather_done(free);
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+      std::scoped_lock const its(shards_[i].lock);
+      shards_[i].gather_done(free);
     }
     std::uint64_t const given = store_.mark_free(free, keep_bytes);
     while (free.newest != nullptr) {
       block_batch* const b = free.remove(free.newest);
-      std::scoped_lock const its(shards_[b->home]->lock);
+      std::scoped_lock const its(shards_[b->home].lock);
       if (b->count == 0) {
-        shards_[b->home]->keep(b);
+        shards_[b->home].keep(b);
       } else {
-        shards_[b->home]->add_done(b);
+        shards_[b->home].add_done(b);
       }
     }
     store_.give_back_marked();
+    add(given_back_, given);
     return given;
   }
 
   stream_store<Upstream, P> store_;
   Model model_;
   stream_pool_options options_;
-  std::mutex binding_;
-  table table_;
-  shard* shards_[P::most_streams + 1] = {};
-  std::uint32_t shard_count_ = 1;
   std::recursive_mutex trimming_;
   bool trims_ = false;
   alignas(64) std::uint64_t live_ = 0;  ///< as far as the shards have published it
   std::uint64_t peak_ = 0;
-  std::uint64_t run_bytes_ = 0;  ///< free runs
-  std::uint64_t next_trim_ = 0;
-  shard any_;
+  std::uint64_t run_bytes_ = 0;   ///< free runs
+  std::uint64_t given_back_ = 0;  ///< bytes, to upstream
+  std::uint64_t freed_ = 0;       ///< bytes, while more was free than the release threshold
+  std::uint64_t next_trim_ = 0;   ///< from which of these on it trims again
+  stream_shards<P, Model> shards_;
 };
 
 }  // namespace millrace::inline v0::memory

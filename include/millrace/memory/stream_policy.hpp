@@ -48,7 +48,7 @@ concept stream_pool_policy = requires {
   requires core::access_policy<typename P::access>;
   requires size_class_policy<typename P::classes>;
   requires P::most_streams >= 1 && P::most_streams <= 4096;
-  requires P::magazine_bytes >= 16 && P::frees_an_event >= 1;
+  requires P::magazine_bytes >= 16 && P::frees_an_event >= 1 && P::frees_an_event <= 65536;
   requires is_alignment(P::least_span_bytes) && is_alignment(P::most_span_bytes);
   requires P::least_span_bytes >= 256 && P::most_span_bytes >= P::least_span_bytes;
   requires P::most_span_bytes >= P::classes::largest;
@@ -130,7 +130,8 @@ struct stream_counts {
 /// The same of a whole pool, and what it has from upstream.
 struct stream_pool_counts {
   stream_counts all;
-  std::uint64_t live = 0;  ///< allocations not yet freed
+  /// Allocations not yet freed. Of a pool at work a call made meanwhile may be in it or not.
+  std::uint64_t live = 0;
   std::uint64_t live_bytes = 0;
   std::uint64_t peak_bytes = 0;  ///< of live_bytes; may be short by 64 KiB a stream
   std::uint64_t reserved_bytes = 0;

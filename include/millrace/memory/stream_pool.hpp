@@ -59,7 +59,7 @@ class stream_pool {
     /// @error as check_request; errc::busy while the stream captures; errc::out_of_memory when
     ///        there is none after all that the options allow; as upstream's and the model's
     [[nodiscard]] result<void*> try_allocate(std::size_t bytes, std::size_t alignment) noexcept {
-      if (!admits(bytes, alignment) || !of_->core_.runs(*at_)) {
+      if (!admits(bytes, alignment) || !of_->core_.shards().runs(*at_)) {
         if (auto const ok = check(bytes, alignment); !ok) {
           return cuda::std::unexpected(ok.error());
         }
@@ -70,9 +70,9 @@ class stream_pool {
     ///        errc::out_of_memory when the host cannot note the free; the block stays the caller's
     [[nodiscard]] result<void> try_deallocate(void* p, std::size_t bytes,
                                               std::size_t alignment) noexcept {
-      if (p == nullptr || !admits(bytes, alignment) || !of_->core_.runs(*at_)) {
+      if (p == nullptr || !admits(bytes, alignment) || !of_->core_.shards().runs(*at_)) {
         if (auto const ok = check_free(p, bytes, alignment); !ok) { return ok; }
-        if (auto const ok = of_->core_.why_not(*at_, 4); !ok) { return ok; }
+        if (auto const ok = of_->core_.shards().why_not(*at_, 4); !ok) { return ok; }
       }
       return of_->core_.free(*at_, p, bytes, alignment);
     }
@@ -94,7 +94,7 @@ class stream_pool {
     [[nodiscard, gnu::cold]] result<void> check(std::size_t bytes,
                                                 std::size_t alignment) const noexcept {
       if (auto const ok = check_request(bytes, alignment, max_alignment); !ok) { return ok; }
-      return of_->core_.why_not(*at_, 3);
+      return of_->core_.shards().why_not(*at_, 3);
     }
 
     stream_pool* of_;
@@ -111,12 +111,12 @@ class stream_pool {
   /// @error errc::bad_argument 1 for a stream that the model does not admit, errc::full when
   ///        `most_streams` are bound, errc::out_of_memory, as the model's
   [[nodiscard]] result<handle> bind(stream s) noexcept {
-    auto const at = core_.find(s, 1);
+    auto const at = core_.shards().find(s, 1);
     if (!at) { return cuda::std::unexpected(at.error()); }
     return handle(*this, **at);
   }
   /// The way in of no stream.
-  [[nodiscard]] handle unordered() noexcept { return handle(*this, core_.any()); }
+  [[nodiscard]] handle unordered() noexcept { return handle(*this, core_.shards().any()); }
 
   /// As the handle's, with a look-up of the stream, argument 3, which is bound if it was not.
   /// @error as bind and handle::try_allocate
@@ -125,7 +125,7 @@ class stream_pool {
     if (auto const ok = check_request(bytes, alignment, max_alignment); !ok) {
       return cuda::std::unexpected(ok.error());
     }
-    auto const at = core_.find(s, 3);
+    auto const at = core_.shards().find(s, 3);
     if (!at) { return cuda::std::unexpected(at.error()); }
     return handle(*this, **at).try_allocate(bytes, alignment);
   }
@@ -133,7 +133,7 @@ class stream_pool {
   [[nodiscard]] result<void> deallocate(void* p, std::size_t bytes, std::size_t alignment,
                                         stream s) noexcept {
     if (auto const ok = check_free(p, bytes, alignment); !ok) { return ok; }
-    auto const at = core_.find(s, 4);
+    auto const at = core_.shards().find(s, 4);
     if (!at) { return cuda::std::unexpected(at.error()); }
     return handle(*this, **at).try_deallocate(p, bytes, alignment);
   }
@@ -142,7 +142,7 @@ class stream_pool {
   /// for others as its work ends.
   /// @error errc::bad_argument 1 when it is not bound; errc::busy while it captures, or as the
   ///        model's, and then it is still bound
-  [[nodiscard]] result<void> unbind(stream s) noexcept { return core_.unbind(s); }
+  [[nodiscard]] result<void> unbind(stream s) noexcept { return core_.shards().unbind(s); }
 
   /// Records on every stream what others wait for, its magazines included.
   /// @error the first stream's that could not; the others have
@@ -162,7 +162,7 @@ class stream_pool {
   [[nodiscard]] stream_pool_counts counts() noexcept { return core_.counts(); }
   /// What one stream did; one that was bound in the place of another goes on from its numbers.
   /// @error errc::bad_argument 1 when it is not bound
-  [[nodiscard]] result<stream_counts> counts(stream s) noexcept { return core_.counts(s); }
+  [[nodiscard]] result<stream_counts> counts(stream s) noexcept { return core_.shards().counts(s); }
 
  private:
   [[nodiscard]] static constexpr bool admits(std::size_t bytes, std::size_t alignment) noexcept {

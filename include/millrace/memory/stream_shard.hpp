@@ -3,8 +3,10 @@
 
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/memory/stream_batches.hpp>
 #include <millrace/memory/stream_policy.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -13,54 +15,6 @@
 #include <utility>
 
 namespace millrace::inline v0::memory {
-
-/// Free blocks of one class that any stream may have after the same mark of their shard.
-struct block_batch {
-  static constexpr std::uint32_t most = 32;
-
-  block_batch* older = nullptr;
-  block_batch* newer = nullptr;
-  std::uint64_t needs = 0;  ///< the mark's number; 0: done
-  std::uint32_t index = 0;  ///< of the class
-  std::uint32_t home = 0;   ///< for whoever gathers batches of several shards
-  std::uint32_t count = 0;
-  void* blocks[most];
-};
-
-/// A free run: a request too large for any class.
-struct block_run {
-  block_run* older = nullptr;
-  block_run* newer = nullptr;
-  std::uint64_t needs = 0;
-  void* at = nullptr;
-  std::size_t bytes = 0;
-};
-
-/// A list of either, by age: `needs` rises from the oldest to the newest.
-template <class T>
-struct by_age {
-  T* oldest = nullptr;
-  T* newest = nullptr;
-
-  void add_newest(T* t) noexcept {
-    t->older = std::exchange(newest, t);
-    t->newer = nullptr;
-    (t->older != nullptr ? t->older->newer : oldest) = t;
-  }
-  void add_oldest(T* t) noexcept {
-    t->newer = std::exchange(oldest, t);
-    t->older = nullptr;
-    (t->newer != nullptr ? t->newer->older : newest) = t;
-  }
-  [[nodiscard]] T* remove(T* t) noexcept {
-    (t->older != nullptr ? t->older->newer : oldest) = t->newer;
-    (t->newer != nullptr ? t->newer->older : newest) = t->older;
-    return t;
-  }
-  void destroy() noexcept {
-    while (oldest != nullptr) { delete remove(oldest); }
-  }
-};
 
 /// What became of a block that a shard was given.
 enum class taken_back : std::uint8_t {
@@ -112,7 +66,7 @@ class alignas(64) stream_shard {
   /// @error what `flush` says; then the stream keeps its shard
   [[nodiscard]] result<void> end() noexcept {
     if (auto const ok = flush(); !ok) { return ok; }
-    if (owed_ != 0 || magazines_hold()) { return core::fail(errc::out_of_memory); }
+    if (auto const ok = record(); !ok) { return ok; }  // anew, if the last could not be looked at
     has_stream_ = false;
     return {};
   }
@@ -143,7 +97,7 @@ class alignas(64) stream_shard {
       m.blocks[m.count++] = block;
       return taken_back::kept;
     }
-    if (!seal(index, limit_of(index) / 2)) { return taken_back::refused; }
+    if (!seal(index, sealed_of(index))) { return taken_back::refused; }
     // what cannot be recorded now waits for the next that can
     if (owed_ >= P::frees_an_event) { static_cast<void>(record()); }
     m.blocks[m.count++] = block;
@@ -225,18 +179,20 @@ class alignas(64) stream_shard {
   }
 
   /// Puts all that is free into batches, and sees to it that a mark covers them.
-  /// @error errc::busy while the stream captures; what the model says
+  /// @error errc::busy while the stream captures; errc::out_of_memory when the host has no room for
+  ///        a batch; what the model says
   [[nodiscard]] result<void> flush() noexcept {
+    bool sealed = true;
     for (std::uint32_t i = 0; i < classes::count; ++i) {
       while (magazines_[i].count != 0) {
-        if (!seal(i, magazines_[i].count < block_batch::most ? magazines_[i].count
-                                                             : block_batch::most)) {
-          break;  // they stay where they are
-        }
+        sealed = seal(i, std::min(magazines_[i].count, block_batch::most));
+        if (!sealed) { break; }
       }
+      if (!sealed) { break; }  // the others stay where they are too
     }
     auto const recorded = record();
     poll();
+    if (recorded && !sealed) { return core::fail(errc::out_of_memory); }
     return recorded;
   }
 
@@ -268,6 +224,10 @@ class alignas(64) stream_shard {
            : fit > 2 * block_batch::most ? 2 * block_batch::most
                                          : static_cast<std::uint32_t>(fit);
   }
+  /// And how many leave it when it is full.
+  [[nodiscard]] static constexpr std::uint32_t sealed_of(std::uint32_t index) noexcept {
+    return limit_of(index) / 2;
+  }
 
  private:
   static constexpr std::uint32_t run_weight = (P::frees_an_event + 3) / 4;  // in frees
@@ -293,12 +253,6 @@ class alignas(64) stream_shard {
   /// The stream has frees back before a mark was recorded for them.
   void disown(std::uint64_t needs, std::uint32_t frees) noexcept {
     if (needs > last_number_) { owed_ -= frees; }
-  }
-  [[nodiscard]] bool magazines_hold() const noexcept {
-    for (magazine const& m : magazines_) {
-      if (m.count != 0) { return true; }
-    }
-    return false;
   }
 
   /// Moves the oldest `n` blocks of a magazine into a batch.

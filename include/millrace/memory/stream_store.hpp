@@ -5,8 +5,8 @@
 #include <millrace/core/error.hpp>
 #include <millrace/memory/resource.hpp>
 #include <millrace/memory/span_table.hpp>
+#include <millrace/memory/stream_batches.hpp>
 #include <millrace/memory/stream_policy.hpp>
-#include <millrace/memory/stream_shard.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -49,9 +49,7 @@ class stream_store {
     if (!got) { return got; }
     std::uint64_t const n = bytes;
     std::uint64_t const now = access::fetch_add(reserved_, n, core::relaxed, "store.reserved") + n;
-    std::uint64_t peak = access::load(peak_, core::relaxed, "store.peak");
-    while (peak < now && !access::compare_exchange(peak_, peak, now, core::relaxed, core::relaxed,
-                                                   "store.peak")) {}
+    core::raise<access>(peak_, now, "store.peak");
     return got;
   }
   void give_back(void* p, std::size_t bytes) noexcept {

@@ -84,9 +84,7 @@ class spread_counts {
     }
     std::uint64_t const now = add(told_bytes_, untold) + untold;
     if (static_cast<std::int64_t>(now) <= 0) { return; }
-    std::uint64_t peak = look(peak_bytes_);
-    while (peak < now && !words::compare_exchange(peak_bytes_, peak, now, core::relaxed,
-                                                  core::relaxed, "counts.peak")) {}
+    core::raise<words>(peak_bytes_, now, "counts.peak");
   }
   static std::uint64_t add(std::uint64_t& word, std::uint64_t n) noexcept {
     return words::fetch_add(word, n, core::relaxed, "counts.add");

@@ -7,6 +7,7 @@
 #include <millrace/memory/managed.cuh>
 #include <millrace/memory/managed_resource.cuh>
 #include <millrace/memory/numa_pinned_resource.cuh>
+#include <millrace/memory/pinned_resource.cuh>
 #include <millrace/memory/prefetch_planner.hpp>
 
 #include <cuda_runtime_api.h>
@@ -81,6 +82,13 @@ int last_prefetch(void const* p, std::size_t bytes) {
   CHECK(core::cuda_check(cudaMemRangeGetAttribute(
       &where, sizeof where, cudaMemRangeAttributeLastPrefetchLocation, p, bytes)));
   return where;
+}
+
+template <class From>
+void comes_and_goes(From const& from) {
+  auto const got = from.try_allocate(1 << 16, 64);
+  REQUIRE(got);
+  from.deallocate(*got, 1 << 16, 64);
 }
 
 }  // namespace managed_test
@@ -265,6 +273,19 @@ TEST_CASE("numa_pinned_resource: bad input is a result") {
   CHECK(memory::numa_pinned_resource(1 << 20, 0).try_allocate(8, 8).error().code ==
         errc::no_device);
   CHECK_FALSE(memory::numa_pinned_resource::near(1 << 20));
+  CHECK(cudaPeekAtLastError() == cudaSuccess);
+}
+
+TEST_CASE("resources: memory comes and goes beside a capture in global mode, which goes on") {
+  stream_of_test in;
+  cudaGraph_t graph = nullptr;
+  REQUIRE(core::cuda_check(cudaStreamBeginCapture(in.stream, cudaStreamCaptureModeGlobal)));
+  comes_and_goes(memory::device_resource(0));
+  comes_and_goes(memory::pinned_resource(0));
+  comes_and_goes(memory::managed_resource(0));
+  comes_and_goes(*memory::numa_pinned_resource::near(0));
+  REQUIRE(core::cuda_check(cudaStreamEndCapture(in.stream, &graph)));
+  CHECK(core::cuda_check(cudaGraphDestroy(graph)));
   CHECK(cudaPeekAtLastError() == cudaSuccess);
 }
 

@@ -43,6 +43,24 @@ struct small_pool : memory::default_stream_pool {
   static constexpr std::uint32_t frees_an_event = 4;
 };
 
+/// So many that a run's part of them has no number.
+struct endless_pool : small_pool {
+  static constexpr std::uint32_t frees_an_event = ~std::uint32_t{0};
+};
+static_assert(memory::stream_pool_policy<small_pool>);
+static_assert(!memory::stream_pool_policy<endless_pool>);
+
+/// Whose classes call something each time that a count asks for the largest block's size.
+struct interrupted_pool : small_pool {
+  struct classes : memory::four_an_octave<2048> {
+    [[nodiscard]] static constexpr std::size_t bytes_of(std::uint32_t index) noexcept {
+      if (!std::is_constant_evaluated() && index == count - 1 && meanwhile) { meanwhile(); }
+      return memory::four_an_octave<2048>::bytes_of(index);
+    }
+  };
+  static inline std::function<void()> meanwhile;
+};
+
 using counted = memory::counting_resource<>;
 using failing = memory::failing_resource<counted>;
 using upstream = watched_resource<failing>;
@@ -532,6 +550,8 @@ TEST_CASE("stream_pool: out of memory refuses, waits no longer than it may, or o
   std::uint64_t const before = on.device.now_ns;
   CHECK(second(options, 0) == errc::out_of_memory);  // the work never ends, the wait does
   CHECK(on.device.now_ns == before + 30'000);
+  options.wait_ns = ~std::uint64_t{0};  // as long as it takes
+  CHECK(second(options, 1) == errc::ok);
   options.wait_ns = 0;
   options.order_after_others = true;
   CHECK(second(options, 0) == errc::ok);
@@ -553,6 +573,48 @@ TEST_CASE("stream_pool: out of memory, blocks of another class and of idle strea
     CHECK(on.counts.live_bytes <= 8192);
     CHECK(pool.counts().live == 2);
   }
+}
+
+/// Calls something each time that its upstream refuses, before it says so.
+struct upstream_with_others {
+  static constexpr bool host_accessible = true;
+  static constexpr bool device_accessible = true;
+  upstream of;
+  std::function<void()>* meanwhile;
+
+  [[nodiscard]] millrace::result<void*> try_allocate(std::size_t bytes,
+                                                     std::size_t alignment) noexcept {
+    auto const got = of.try_allocate(bytes, alignment);
+    if (!got && *meanwhile) { (*meanwhile)(); }
+    return got;
+  }
+  void deallocate(void* p, std::size_t bytes, std::size_t alignment) noexcept {
+    of.deallocate(p, bytes, alignment);
+  }
+  [[nodiscard]] friend bool operator==(upstream_with_others const& a,
+                                       upstream_with_others const& b) {
+    return a.of == b.of;
+  }
+};
+
+TEST_CASE("stream_pool: out of memory, what another thread's trim gave back is found") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create();
+  on.plan.budget_bytes = 8192;
+  std::function<void()> meanwhile;
+  {
+    memory::stream_pool<upstream_with_others, simulated_streams, small_pool> pool(
+        {on.from(), &meanwhile}, on.streams());
+    std::vector<void*> blocks;
+    while (auto const got = pool.try_allocate(64, 16, a)) { blocks.push_back(*got); }
+    for (void* p : blocks) { CHECK(pool.deallocate(p, 64, 16, a)); }
+    meanwhile = [&] { pool.trim(0); };
+    auto const got = pool.try_allocate(2048, 16, b);
+    meanwhile = nullptr;
+    REQUIRE(got);
+    CHECK(pool.deallocate(*got, 2048, 16, b));
+  }
+  on.check_empty();
 }
 
 TEST_CASE("stream_pool: trim keeps what it is told to, and what is in use") {
@@ -593,6 +655,79 @@ TEST_CASE("stream_pool: above its release threshold a pool gives back as frees g
       CHECK(pool.counts().live == 0);
       CHECK(pool.counts().reserved_bytes < 200'000);
     }
+    on.device.synchronise();
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: what was in use when the pool first looked goes back at later frees") {
+  ground on;
+  std::uint32_t const a = on.device.create();
+  {
+    memory::stream_pool_options options;
+    options.release_threshold_bytes = 16'384;
+    pool_of<> pool(on.from(), on.streams(), options);
+    std::vector<void*> blocks;
+    for (int i = 0; i < 100; ++i) { blocks.push_back(*pool.try_allocate(9000, 16, a)); }
+    for (void* p : blocks) {
+      on.device.use(a, p, 9000);
+      CHECK(pool.deallocate(p, 9000, 16, a));
+    }
+    CHECK(pool.counts().reserved_bytes >= 900'000);  // the work is not done
+    on.device.synchronise();
+    for (int i = 0; i < 100; ++i) {
+      void* const p = *pool.try_allocate(9000, 16, a);
+      CHECK(pool.deallocate(p, 9000, 16, a));
+    }
+    CHECK(pool.counts().reserved_bytes < 50'000);
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: free runs of a stream that frees no more are within the limit too") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create();
+  {
+    memory::stream_pool_options options;
+    options.most_run_bytes = 20'000;
+    pool_of<> pool(on.from(), on.streams(), options);
+    std::vector<void*> blocks;
+    for (int i = 0; i < 20; ++i) { blocks.push_back(*pool.try_allocate(9000, 16, a)); }
+    for (void* p : blocks) {
+      on.device.use(a, p, 9000);
+      CHECK(pool.deallocate(p, 9000, 16, a));
+    }
+    CHECK(pool.counts().reserved_bytes > 180'000);  // the work is not done
+    on.device.synchronise();
+    CHECK(pool.deallocate(*pool.try_allocate(5000, 16, b), 5000, 16, b));
+    CHECK(pool.counts().reserved_bytes <= 20'000);
+  }
+  on.check_empty();
+}
+
+TEST_CASE("stream_pool: a count beside calls on several streams never has less than nothing live") {
+  ground on;
+  std::uint32_t const a = on.device.create(), b = on.device.create(), c = on.device.create();
+  {
+    memory::stream_pool<upstream, simulated_streams, interrupted_pool> pool(on.from(),
+                                                                            on.streams());
+    CHECK(pool.deallocate(*pool.try_allocate(64, 16, a), 64, 16, a));
+    REQUIRE(pool.bind(b));
+    REQUIRE(pool.bind(c));
+    int shards = 0;
+    interrupted_pool::meanwhile = [&] {
+      if (++shards != 3) { return; }  // b's: a's is counted by now, c's is not
+      CHECK(pool.deallocate(*pool.try_allocate(64, 16, a), 64, 16, c));
+    };
+    auto const seen = pool.counts();
+    interrupted_pool::meanwhile = nullptr;
+    CHECK(shards == 4);
+    CHECK(seen.all.allocations == 1);
+    CHECK(seen.all.frees == 2);
+    CHECK(seen.live == 0);
+    CHECK(seen.live_bytes == 0);
+    CHECK(seen.peak_bytes <= 64);
+    CHECK(pool.counts().live == 0);
     on.device.synchronise();
   }
   on.check_empty();
@@ -693,6 +828,13 @@ TEST_CASE("graph_memory: blocks are the graph's to its end, and one graph's alon
     {
       graph blocks(pool.unordered(), on.streams());
       CHECK(blocks.try_allocate(100, 16, a).error().native == 3);  // it does not capture
+      // a capture that got nothing is not the graph's
+      on.device.begin_capture(b);
+      CHECK(blocks.deallocate(&on, 100, 16, b).error().native == 1);
+      on.plan.budget_bytes = 0;
+      CHECK(blocks.try_allocate(100, 16, b).error().code == errc::out_of_memory);
+      on.plan.budget_bytes = ~std::uint64_t{0};
+      on.device.end_capture(b);
       on.device.begin_capture(a);
       void* const p = *blocks.try_allocate(100, 16, a);
       CHECK(on.device.hand_out(nullptr, p, 100));

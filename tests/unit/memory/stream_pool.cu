@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <millrace/core/cuda_status.cuh>
+#include <millrace/core/device_guard.cuh>
 #include <millrace/core/platform.hpp>
 #include <millrace/core/rng.hpp>
 #include <millrace/memory/async_resource.cuh>
@@ -159,6 +160,29 @@ TEST_CASE("cuda_streams: a stream that is another in each thread is refused") {
   CHECK(*model.id(one.handle) != *model.id(cudaStreamLegacy));
   CHECK(*model.capturing(one.handle) == false);
   CHECK(*model.capture_id(one.handle) == 0);
+}
+
+TEST_CASE("cuda_streams: the default stream is the model's device's, whichever is current") {
+  int devices = 0;
+  REQUIRE(core::cuda_check(cudaGetDeviceCount(&devices)));
+  if (devices < 2) {
+    MESSAGE("skipped: with one device there is no other to be current");
+    return;
+  }
+  memory::cuda_streams const model(0);
+  stream other;
+  auto const done = model.make_event();
+  REQUIRE(done);
+  core::device_guard const elsewhere(1);
+  REQUIRE(elsewhere.status());
+  CHECK(model.runs(cudaStreamLegacy));
+  CHECK(model.record(*done, cudaStreamLegacy));  // refused where it is the other device's
+  CHECK(model.order(other.handle, *done));
+  CHECK(model.order(cudaStreamLegacy, *done));
+  int now = -1;
+  CHECK(core::cuda_check(cudaGetDevice(&now)));
+  CHECK(now == 1);
+  model.drop_event(*done);
 }
 
 TEST_CASE("stream_pool: kernels of three streams never write each other's blocks") {
