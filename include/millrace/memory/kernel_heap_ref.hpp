@@ -94,8 +94,8 @@ class kernel_heap_ref {
       static_cast<void>(free(p));
       return nullptr;
     }
+    if (!is_live(p)) { return nullptr; }
     std::size_t const have = usable_bytes(p);
-    if (have == 0) { return nullptr; }
     if (bytes <= have && (bytes > have / 2 || have == classes::bytes_of(0))) { return p; }
     void* const to = malloc(bytes);
     if (to == nullptr) { return nullptr; }

@@ -225,13 +225,9 @@ class kernel_slabs {
         access::fetch_or(word_of(slab, w), bits, core::release, "kernel.free");
     if (before == 0) { set_ready(slab, c); }
     if ((before | bits) == whole(c, w)) {
-      bool const empty = is_empty(slab, c, w + 1);
-      if (empty && use_of(slab) == c + 1) {
-        retire(slab, c);
-      } else if (empty || !idle()) {
-        // release: whoever reclaims sees the block free, or the mark after its own
-        access::fetch_or(counts_->idle, 1u, core::release, "kernel.idle");
-      }
+      bool const gone = is_empty(slab, c, w + 1) && use_of(slab) == c + 1 && retire(slab, c);
+      // release: whoever reclaims sees the block free, or the mark after its own
+      if (!gone) { access::fetch_or(counts_->idle, 1u, core::release, "kernel.idle"); }
     }
     return before;
   }
