@@ -36,9 +36,10 @@ struct heap_options {
   std::size_t budget_bytes = 0;
   /// Threads that may have a cache at a time, 65,536 at most.
   std::uint32_t caches = 1024;
-  /// Whether the system may back the heap with pages of 2 MiB: fewer misses where much is in use,
-  /// and up to 2 MiB resident where little is.
-  bool huge_pages = false;
+  /// Bytes from the heap's begin on behind which the system may back it with pages of 2 MiB, where
+  /// it has them (`madvise`). They spare whoever uses much a miss for most blocks, and make up to
+  /// 2 MiB resident that nobody uses, which whoever uses little would notice. 0: everywhere.
+  std::size_t huge_pages_from = std::size_t{2} << 20;
   /// Hears of every request that gets out_of_memory, on its thread, before that thread does.
   shortage_listener on_shortage = {};
 };
@@ -62,8 +63,11 @@ class heap_core {
       ok = reserve_all(reserve, with.caches);
     }
     if (!ok) { return ok; }
-    if (with.huge_pages) {
-      reservation::prefer_huge_pages(space_.slabs, space_.map.count() * P::slab_bytes);
+    std::size_t const bytes = space_.map.count() * P::slab_bytes;
+    if (with.huge_pages_from < bytes) {
+      constexpr std::size_t page = reservation::huge_page_bytes;
+      std::size_t const from = (with.huge_pages_from + page - 1) / page * page;
+      if (from < bytes) { reservation::prefer_huge_pages(space_.slabs + from, bytes - from); }
     }
     on_shortage_ = with.on_shortage;
     set_budget(with.budget_bytes);
