@@ -428,7 +428,8 @@ TEST_CASE(
   std::uint64_t hasty = 0, stale = 0, careless = 0;
   habits wrong = how;
   wrong.joins_before = false;
-  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+  // Where upstream's blocks lie decides what a pool reuses first, so no single seed must show it.
+  for (std::uint64_t seed = 1; seed <= 64 && (hasty == 0 || stale == 0 || careless == 0); ++seed) {
     hasty += run_program<hasty_streams>(how, seed).wrong;
     stale += run_program<stale_streams>(how, seed, options).wrong;
     careless += run_program(wrong, seed).wrong;
