@@ -15,6 +15,7 @@
 #include <millrace/core/driver.hpp>
 #include <millrace/core/dtype.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/core/isa.hpp>
 #include <millrace/core/occupancy.hpp>
 #include <millrace/core/platform.hpp>
 #include <millrace/core/probe.hpp>
