@@ -8,3 +8,5 @@
 #include <millrace/delta/change_set_ref.hpp>
 #include <millrace/delta/combine.hpp>
 #include <millrace/delta/key.hpp>
+#include <millrace/delta/merge.hpp>
+#include <millrace/delta/merge_scalar.hpp>
