@@ -28,10 +28,10 @@ class basic_change_set {
   using ref_type = change_set_ref<K, Vs...>;
   using space_type = change_space<K, Vs...>;
 
-  /// No changes, and no room.
+  /// No changes, and no room. Not defaulted, which nvcc would take for a device's function too.
   basic_change_set() noexcept
     requires std::default_initializable<Resource>
-  = default;
+  {}
 
   /// Room for `capacity` changes, and none yet.
   /// @error errc::out_of_memory; errc::bad_argument (2) from a resource whose alignment is below 64
@@ -73,7 +73,6 @@ class basic_change_set {
     capacity_ = std::exchange(other.capacity_, 0);
     return *this;
   }
-  ~basic_change_set() = default;
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
