@@ -74,6 +74,8 @@ class basic_change_set {
     return *this;
   }
 
+  ~basic_change_set() {}  // NOLINT(modernize-use-equals-default): the host's alone, as above
+
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
