@@ -8,6 +8,7 @@
 #include <millrace/delta/combine.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge_scalar.hpp>
+#include <millrace/delta/overlap.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -16,28 +17,6 @@
 namespace millrace::inline v0::delta {
 
 namespace detail {
-
-[[nodiscard]] inline bool overlap(void const* a, std::size_t a_bytes, void const* b,
-                                  std::size_t b_bytes) noexcept {
-  auto const x = reinterpret_cast<std::uintptr_t>(a), y = reinterpret_cast<std::uintptr_t>(b);
-  return a_bytes != 0 && b_bytes != 0 && x < y + b_bytes && y < x + a_bytes;
-}
-
-/// Whether any column that `rows` may be written to shares bytes with a column of `in`.
-template <class K, class... Vs, class... Ws, std::size_t... Is, std::size_t... Js>
-[[nodiscard]] bool overlap(change_space<K, Vs...> const& out, std::size_t rows,
-                           change_set_ref<K, Ws...> const& in, std::index_sequence<Is...>,
-                           std::index_sequence<Js...>) noexcept {
-  bool found = false;
-  auto const inside = [&](void const* p, std::size_t bytes) {
-    found = found || overlap(p, bytes, in.keys().data(), in.size() * sizeof(K));
-    ((found = found || overlap(p, bytes, in.template values<Js>().data(), in.size() * sizeof(Ws))),
-     ...);
-  };
-  inside(out.keys(), rows * sizeof(K));
-  (inside(out.template values<Is>(), rows * sizeof(Vs)), ...);
-  return found;
-}
 
 /// The one pass of every two-way operation, its arguments checked.
 template <keep Keep, class C, change_key K, class Newer, change_value... Vs>
