@@ -6,42 +6,35 @@
 #include <millrace/delta/combine.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge_scalar.hpp>
+#include <millrace/delta/split.hpp>
 #include <millrace/delta/team.hpp>
 
 #include <cuda/std/tuple>
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 namespace millrace::inline v0::delta {
 
-/// Where a merge of two sorted runs stands: how many rows of each are behind it.
-template <class Index>
-struct merge_cut {
-  Index older = 0, newer = 0;
-};
+namespace detail {
 
-/// Where the merge stands after `rows` rows, older's first among equal keys. Two rows that become
-/// one are never parted: when the cut would fall between them, it is one row further on.
-/// @cost O(log(min(n, m, rows)))
-/// @source Green, McColl, Bader, "GPU Merge Path", ICS 2012
-template <keep Keep, class K, class Index>
-[[nodiscard]] MILLRACE_HD merge_cut<Index> cut_merge(K const* older, Index n, K const* newer,
-                                                     Index m, Index rows) noexcept {
-  Index first = rows > m ? rows - m : 0, last = rows < n ? rows : n;
-  while (first < last) {
-    Index const middle = first + (last - first) / 2;
-    bool const behind = older[middle] <= newer[rows - 1 - middle];
-    first = behind ? middle + 1 : first;
-    last = behind ? last : middle;
+/// Where a pass of this kind is cut after `diagonal` rows: between any two rows when it keeps all
+/// of them, else as `split` does.
+template <keep Keep, class Older, class Newer>
+[[nodiscard]] MILLRACE_HD split_point cut_pass(Older const& older, Newer const& newer,
+                                               std::size_t diagonal) noexcept {
+  if constexpr (Keep == keep::all) {
+    std::size_t const first =
+        older_rows(older.keys().data(), older.size(), newer.keys().data(), newer.size(), diagonal);
+    return {first, diagonal - first};
+  } else {
+    return split(older, newer, diagonal);
   }
-  Index second = rows - first;
-  if constexpr (Keep != keep::all) {
-    if (first > 0 && second < m && older[first - 1] == newer[second]) { ++second; }
-  }
-  return {first, second};
 }
+
+}  // namespace detail
 
 /// How a team merges: how many rows each member has in a step. More rows share the cost of finding
 /// one's place; fewer leave room for more teams beside each other.
@@ -91,23 +84,26 @@ template <keep Keep, class K, std::uint32_t Rows, class Drops>
                                                   Drops const& drops) noexcept {
   std::uint32_t const all = n + m, first = rank * Rows < all ? rank * Rows : all;
   std::uint32_t const last = first + Rows < all ? first + Rows : all;
-  auto at = cut_merge<Keep, K, std::uint32_t>(keys, n, keys + n, m, first);
-  K a = at.older < n ? keys[at.older] : K{0}, b = at.newer < m ? keys[n + at.newer] : K{0};
+  std::uint32_t older = older_rows(keys, n, keys + n, m, first), newer = first - older;
+  if (Keep != keep::all && older > 0 && newer < m && keys[older - 1] == keys[n + newer]) {
+    ++newer;  // it went with the last row of the member before
+  }
+  K a = older < n ? keys[older] : K{0}, b = newer < m ? keys[n + newer] : K{0};
   std::uint32_t kept = 0;
   unrolled<Rows>([&](std::uint32_t row) {
     std::uint32_t code = row_code::none;
-    if (at.older + at.newer < last) {
-      bool const has_a = at.older < n, has_b = at.newer < m;
+    if (older + newer < last) {
+      bool const has_a = older < n, has_b = newer < m;
       bool const takes_a = has_a && (!has_b || a <= b);
       bool const both = Keep != keep::all && has_a && has_b && a == b;
-      std::uint32_t const i = at.older, j = at.newer;
+      std::uint32_t const i = older, j = newer;
       if (takes_a) {
-        ++at.older;
-        if (at.older < n) { a = keys[at.older]; }
+        ++older;
+        if (older < n) { a = keys[older]; }
       }
       if (!takes_a || both) {
-        ++at.newer;
-        if (at.newer < m) { b = keys[n + at.newer]; }
+        ++newer;
+        if (newer < m) { b = keys[n + newer]; }
       }
       if (both) {
         if (Keep != keep::older_only && !drops(i, j)) { code = row_code::of(i, n + j); }
@@ -133,53 +129,110 @@ template <class C, class K, class... Vs, std::size_t... Is>
       combine, policy_of<Is>(combine)(older.template value<Is>(i), newer.template value<Is>(j))...);
 }
 
-/// Column I of a planned row.
-template <std::size_t I, keep Keep, class C, class Older, class Newer>
-[[nodiscard]] MILLRACE_HD auto planned_value(Older const& older, Newer const& newer,
-                                             std::uint32_t code, C const& combine) noexcept {
+/// Rows of each member whose values are on the way together: as many as registers hold.
+template <std::uint32_t Rows, class... Vs>
+inline constexpr std::uint32_t rows_in_flight = [] {
+  constexpr std::size_t bytes = 96 / (std::size_t{1} + ... + sizeof(Vs)) / 4 * 4;
+  return bytes < 4 ? 4u : bytes > Rows ? Rows : static_cast<std::uint32_t>(bytes);
+}();
+
+template <std::uint32_t Rows, class... Vs>
+struct row_values {
+  cuda::std::tuple<Vs...> row[Rows];
+};
+
+/// Column I of planned rows first, first + Team::size and so on: all of their loads are on the way
+/// before the first value is looked at.
+template <class Team, std::size_t I, keep Keep, class C, class Older, class Newer, class Space,
+          class Values>
+MILLRACE_HD void gather_column(Older const& older, Newer const& newer, std::uint32_t first,
+                               std::uint32_t count, C const& combine, Space const& shared,
+                               Values& to) noexcept {
   using V = typename Older::template value_type<I>;
+  constexpr std::uint32_t rows = std::extent_v<decltype(to.row)>;
   auto const n = static_cast<std::uint32_t>(older.size());
-  std::uint32_t const row = code & 0xFFFF;
+  V const* const a = older.template values<I>().data();
   if constexpr (Keep == keep::older_only) {
-    return V(older.template value<I>(row));
+    unrolled<rows>([&](std::uint32_t i) {
+      std::uint32_t const o = first + i * Team::size;
+      if (o < count) { cuda::std::get<I>(to.row[i]) = a[shared.codes[o] & 0xFFFF]; }
+    });
   } else {
-    V const* const from = row < n ? older.template values<I>().data() + row
-                                  : newer.template values<I>().data() + (row - n);
-    V value = *from;
-    if constexpr (Keep == keep::either || Keep == keep::both) {
-      if (code >> 16 != row_code::alone) {
-        value = policy_of<I>(combine)(value, newer.template value<I>((code >> 16) - n));
-      }
+    V const* const b = newer.template values<I>().data();
+    V partners[rows];
+    unrolled<rows>([&](std::uint32_t i) {
+      std::uint32_t const o = first + i * Team::size;
+      if (o >= count) { return; }
+      std::uint32_t const row = shared.codes[o] & 0xFFFF, partner = shared.codes[o] >> 16;
+      cuda::std::get<I>(to.row[i]) = *(row < n ? a + row : b + (row - n));
+      if (Keep != keep::all && partner != row_code::alone) { partners[i] = b[partner - n]; }
+    });
+    if constexpr (Keep != keep::all) {
+      unrolled<rows>([&](std::uint32_t i) {
+        std::uint32_t const o = first + i * Team::size;
+        if (o >= count || shared.codes[o] >> 16 == row_code::alone) { return; }
+        V& value = cuda::std::get<I>(to.row[i]);
+        value = policy_of<I>(combine)(value, partners[i]);
+      });
+    } else {
+      static_cast<void>(combine);
+      static_cast<void>(partners);
     }
-    return value;
   }
 }
 
-template <class Team, keep Keep, class C, class Space, class Older, class Newer, class Out,
-          std::size_t... Is>
-MILLRACE_HD void write_planned(Older const& older, Newer const& newer, Out const& out,
-                               std::uint32_t count, C const& combine, Space const& shared,
-                               std::index_sequence<Is...>) noexcept {
-  using row = decltype(older[0]);
-  Team::each([&](std::uint32_t rank) {
-    // By fours: all of their loads are on the way before the first is stored.
-    for (std::uint32_t first = rank; first < count; first += 4 * Team::size) {
-      row rows[4];
-      unrolled<4>([&](std::uint32_t i) {
-        std::uint32_t const o = first + i * Team::size;
-        if (o >= count) { return; }
-        std::uint32_t const code = shared.codes[o];
-        rows[i] = row(shared.keys[code & 0xFFFF],
-                      planned_value<Is, Keep>(older, newer, code, combine)...);
-      });
-      unrolled<4>([&](std::uint32_t i) {
-        std::uint32_t const o = first + i * Team::size;
-        if (o >= count) { return; }
-        out.put(o, cuda::std::get<0>(rows[i]), cuda::std::get<Is + 1>(rows[i])...);
-      });
-    }
-  });
-}
+/// The second half of a step, in two: fetches the values of the rows that stay, then writes them.
+/// What comes between them, such as the wait for where to write, costs no time of its own.
+template <class Team, keep Keep, class Newer, class C, class Space, class K, class... Vs>
+class planned_rows {
+  static constexpr std::uint32_t rows = rows_in_flight<Space::rows_per_thread, Vs...>;
+  static constexpr auto columns = std::index_sequence_for<Vs...>{};
+
+ public:
+  MILLRACE_HD planned_rows(change_set_ref<K, Vs...> const& older, Newer const& newer,
+                           C const& combine, Space const& shared, std::uint32_t count) noexcept
+      : older_{older}, newer_{newer}, combine_{combine}, shared_{shared}, count_{count} {
+    Team::each([&](std::uint32_t rank) { gather(rank, values_[rank], columns); });
+  }
+  MILLRACE_HD void write(change_space<K, Vs...> const& out) noexcept {
+    Team::each([&](std::uint32_t rank) {
+      put(rank, values_[rank], out, columns);
+      for (std::uint32_t first = rank + rows * Team::size; first < count_;
+           first += rows * Team::size) {
+        gather(first, values_[rank], columns);
+        put(first, values_[rank], out, columns);
+      }
+    });
+  }
+
+ private:
+  using values = row_values<rows, Vs...>;
+
+  template <std::size_t... Is>
+  MILLRACE_HD void gather(std::uint32_t first, values& to,
+                          std::index_sequence<Is...>) const noexcept {
+    static_cast<void>(first);
+    static_cast<void>(to);
+    (gather_column<Team, Is, Keep>(older_, newer_, first, count_, combine_, shared_, to), ...);
+  }
+  template <std::size_t... Is>
+  MILLRACE_HD void put(std::uint32_t first, values const& from, change_space<K, Vs...> const& out,
+                       std::index_sequence<Is...>) const noexcept {
+    static_cast<void>(from);
+    unrolled<rows>([&](std::uint32_t i) {
+      std::uint32_t const o = first + i * Team::size;
+      if (o >= count_) { return; }
+      out.put(o, shared_.keys[shared_.codes[o] & 0xFFFF], cuda::std::get<Is>(from.row[i])...);
+    });
+  }
+
+  change_set_ref<K, Vs...> older_;
+  Newer newer_;
+  C const& combine_;
+  Space const& shared_;
+  std::uint32_t count_;
+  typename Team::template local<values> values_;
+};
 
 /// The first half of a step: finds which rows stay, and where each of them goes.
 /// @param older, newer the step's rows, at most capacity together, between two cuts
@@ -195,17 +248,15 @@ template <class Team, keep Keep, class C, class Space, change_key K, class Newer
   K const* const a = older.keys().data();
   K const* const b = newer.keys().data();
   Team::each([&](std::uint32_t rank) {
-    for (std::uint32_t first = rank; first < n + m; first += 4 * Team::size) {
-      K keys[4] = {};
-      unrolled<4>([&](std::uint32_t i) {
-        std::uint32_t const o = first + i * Team::size;
-        if (o < n + m) { keys[i] = o < n ? a[o] : b[o - n]; }
-      });
-      unrolled<4>([&](std::uint32_t i) {
-        std::uint32_t const o = first + i * Team::size;
-        if (o < n + m) { shared.keys[o] = keys[i]; }
-      });
-    }
+    K keys[rows] = {};
+    unrolled<rows>([&](std::uint32_t i) {
+      std::uint32_t const o = rank + i * Team::size;
+      if (o < n + m) { keys[i] = o < n ? a[o] : b[o - n]; }
+    });
+    unrolled<rows>([&](std::uint32_t i) {
+      std::uint32_t const o = rank + i * Team::size;
+      if (o < n + m) { shared.keys[o] = keys[i]; }
+    });
   });
   Team::sync();
   typename Team::template local<row_codes<rows>> plans;
@@ -248,17 +299,17 @@ MILLRACE_HD std::size_t block_merge(change_set_ref<K, Vs...> older, Newer newer,
                                     merge_space<Team, K, Rows>& shared) noexcept {
   std::size_t const n = older.size(), m = newer.size();
   std::size_t written = 0;
-  merge_cut<std::size_t> from;
+  split_point from;
   for (std::size_t done = 0; done < n + m;) {
     done = done + shared.stride < n + m ? done + shared.stride : n + m;
-    auto const to =
-        cut_merge<Keep, K, std::size_t>(older.keys().data(), n, newer.keys().data(), m, done);
+    split_point const to = detail::cut_pass<Keep>(older, newer, done);
     auto const a = older.slice(from.older, to.older - from.older);
     auto const b = newer.slice(from.newer, to.newer - from.newer);
     std::uint32_t const count = detail::plan_step<Team, Keep>(a, b, combine, shared);
     Team::sync();
-    detail::write_planned<Team, Keep>(a, b, out.from(written), count, combine, shared,
-                                      std::index_sequence_for<Vs...>{});
+    using space = merge_space<Team, K, Rows>;
+    detail::planned_rows<Team, Keep, Newer, C, space, K, Vs...>(a, b, combine, shared, count)
+        .write(out.from(written));
     Team::sync();  // the next step writes the keys and codes again
     written += count;
     from = to;

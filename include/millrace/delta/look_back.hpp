@@ -32,17 +32,13 @@ struct look_back_space {
   std::uint32_t done;
 };
 
-/// How many rows the tiles before `tile` write; tells the tiles behind it how many it writes
-/// itself. Waits for tiles before it, so whoever numbers tiles does so in the order in which teams
-/// begin. Integers: the sum does not depend on who came first.
+/// Tells the tiles behind `tile` how many rows it writes itself; then comes a barrier, and
+/// rows_before.
 /// @param states [tiles] zero before the first tile
 /// @param own    rows of this tile, below 2^62
-/// @return the same in every member; `shared` is free again after the next barrier
-/// @source Merrill, Garland, "Single-pass Parallel Prefix Scan with Decoupled Look-back", 2016
 template <core::access_policy A, class Team>
-MILLRACE_HD std::uint64_t rows_before(std::uint64_t* states, std::size_t tile, std::uint64_t own,
-                                      look_back_space<Team>& shared) noexcept {
-  constexpr std::uint32_t window = look_back_space<Team>::window;
+MILLRACE_HD void tell_rows(std::uint64_t* states, std::size_t tile, std::uint64_t own,
+                           look_back_space<Team>& shared) noexcept {
   Team::each([&](std::uint32_t rank) {
     if (rank != 0) { return; }
     auto const kind = tile == 0 ? tile_rows::all : tile_rows::own;
@@ -50,7 +46,17 @@ MILLRACE_HD std::uint64_t rows_before(std::uint64_t* states, std::size_t tile, s
     shared.before = 0;
     shared.done = tile == 0 ? 1 : 0;
   });
-  Team::sync();
+}
+
+/// How many rows the tiles before `tile` write. Waits for them, so whoever numbers tiles does so in
+/// the order in which teams begin. Integers: the sum does not depend on who came first.
+/// @return the same in every member; `shared` is free again after the next barrier
+/// @source Merrill, Garland, "Single-pass Parallel Prefix Scan with Decoupled Look-back", 2016
+template <core::access_policy A, class Team>
+[[nodiscard]] MILLRACE_HD std::uint64_t rows_before(std::uint64_t* states, std::size_t tile,
+                                                    std::uint64_t own,
+                                                    look_back_space<Team>& shared) noexcept {
+  constexpr std::uint32_t window = look_back_space<Team>::window;
   for (std::size_t end = tile; shared.done == 0; end -= end < window ? end : window) {
     Team::each([&](std::uint32_t rank) {
       if (rank >= window) { return; }

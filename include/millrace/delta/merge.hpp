@@ -23,16 +23,7 @@ template <keep Keep, class C, change_key K, class Newer, change_value... Vs>
 [[nodiscard]] result<std::size_t> merge_checked(change_set_ref<K, Vs...> older, Newer newer,
                                                 change_space<K, Vs...> out, C const& combine,
                                                 core::isa which) noexcept {
-  std::size_t const smaller = older.size() < newer.size() ? older.size() : newer.size();
-  std::size_t const needed = Keep == keep::both         ? smaller
-                             : Keep == keep::older_only ? older.size()
-                                                        : older.size() + newer.size();
-  if (out.capacity() < needed) { return core::fail(errc::bad_argument, 3); }
-  constexpr auto mine = std::index_sequence_for<Vs...>{};
-  if (overlap(out, needed, older, mine, mine) ||
-      overlap(out, needed, newer, mine, std::make_index_sequence<Newer::width>{})) {
-    return core::fail(errc::bad_argument, 3);
-  }
+  if (!has_room<Keep>(out, older, newer)) { return core::fail(errc::bad_argument, 3); }
   static_cast<void>(which);
   return merge_scalar<Keep>(older, newer, out, combine);
 }

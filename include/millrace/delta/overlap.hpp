@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/delta/change_set_ref.hpp>
+#include <millrace/delta/merge_scalar.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -31,6 +32,19 @@ template <class K, class... Vs, class... Ws, std::size_t... Is, std::size_t... J
   inside(out.keys(), rows * sizeof(K));
   (inside(out.template values<Is>(), rows * sizeof(Vs)), ...);
   return found;
+}
+
+/// Whether `out` has room for what a pass may give, and none of it overlaps an input.
+template <keep Keep, class K, class... Vs, class Newer>
+[[nodiscard]] bool has_room(change_space<K, Vs...> const& out,
+                            change_set_ref<K, Vs...> const& older, Newer const& newer) noexcept {
+  std::size_t const smaller = older.size() < newer.size() ? older.size() : newer.size();
+  std::size_t const needed = Keep == keep::both         ? smaller
+                             : Keep == keep::older_only ? older.size()
+                                                        : older.size() + newer.size();
+  constexpr auto mine = std::index_sequence_for<Vs...>{};
+  return out.capacity() >= needed && !overlap(out, needed, older, mine, mine) &&
+         !overlap(out, needed, newer, mine, std::make_index_sequence<Newer::width>{});
 }
 
 }  // namespace detail

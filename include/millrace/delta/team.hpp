@@ -7,7 +7,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 #include <utility>
 
 /// \file
@@ -139,7 +138,7 @@ namespace detail {
 
 template <class F, std::size_t... Is>
 MILLRACE_HD void unrolled(F const& f, std::index_sequence<Is...>) noexcept {
-  (f(std::integral_constant<std::uint32_t, static_cast<std::uint32_t>(Is)>{}), ...);
+  (f(static_cast<std::uint32_t>(Is)), ...);
 }
 /// f(0) to f(Count - 1), each written out, so that what they index stays in registers.
 template <std::uint32_t Count, class F>
