@@ -197,10 +197,12 @@ class planned_rows {
   MILLRACE_HD void write(change_space<K, Vs...> const& out) noexcept {
     Team::each([&](std::uint32_t rank) {
       put(rank, values_[rank], out, columns);
-      for (std::uint32_t first = rank + rows * Team::size; first < count_;
-           first += rows * Team::size) {
-        gather(first, values_[rank], columns);
-        put(first, values_[rank], out, columns);
+      if constexpr (rows < Space::rows_per_thread) {
+        for (std::uint32_t first = rank + rows * Team::size; first < count_;
+             first += rows * Team::size) {
+          gather(first, values_[rank], columns);
+          put(first, values_[rank], out, columns);
+        }
       }
     });
   }
