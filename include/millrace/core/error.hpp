@@ -35,6 +35,7 @@ enum class errc : std::uint16_t {
   exhausted = 16,         ///< every retry was spent
   fenced = 17,            ///< another producer has this one's name by now
   duplicate = 18,         ///< the message was accepted before
+  corrupt = 19,           ///< the bytes are not what an encoder writes
 };
 
 /// Whose status `error::native` holds.
@@ -106,6 +107,7 @@ template <class T>
     case errc::exhausted: return "every retry was spent";
     case errc::fenced: return "fenced: another producer goes on under this one's name";
     case errc::duplicate: return "duplicate: the message was accepted before";
+    case errc::corrupt: return "corrupt: the bytes are not what an encoder writes";
   }
   return "unknown error code";
 }
