@@ -104,7 +104,7 @@ template <class V>
     if (narrow) { number += layout.base; }
     if (decimal) {
       auto const signed_number = static_cast<std::int64_t>(number);
-      whole &= signed_number > -end_decimal && signed_number < end_decimal;
+      whole &= signed_number >= -end_decimal && signed_number < end_decimal;
     }
     out[row] = value_of_number<V>(layout, power, number);
   }
@@ -142,8 +142,8 @@ MILLRACE_HD void decode_planes(std::byte const* in, value_layout const& layout, 
 /// @return whether the numbers were ones that an encoder writes; if not, `out` has been written
 /// @cost O(rows), no allocation   @thread any
 template <class V>
-[[nodiscard]] MILLRACE_HD bool decode_block(std::byte const* in, value_layout const& layout,
-                                            V* out) noexcept {
+[[nodiscard]] MILLRACE_HD bool decode_value_block(std::byte const* in, value_layout const& layout,
+                                                  V* out) noexcept {
   switch (layout.scheme) {
     case value_scheme::raw: std::memcpy(out, in + 1, layout.rows * sizeof(V)); return true;
     case value_scheme::constant:
