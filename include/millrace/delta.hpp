@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// All of `delta` that compiles without nvcc. For users; the library includes what it needs.
+
+#include <millrace/delta/change_set.hpp>
+#include <millrace/delta/change_set_ref.hpp>
+#include <millrace/delta/combine.hpp>
+#include <millrace/delta/key.hpp>
+#include <millrace/delta/merge.hpp>
+#include <millrace/delta/merge_scalar.hpp>

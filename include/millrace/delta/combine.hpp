@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/delta/key.hpp>
+
+#include <cuda/std/tuple>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+namespace millrace::inline v0::delta {
+
+namespace detail {
+
+template <std::size_t Bytes>
+using bits_of_size = std::conditional_t<Bytes == 4, std::uint32_t, std::uint64_t>;
+
+template <class To, class From>
+[[nodiscard]] MILLRACE_HD To bit_cast(From from) noexcept {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof(To));
+  return to;
+}
+
+/// The one NaN that arithmetic gives: quiet, positive, no payload. Processors and devices differ in
+/// the NaN of an operation, and results are the same bits everywhere.
+template <class V>
+inline constexpr bits_of_size<sizeof(V)> canonical_nan =
+    sizeof(V) == 4 ? 0x7FC0'0000u : static_cast<bits_of_size<sizeof(V)>>(0x7FF8'0000'0000'0000ull);
+
+/// By bits, which no compiler flag for fast mathematics removes.
+template <class V>
+[[nodiscard]] MILLRACE_HD bool is_nan(V x) noexcept {
+  using B = bits_of_size<sizeof(V)>;
+  constexpr B infinity =
+      sizeof(V) == 4 ? B{0x7F80'0000u} : static_cast<B>(0x7FF0'0000'0000'0000ull);
+  return (bit_cast<B>(x) & static_cast<B>(~B{0} >> 1)) > infinity;
+}
+
+/// Floating numbers as integers of the same order: -NaN < -inf < ... < -0 < +0 < ... < inf < NaN,
+/// IEEE 754's totalOrder.
+template <class V>
+[[nodiscard]] MILLRACE_HD auto total_order(V x) noexcept {
+  if constexpr (std::is_floating_point_v<V>) {
+    using S = std::make_signed_t<bits_of_size<sizeof(V)>>;
+    S const bits = bit_cast<S>(x);
+    S const flip = static_cast<S>(bits >> (sizeof(V) * 8 - 1));
+    return static_cast<S>(bits ^ static_cast<S>(static_cast<bits_of_size<sizeof(V)>>(flip) >> 1));
+  } else {
+    return x;
+  }
+}
+
+template <class V>
+concept number =
+    std::is_arithmetic_v<V> && !std::is_same_v<V, bool> && !std::is_same_v<V, long double>;
+
+}  // namespace detail
+
+/// The sum. Integers wrap. Floating: older + newer in that order, rounded once, never contracted;
+/// every NaN that comes out is the canonical one (quiet, positive, no payload). Commutative in
+/// every bit. Associative for integers; for floating numbers only up to rounding, so an order of
+/// merges is part of a result.
+struct add {
+  static constexpr bool commutative = true;
+  template <detail::number V>
+  [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
+    if constexpr (std::is_floating_point_v<V>) {
+      V const sum = older + newer;
+      return detail::is_nan(sum) ? detail::bit_cast<V>(detail::canonical_nan<V>) : sum;
+    } else {
+      using U = std::make_unsigned_t<V>;
+      return static_cast<V>(static_cast<U>(static_cast<U>(older) + static_cast<U>(newer)));
+    }
+  }
+};
+
+/// The newer value. Associative, not commutative. For every type of value.
+struct last_writer {
+  static constexpr bool commutative = false;
+  template <change_value V>
+  [[nodiscard]] MILLRACE_HD V operator()(V const&, V const& newer) const noexcept {
+    return newer;
+  }
+};
+
+/// The smaller. Floating numbers in totalOrder (-NaN first, -0 before +0, NaN last), so that it is
+/// associative and commutative in every bit.
+struct minimum {
+  static constexpr bool commutative = true;
+  template <detail::number V>
+  [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
+    return detail::total_order(newer) < detail::total_order(older) ? newer : older;
+  }
+};
+
+/// The larger; the order is that of `minimum`.
+struct maximum {
+  static constexpr bool commutative = true;
+  template <detail::number V>
+  [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
+    return detail::total_order(older) < detail::total_order(newer) ? newer : older;
+  }
+};
+
+/// The bits that differ. Associative and commutative; a value is its own inverse. For numbers,
+/// floating ones by their bits.
+struct exclusive_or {
+  static constexpr bool commutative = true;
+  template <detail::number V>
+  [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
+    if constexpr (std::is_floating_point_v<V>) {
+      using B = detail::bits_of_size<sizeof(V)>;
+      return detail::bit_cast<V>(detail::bit_cast<B>(older) ^ detail::bit_cast<B>(newer));
+    } else {
+      return static_cast<V>(older ^ newer);
+    }
+  }
+};
+
+/// Multiplicities of a multiset: integers that add up, and a row whose count comes to zero is
+/// dropped. Associative and commutative, as long as no input holds a zero (see validate).
+struct count {
+  static constexpr bool commutative = true;
+  template <detail::number V>
+    requires std::is_integral_v<V>
+  [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
+    return add{}(older, newer);
+  }
+  template <detail::number V>
+    requires std::is_integral_v<V>
+  [[nodiscard]] static MILLRACE_HD constexpr bool drops(V value) noexcept {
+    return value == 0;
+  }
+};
+
+/// One policy a column. A row is dropped when every column whose policy has a rule drops it, and at
+/// least one has.
+template <class... Cs>
+struct by_column {
+  static constexpr bool commutative = (Cs::commutative && ...);
+  cuda::std::tuple<Cs...> of{};
+};
+
+namespace detail {
+
+template <class C>
+inline constexpr bool is_by_column = false;
+template <class... Cs>
+inline constexpr bool is_by_column<by_column<Cs...>> = true;
+
+/// The policy of column I: one of by_column's, or the one policy that every column has.
+template <std::size_t I, class C>
+[[nodiscard]] MILLRACE_HD constexpr auto const& policy_of(C const& combine) noexcept {
+  if constexpr (is_by_column<C>) {
+    return cuda::std::get<I>(combine.of);
+  } else {
+    return combine;
+  }
+}
+template <std::size_t I, class C>
+using policy_type = std::remove_cvref_t<decltype(policy_of<I>(std::declval<C const&>()))>;
+
+template <class C, class V>
+concept combines_column = requires(C const c, V v) {
+  { c(v, v) } noexcept -> std::same_as<V>;
+  { C::commutative } -> std::convertible_to<bool>;
+};
+
+template <class C, class V>
+inline constexpr bool has_drop_rule = requires(C const c, V v) {
+  { c.drops(v) } noexcept -> std::same_as<bool>;
+};
+
+template <class C, class Is, class... Vs>
+inline constexpr bool combines_all = false;
+template <class C, std::size_t... Is, class... Vs>
+inline constexpr bool combines_all<C, std::index_sequence<Is...>, Vs...> =
+    (combines_column<policy_type<Is, C>, Vs> && ...);
+template <class... Cs, std::size_t... Is, class... Vs>
+inline constexpr bool combines_all<by_column<Cs...>, std::index_sequence<Is...>, Vs...> = [] {
+  if constexpr (sizeof...(Cs) == sizeof...(Vs)) {
+    return (combines_column<Cs, Vs> && ...);
+  } else {
+    return false;
+  }
+}();
+
+/// Whether a policy may drop a combined row of these columns.
+template <class C, class Is, class... Vs>
+inline constexpr bool any_drop_rule = false;
+template <class C, std::size_t... Is, class... Vs>
+inline constexpr bool any_drop_rule<C, std::index_sequence<Is...>, Vs...> =
+    (has_drop_rule<policy_type<Is, C>, Vs> || ...);
+
+}  // namespace detail
+
+/// How two values of one key become one: a struct with
+/// - `V operator()(V older, V newer) const noexcept`, MILLRACE_HD where kernels combine too,
+/// - `static constexpr bool commutative`: whether the order of the two never matters, in any bit,
+/// - optionally `bool drops(V) const noexcept`: whether a row with this value is no row. It is
+/// asked
+///   of combined rows only: inputs hold no row that it would drop,
+/// or by_column of such structs. A user's functor is a policy of its own.
+template <class C, class... Vs>
+concept combine_policy = std::is_trivially_copyable_v<C> &&
+                         detail::combines_all<C, std::index_sequence_for<Vs...>, Vs...>;
+
+/// Whether `combine` may drop rows with these columns.
+template <class C, class... Vs>
+inline constexpr bool may_drop = detail::any_drop_rule<C, std::index_sequence_for<Vs...>, Vs...>;
+
+namespace detail {
+
+template <class C, class... Vs, std::size_t... Is>
+[[nodiscard]] MILLRACE_HD bool row_dropped(C const& combine, std::index_sequence<Is...>,
+                                           Vs const&... values) noexcept {
+  bool dropped = true;
+  auto const ask = [&]<std::size_t I, class V>(V const& value) {
+    if constexpr (has_drop_rule<policy_type<I, C>, V>) {
+      dropped = dropped && policy_of<I>(combine).drops(value);
+    }
+  };
+  (ask.template operator()<Is>(values), ...);
+  return dropped;
+}
+
+}  // namespace detail
+
+/// Whether the policy says that a row with these values is no row.
+template <class C, class... Vs>
+  requires combine_policy<C, Vs...>
+[[nodiscard]] MILLRACE_HD bool drops_row(C const& combine, Vs const&... values) noexcept {
+  if constexpr (may_drop<C, Vs...>) {
+    return detail::row_dropped(combine, std::index_sequence_for<Vs...>{}, values...);
+  } else {
+    return false;
+  }
+}
+
+static_assert(combine_policy<add, float, double, int> && combine_policy<last_writer, float> &&
+              combine_policy<count, std::int64_t> && !combine_policy<count, float> &&
+              combine_policy<by_column<add, last_writer>, double, int> && combine_policy<add>);
+
+}  // namespace millrace::inline v0::delta

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/core/isa.hpp>
+#include <millrace/delta/change_set_ref.hpp>
+#include <millrace/delta/combine.hpp>
+#include <millrace/delta/key.hpp>
+#include <millrace/delta/merge_scalar.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace millrace::inline v0::delta {
+
+namespace detail {
+
+[[nodiscard]] inline bool overlap(void const* a, std::size_t a_bytes, void const* b,
+                                  std::size_t b_bytes) noexcept {
+  auto const x = reinterpret_cast<std::uintptr_t>(a), y = reinterpret_cast<std::uintptr_t>(b);
+  return a_bytes != 0 && b_bytes != 0 && x < y + b_bytes && y < x + a_bytes;
+}
+
+/// Whether any column that `rows` may be written to shares bytes with a column of `in`.
+template <class K, class... Vs, class... Ws, std::size_t... Is, std::size_t... Js>
+[[nodiscard]] bool overlap(change_space<K, Vs...> const& out, std::size_t rows,
+                           change_set_ref<K, Ws...> const& in, std::index_sequence<Is...>,
+                           std::index_sequence<Js...>) noexcept {
+  bool found = false;
+  auto const inside = [&](void const* p, std::size_t bytes) {
+    found = found || overlap(p, bytes, in.keys().data(), in.size() * sizeof(K));
+    ((found = found || overlap(p, bytes, in.template values<Js>().data(), in.size() * sizeof(Ws))),
+     ...);
+  };
+  inside(out.keys(), rows * sizeof(K));
+  (inside(out.template values<Is>(), rows * sizeof(Vs)), ...);
+  return found;
+}
+
+/// The one pass of every two-way operation, its arguments checked.
+template <keep Keep, class C, change_key K, class Newer, change_value... Vs>
+[[nodiscard]] result<std::size_t> merge_checked(change_set_ref<K, Vs...> older, Newer newer,
+                                                change_space<K, Vs...> out, C const& combine,
+                                                core::isa which) noexcept {
+  std::size_t const smaller = older.size() < newer.size() ? older.size() : newer.size();
+  std::size_t const needed = Keep == keep::both         ? smaller
+                             : Keep == keep::older_only ? older.size()
+                                                        : older.size() + newer.size();
+  if (out.capacity() < needed) { return core::fail(errc::bad_argument, 3); }
+  constexpr auto mine = std::index_sequence_for<Vs...>{};
+  if (overlap(out, needed, older, mine, mine) ||
+      overlap(out, needed, newer, mine, std::make_index_sequence<Newer::width>{})) {
+    return core::fail(errc::bad_argument, 3);
+  }
+  static_cast<void>(which);
+  return merge_scalar<Keep>(older, newer, out, combine);
+}
+
+}  // namespace detail
+
+/// Merges two runs: the union of their keys, and where both have a key, one row that `combine`
+/// makes of older's value and newer's, unless it drops it.
+/// @param out  room for older.size() + newer.size() rows, sharing no bytes with the inputs
+/// @param which the instruction set; the result is the same bits with every one of them
+/// @return rows written; what lies behind them in `out` is undefined
+/// @error  errc::bad_argument (3): out is too short or overlaps an input; nothing is written
+/// @cost   O(n + m), one pass, no allocation  @thread any; one caller per out
+/// @source Green, McColl, Bader, "GPU Merge Path", ICS 2012; Batcher, "Sorting networks", 1968
+template <class C, change_key K, change_value... Vs>
+  requires combine_policy<C, Vs...>
+[[nodiscard]] result<std::size_t> merge(change_set_ref<K, Vs...> older,
+                                        change_set_ref<K, Vs...> newer, change_space<K, Vs...> out,
+                                        C const& combine,
+                                        core::isa which = core::best_isa()) noexcept {
+  return detail::merge_checked<keep::either>(older, newer, out, combine, which);
+}
+
+/// The rows whose key both runs have, combined.
+/// @param out room for the smaller run's rows; the rest as for merge
+template <class C, change_key K, change_value... Vs>
+  requires combine_policy<C, Vs...>
+[[nodiscard]] result<std::size_t> intersect(change_set_ref<K, Vs...> older,
+                                            change_set_ref<K, Vs...> newer,
+                                            change_space<K, Vs...> out, C const& combine,
+                                            core::isa which = core::best_isa()) noexcept {
+  return detail::merge_checked<keep::both>(older, newer, out, combine, which);
+}
+
+/// The rows of `older` whose key `newer` lacks; newer's values are not looked at.
+/// @param out room for older's rows; the rest as for merge
+template <change_key K, change_value... Vs, change_value... Ws>
+[[nodiscard]] result<std::size_t> subtract(change_set_ref<K, Vs...> older,
+                                           change_set_ref<K, Ws...> newer,
+                                           change_space<K, Vs...> out,
+                                           core::isa which = core::best_isa()) noexcept {
+  return detail::merge_checked<keep::older_only>(older, newer, out, last_writer{}, which);
+}
+
+/// Every row of both runs, equal keys side by side, older's first: what std::merge does. The inputs
+/// may hold equal keys themselves.
+/// @param out as for merge
+template <change_key K, change_value... Vs>
+[[nodiscard]] result<std::size_t> interleave(change_set_ref<K, Vs...> older,
+                                             change_set_ref<K, Vs...> newer,
+                                             change_space<K, Vs...> out,
+                                             core::isa which = core::best_isa()) noexcept {
+  return detail::merge_checked<keep::all>(older, newer, out, last_writer{}, which);
+}
+
+}  // namespace millrace::inline v0::delta
