@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/unit/delta/runs.hpp"
-#include "tests/unit/delta/team_merges.hpp"
-#include "tests/unit/delta/thread_team.hpp"
+#include "unit/delta/runs.hpp"
+#include "unit/delta/team_merges.hpp"
+#include "unit/delta/thread_team.hpp"
 #include <millrace/delta/block_merge.hpp>
 #include <millrace/delta/team.hpp>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // also compiled as CUDA
-#include "tests/unit/delta/runs.hpp"
-#include "tests/unit/delta/team_merges.hpp"
-#include "tests/unit/delta/thread_team.hpp"
+#include "unit/delta/runs.hpp"
+#include "unit/delta/team_merges.hpp"
+#include "unit/delta/thread_team.hpp"
 #include <millrace/core/access.hpp>
 #include <millrace/delta/merge_tiles.hpp>
 

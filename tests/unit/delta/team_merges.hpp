@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "tests/unit/delta/runs.hpp"
+#include "unit/delta/runs.hpp"
 #include <millrace/delta/combine.hpp>
 #include <millrace/delta/merge_scalar.hpp>
 
