@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "bench/harness/session.hpp"
+
+namespace millrace::bench {
+
+/// One merge by two threads, against what two threads reach that share nothing.
+void two_thread_benches(session& out);
+
+}  // namespace millrace::bench
