@@ -4,6 +4,8 @@
 #include "bench/harness/session.hpp"
 
 int main(int argc, char** argv) {
-  return millrace::bench::run_program(
-      argc, argv, [](millrace::bench::session& out) { millrace::bench::two_thread_benches(out); });
+  return millrace::bench::run_program(argc, argv, [](millrace::bench::session& out) {
+    millrace::bench::skewed_benches(out);
+    millrace::bench::two_thread_benches(out);
+  });
 }
