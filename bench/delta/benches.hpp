@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "bench/harness/session.hpp"
+
+namespace millrace::bench {
+
+/// One merge by two threads, against what two threads reach that share nothing.
+void two_thread_benches(session& out);
+
+/// Two runs of which one is much the shorter, in another room and in the longer one's own.
+void skewed_benches(session& out);
+
+}  // namespace millrace::bench
