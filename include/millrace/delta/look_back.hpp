@@ -32,6 +32,21 @@ struct look_back_space {
   std::uint32_t done;
 };
 
+/// The next tile that no team has, for this one. Not the team's own number: a tile waits for those
+/// before it, so they must have begun.
+/// @param shared the team's own
+template <core::access_policy A, class Team>
+[[nodiscard]] MILLRACE_HD std::size_t next_tile(std::uint64_t& next,
+                                                std::uint64_t& shared) noexcept {
+  Team::each([&](std::uint32_t rank) {
+    if (rank == 0) {
+      shared = A::fetch_add(next, std::uint64_t{1}, core::relaxed, "look_back.next");
+    }
+  });
+  Team::sync();
+  return shared;
+}
+
 /// Tells the tiles behind `tile` how many rows it writes itself; then comes a barrier, and
 /// rows_before.
 /// @param states [tiles] zero before the first tile
@@ -48,8 +63,8 @@ MILLRACE_HD void tell_rows(std::uint64_t* states, std::size_t tile, std::uint64_
   });
 }
 
-/// How many rows the tiles before `tile` write. Waits for them, so whoever numbers tiles does so in
-/// the order in which teams begin. Integers: the sum does not depend on who came first.
+/// How many rows the tiles before `tile` write. Waits for them; see next_tile. Integers: the sum
+/// does not depend on who came first.
 /// @return the same in every member; `shared` is free again after the next barrier
 /// @source Merrill, Garland, "Single-pass Parallel Prefix Scan with Decoupled Look-back", 2016
 template <core::access_policy A, class Team>

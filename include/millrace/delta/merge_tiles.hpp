@@ -69,14 +69,7 @@ MILLRACE_HD void prepare_tile(merge_tiles_args<Keep, C, Newer, K, Vs...> const& 
 template <core::access_policy A, team Team, keep Keep, class C, class Newer, class K, class... Vs>
 MILLRACE_HD void merge_tile(merge_tiles_args<Keep, C, Newer, K, Vs...> const& args,
                             merge_tile_space<Team, K>& shared) noexcept {
-  // Not the team's own number: a tile waits for those before it, so they must have begun.
-  Team::each([&](std::uint32_t rank) {
-    if (rank == 0) {
-      shared.tile = A::fetch_add(*args.next, std::uint64_t{1}, core::relaxed, "merge_tile.next");
-    }
-  });
-  Team::sync();
-  std::size_t const tile = shared.tile;
+  std::size_t const tile = next_tile<A, Team>(*args.next, shared.tile);
   split_point const from = args.cuts[tile], to = args.cuts[tile + 1];
   auto const a = args.older.slice(from.older, to.older - from.older);
   auto const b = args.newer.slice(from.newer, to.newer - from.newer);
