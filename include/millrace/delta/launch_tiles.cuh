@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/access.hpp>
 #include <millrace/core/cuda_status.cuh>
 #include <millrace/core/error.hpp>
+
+#include <cuda/atomic>
 
 #include <cuda_runtime.h>
 
@@ -12,6 +15,9 @@
 namespace millrace::inline v0::delta {
 
 namespace detail {
+
+/// How blocks of a launch meet.
+using device_words = core::direct_access<cuda::thread_scope_device>;
 
 /// Threads of a block that works on a tile.
 inline constexpr std::uint32_t tile_threads = 256;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <millrace/core/access.hpp>
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
 #include <millrace/core/platform.hpp>
@@ -14,7 +13,6 @@
 #include <millrace/delta/overlap.hpp>
 #include <millrace/delta/team.hpp>
 
-#include <cuda/atomic>
 #include <cuda/std/span>
 
 #include <cuda_runtime.h>
@@ -33,8 +31,6 @@
 namespace millrace::inline v0::delta {
 
 namespace detail {
-
-using device_words = core::direct_access<cuda::thread_scope_device>;
 
 template <keep Keep, class C, class Newer, class K, class... Vs>
 MILLRACE_KERNEL void __launch_bounds__(tile_threads)

@@ -45,11 +45,6 @@ struct merge_tile_space {
   std::uint64_t tile;
 };
 
-[[nodiscard]] MILLRACE_HD constexpr std::size_t tiles_of(std::size_t rows,
-                                                         std::size_t stride) noexcept {
-  return rows / stride + (rows % stride != 0 ? 1 : 0);
-}
-
 /// Before the tiles: cut `i` of tiles + 1, and what they begin with.
 template <keep Keep, class C, class Newer, class K, class... Vs>
 MILLRACE_HD void prepare_tile(merge_tiles_args<Keep, C, Newer, K, Vs...> const& args,
