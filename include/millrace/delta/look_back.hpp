@@ -13,12 +13,6 @@ namespace millrace::inline v0::delta {
 
 namespace detail {
 
-/// Tiles of `stride` rows.
-[[nodiscard]] MILLRACE_HD constexpr std::size_t tiles_of(std::size_t rows,
-                                                         std::size_t stride) noexcept {
-  return rows / stride + (rows % stride != 0 ? 1 : 0);
-}
-
 /// What is known of the rows that a tile writes, in one word: nothing (0), how many they are, or
 /// how many all tiles up to it write. One word, so that relaxed accesses tell all of it.
 struct tile_rows {

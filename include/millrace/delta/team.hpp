@@ -136,6 +136,12 @@ static_assert(team<warp_team> && team<block_team<256>> && team<stepped_team<1>> 
 
 namespace detail {
 
+/// Pieces of `stride` rows, the last of which may be shorter.
+[[nodiscard]] MILLRACE_HD constexpr std::size_t tiles_of(std::size_t rows,
+                                                         std::size_t stride) noexcept {
+  return rows / stride + (rows % stride != 0 ? 1 : 0);
+}
+
 template <class F, std::size_t... Is>
 MILLRACE_HD void unrolled(F const& f, std::index_sequence<Is...>) noexcept {
   (f(static_cast<std::uint32_t>(Is)), ...);

@@ -61,10 +61,9 @@ void same_verdict(std::vector<std::uint64_t>& block, std::uint32_t rows, K first
                       delta::decode_block(bytes, *header, 0, want.space()).has_value() &&
                       want.space().keys()[rows - 1] <= last;
   auto const shared = std::make_unique<delta::detail::decode_space<stepped_team<32>>>();
-  bool bound_is_last = wanted && want.space().keys()[rows - 1] == last;
+  bool const ends_there = wanted && want.space().keys()[rows - 1] == last;
   delta::detail::block_place<K> const place{
-      reinterpret_cast<std::uint32_t const*>(bytes),   size,         rows, first,
-      static_cast<K>(bound_is_last ? last : last + 1), bound_is_last};
+      reinterpret_cast<std::uint32_t const*>(bytes), size, rows, first, last, ends_there};
   bool const found = delta::detail::decode_block_of<stepped_team<32>>(
       place, got.space(), delta::detail::team_crc32c_table, *shared,
       std::index_sequence_for<Vs...>{});
