@@ -89,8 +89,7 @@ inline constexpr crc32c_shifts crc32c_shift = make_crc32c_shifts();
 
 #if defined(__x86_64__)
 MILLRACE_TARGET_AVX2
-namespace avx2 {
-namespace detail {
+namespace detail::avx2 {
 
 [[nodiscard]] inline std::uint64_t crc32c_word(std::byte const* data) noexcept {
   std::uint64_t word = 0;
@@ -100,7 +99,7 @@ namespace detail {
 
 /// The remainder when `words` more words have followed, all zero.
 [[nodiscard]] inline std::uint64_t crc32c_shifted(std::uint64_t crc, std::uint32_t words) noexcept {
-  auto const factor = static_cast<int>(delta::detail::crc32c_shift.after[words]);
+  auto const factor = static_cast<int>(crc32c_shift.after[words]);
   __m128i const product = _mm_clmulepi64_si128(_mm_cvtsi64_si128(static_cast<long long>(crc)),
                                                _mm_cvtsi32_si128(factor), 0);
   return _mm_crc32_u64(0, static_cast<std::uint64_t>(_mm_cvtsi128_si64(product)));
@@ -113,8 +112,8 @@ namespace detail {
   std::uint64_t crc = start;
   while (bytes >= 3 * 4 * 8) {
     std::size_t const third = bytes / (3 * 8);
-    auto const words = static_cast<std::uint32_t>(
-        third < delta::detail::crc32c_most_words ? third : delta::detail::crc32c_most_words);
+    auto const words =
+        static_cast<std::uint32_t>(third < crc32c_most_words ? third : crc32c_most_words);
     std::byte const* const second = data + std::size_t{words} * 8;
     std::byte const* const last = second + std::size_t{words} * 8;
     std::uint64_t b = 0, c = 0;
@@ -135,8 +134,7 @@ namespace detail {
   return rest;
 }
 
-}  // namespace detail
-}  // namespace avx2
+}  // namespace detail::avx2
 MILLRACE_TARGET_END
 #endif
 
@@ -151,7 +149,7 @@ MILLRACE_TARGET_END
                                           core::isa which = core::best_isa()) noexcept {
 #if defined(__x86_64__)
   if (which != core::isa::scalar && core::best_isa() != core::isa::scalar) {
-    return ~avx2::detail::crc32c(data, bytes, ~before);
+    return ~detail::avx2::crc32c(data, bytes, ~before);
   }
 #endif
   static_cast<void>(which);
