@@ -117,7 +117,16 @@ namespace detail::avx2 {
     std::byte const* const second = data + std::size_t{words} * 8;
     std::byte const* const last = second + std::size_t{words} * 8;
     std::uint64_t b = 0, c = 0;
-    for (std::size_t at = 0; at < std::size_t{words} * 8; at += 8) {
+    std::size_t const end = std::size_t{words} * 8;
+    std::size_t at = 0;
+    for (; at + 32 <= end; at += 32) {
+      for (std::size_t i = at; i < at + 32; i += 8) {  // compilers unroll a constant number
+        crc = _mm_crc32_u64(crc, crc32c_word(data + i));
+        b = _mm_crc32_u64(b, crc32c_word(second + i));
+        c = _mm_crc32_u64(c, crc32c_word(last + i));
+      }
+    }
+    for (; at < end; at += 8) {
       crc = _mm_crc32_u64(crc, crc32c_word(data + at));
       b = _mm_crc32_u64(b, crc32c_word(second + at));
       c = _mm_crc32_u64(c, crc32c_word(last + at));
@@ -128,6 +137,13 @@ namespace detail::avx2 {
   }
   for (; bytes >= 8; bytes -= 8, data += 8) { crc = _mm_crc32_u64(crc, crc32c_word(data)); }
   auto rest = static_cast<std::uint32_t>(crc);
+  if (bytes >= 4) {
+    std::uint32_t half = 0;
+    std::memcpy(&half, data, 4);
+    rest = _mm_crc32_u32(rest, half);
+    data += 4;
+    bytes -= 4;
+  }
   for (; bytes != 0; --bytes, ++data) {
     rest = _mm_crc32_u8(rest, static_cast<unsigned char>(*data));
   }

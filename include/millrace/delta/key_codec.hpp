@@ -81,7 +81,9 @@ template <change_key K>
 #if defined(__x86_64__)
   which = core::usable_isa(which);
   if (count == block_rows && bits <= 24 && which != core::isa::scalar) {
-    if (which == core::isa::avx512) {
+    if (which == core::isa::avx512 && bits - 1 < 8) {
+      detail::avx512::unpack_small_gaps(in, bits, first, out);
+    } else if (which == core::isa::avx512) {
       detail::avx512::unpack_key_rows<detail::avx512::pack_lanes>(in, bits, first, out);
     } else {
       detail::avx2::unpack_key_rows<detail::avx2::pack_lanes>(in, bits, first, out);

@@ -194,6 +194,41 @@ struct pack_lanes {
 
 #include <millrace/delta/simd/pack_rows.inl>
 
+/// As unpack_key_rows for 1 to 8 bits: four rows of each lane fit a word, whose bits the processor
+/// puts where they are wanted, two rows at once. Unrolled, as the loop itself would take a fifth.
+template <class K>
+inline void unpack_small_gaps(std::byte const* in, std::uint32_t bits, K first, K* out) noexcept {
+  using L = pack_lanes;
+  using reg = L::reg;
+  reg const mask = L::set(low_mask(bits) * 0x0001'0001u), half = L::set(0xFFFF);
+  reg const steps = L::ramp(0x0001'0001u);
+  // the first bits of the bytes of two lanes: a row's number and the next row's, 16 bits each
+  reg const begin = L::set_wide(0x2820'2820'0800'0800u + bits * 0x0101'0000'0101'0000u);
+  reg const behind = _mm256_add_epi8(begin, _mm256_set1_epi8(static_cast<char>(2 * bits)));
+  reg const from_pair = _mm256_setr_epi32(0, 0, 1, 1, 3, 3, 5, 5);
+  reg const from_four = _mm256_setr_epi32(0, 0, 0, 0, 3, 3, 3, 3);
+  reg const row_end = _mm256_set1_epi16(14), end = L::set(7);
+  std::uint32_t const last = (bits - 1) * 32;
+  reg before = L::set(~0u);
+#pragma GCC unroll 8
+  for (std::uint32_t four = 0; four < 8; ++four) {
+    reg const word = row_bits<L>(in, 4 * four * bits, last);
+    for (std::uint32_t pair = 0; pair < 2; ++pair, out += 2 * row_lanes) {
+      reg v = L::bits_and(_mm256_maskz_multishift_epi64_epi8(~0u, pair == 0 ? begin : behind, word),
+                          mask);
+      v = L::add(v, _mm256_slli_epi64(v, 32));
+      v = L::add(v, _mm256_maskz_permutexvar_epi32(0xCC, from_pair, v));
+      v = L::add(v, _mm256_maskz_permutexvar_epi32(0xF0, from_four, v));
+      v = L::add(v, steps);
+      v = L::add(v, _mm256_maskz_permutexvar_epi16(0xAAAA, row_end, v));  // the first row's sum
+      reg const second = L::right<16>(v);
+      put_keys<L>(out, first, L::add(before, L::bits_and(v, half)));
+      put_keys<L>(out + row_lanes, first, L::add(before, second));
+      before = L::add(before, _mm256_permutexvar_epi32(end, second));
+    }
+  }
+}
+
 }  // namespace detail::avx512
 MILLRACE_TARGET_END
 

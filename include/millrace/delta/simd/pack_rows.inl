@@ -4,14 +4,19 @@
 // (`pack_lanes`). Widths are arguments, not templates: a jump that depends on the width would be
 // mispredicted at every change, and 33 bodies would be compiled in every translation unit.
 
-/// Row `at` bits into each lane's stream: bytes from row (at / 32) and the one behind, of which
-/// `last` is the block's last. What lies behind that is masked away.
+/// 32 bits of each lane's stream, from bit `at` on. `last` is where the block's last row begins, in
+/// bytes; of what lies behind the block there come any bits.
+template <class L>
+[[nodiscard]] inline typename L::reg row_bits(std::byte const* in, std::uint32_t at,
+                                              std::uint32_t last) noexcept {
+  std::uint32_t const low = at & ~31u, next = low + 32;  // a row has 32 bytes, a word 32 bits
+  std::uint32_t const high = next < last ? next : last;
+  return L::funnel(L::load(in + low), L::load(in + high), at & 31);
+}
 template <class L>
 [[nodiscard]] inline typename L::reg row_at(std::byte const* in, std::uint32_t at,
                                             std::uint32_t last, typename L::reg mask) noexcept {
-  std::uint32_t const low = at & ~31u, next = low + 32;  // a row has 32 bytes, a word 32 bits
-  std::uint32_t const high = next < last ? next : last;
-  return L::bits_and(L::funnel(L::load(in + low), L::load(in + high), at & 31), mask);
+  return L::bits_and(row_bits<L>(in, at, last), mask);
 }
 
 template <class L>
