@@ -60,4 +60,11 @@ inline constexpr isa all_isas[] = {isa::scalar, isa::avx2, isa::avx512};
   return best;
 }
 
+/// `wanted`, or the widest below it that this machine has.
+/// @thread any  @cost as best_isa
+[[nodiscard]] inline isa usable_isa(isa wanted) noexcept {
+  isa const best = best_isa();
+  return wanted < best ? wanted : best;
+}
+
 }  // namespace millrace::inline v0::core

@@ -89,8 +89,7 @@ inline constexpr crc32c_shifts crc32c_shift = make_crc32c_shifts();
 
 #if defined(__x86_64__)
 MILLRACE_TARGET_AVX2
-namespace avx2 {
-namespace detail {
+namespace detail::avx2 {
 
 [[nodiscard]] inline std::uint64_t crc32c_word(std::byte const* data) noexcept {
   std::uint64_t word = 0;
@@ -100,7 +99,7 @@ namespace detail {
 
 /// The remainder when `words` more words have followed, all zero.
 [[nodiscard]] inline std::uint64_t crc32c_shifted(std::uint64_t crc, std::uint32_t words) noexcept {
-  auto const factor = static_cast<int>(delta::detail::crc32c_shift.after[words]);
+  auto const factor = static_cast<int>(crc32c_shift.after[words]);
   __m128i const product = _mm_clmulepi64_si128(_mm_cvtsi64_si128(static_cast<long long>(crc)),
                                                _mm_cvtsi32_si128(factor), 0);
   return _mm_crc32_u64(0, static_cast<std::uint64_t>(_mm_cvtsi128_si64(product)));
@@ -113,12 +112,21 @@ namespace detail {
   std::uint64_t crc = start;
   while (bytes >= 3 * 4 * 8) {
     std::size_t const third = bytes / (3 * 8);
-    auto const words = static_cast<std::uint32_t>(
-        third < delta::detail::crc32c_most_words ? third : delta::detail::crc32c_most_words);
+    auto const words =
+        static_cast<std::uint32_t>(third < crc32c_most_words ? third : crc32c_most_words);
     std::byte const* const second = data + std::size_t{words} * 8;
     std::byte const* const last = second + std::size_t{words} * 8;
     std::uint64_t b = 0, c = 0;
-    for (std::size_t at = 0; at < std::size_t{words} * 8; at += 8) {
+    std::size_t const end = std::size_t{words} * 8;
+    std::size_t at = 0;
+    for (; at + 32 <= end; at += 32) {
+      for (std::size_t i = at; i < at + 32; i += 8) {  // compilers unroll a constant number
+        crc = _mm_crc32_u64(crc, crc32c_word(data + i));
+        b = _mm_crc32_u64(b, crc32c_word(second + i));
+        c = _mm_crc32_u64(c, crc32c_word(last + i));
+      }
+    }
+    for (; at < end; at += 8) {
       crc = _mm_crc32_u64(crc, crc32c_word(data + at));
       b = _mm_crc32_u64(b, crc32c_word(second + at));
       c = _mm_crc32_u64(c, crc32c_word(last + at));
@@ -129,14 +137,20 @@ namespace detail {
   }
   for (; bytes >= 8; bytes -= 8, data += 8) { crc = _mm_crc32_u64(crc, crc32c_word(data)); }
   auto rest = static_cast<std::uint32_t>(crc);
+  if (bytes >= 4) {
+    std::uint32_t half = 0;
+    std::memcpy(&half, data, 4);
+    rest = _mm_crc32_u32(rest, half);
+    data += 4;
+    bytes -= 4;
+  }
   for (; bytes != 0; --bytes, ++data) {
     rest = _mm_crc32_u8(rest, static_cast<unsigned char>(*data));
   }
   return rest;
 }
 
-}  // namespace detail
-}  // namespace avx2
+}  // namespace detail::avx2
 MILLRACE_TARGET_END
 #endif
 
@@ -151,7 +165,7 @@ MILLRACE_TARGET_END
                                           core::isa which = core::best_isa()) noexcept {
 #if defined(__x86_64__)
   if (which != core::isa::scalar && core::best_isa() != core::isa::scalar) {
-    return ~avx2::detail::crc32c(data, bytes, ~before);
+    return ~detail::avx2::crc32c(data, bytes, ~before);
   }
 #endif
   static_cast<void>(which);

@@ -61,8 +61,13 @@ class encoded_run_ref {
     std::uint64_t const left = rows() - b * block_rows;
     return left < block_rows ? static_cast<std::uint32_t>(left) : block_rows;
   }
-  /// The first key of block b; the block's last key is below that of the next block.
-  [[nodiscard]] K first_key(std::uint64_t b) const noexcept { return index_.first_key(b); }
+  /// The first key of block b, as it says before its checksum has been looked at.
+  [[nodiscard]] K first_key(std::uint64_t b) const noexcept {
+    MILLRACE_ASSERT(b < blocks());
+    std::uint64_t const offset = index_.block_offset(b);
+    return index_.block_offset(b + 1) - offset < 8 + sizeof(K) ? K{0}
+                                                               : detail::load<K>(run_ + offset + 8);
+  }
   /// The last key of a run that has rows.
   [[nodiscard]] K last_key() const noexcept { return index_.last_key(); }
 
@@ -82,7 +87,7 @@ class encoded_run_ref {
     std::uint64_t const offset = index_.block_offset(b);
     auto const done = delta::decode_block(run_ + offset, *header, offset, out, isa_);
     if (!done) { return cuda::std::unexpected(done.error()); }
-    if (!ends_before_next(b, out.keys()[header->rows - 1])) { return detail::corrupt(offset); }
+    if (!ends(b, out.keys()[header->rows - 1])) { return detail::corrupt(offset); }
     return header->rows;
   }
 
@@ -98,21 +103,35 @@ class encoded_run_ref {
     std::uint64_t const offset = index_.block_offset(b);
     auto const done = decode_block_keys<K, Vs...>(run_ + offset, *header, offset, out.data(), isa_);
     if (!done) { return cuda::std::unexpected(done.error()); }
-    if (!ends_before_next(b, out[header->rows - 1])) { return detail::corrupt(offset); }
+    if (!ends(b, out[header->rows - 1])) { return detail::corrupt(offset); }
     return header->rows;
   }
 
   /// The row of a key; rows() when it has none.
-  /// @error errc::corrupt with the offset of the block that would have it
-  /// @cost O(log blocks), and the keys of one block are decoded
+  /// @error errc::corrupt with the offset of a block that would have it
+  /// @cost O(log blocks), and the keys of one block are decoded, or of two when it has none
   [[nodiscard]] result<std::uint64_t> find(K key) const noexcept {
-    std::uint64_t const b = index_.block_of(key);
-    if (b == blocks()) { return rows(); }
+    if (rows() == 0 || key > last_key()) { return rows(); }
+    std::uint64_t b = 0, count = blocks();
+    while (count > 1) {  // by first keys that have not been checked
+      std::uint64_t const half = count / 2;
+      bool const right = first_key(b + half) <= key;
+      b += right ? half : 0;
+      count = right ? count - half : half;
+    }
     K keys[block_rows];
-    auto const count = decode_keys(b, {keys, block_rows});
-    if (!count) { return cuda::std::unexpected(count.error()); }
-    std::size_t const at = change_set_ref<K>(keys, *count).find(key);
-    return at == *count ? rows() : b * block_rows + at;
+    auto const size = decode_keys(b, {keys, block_rows});
+    if (!size) { return cuda::std::unexpected(size.error()); }
+    std::size_t const at = change_set_ref<K>(keys, *size).find(key);
+    if (at < *size) { return b * block_rows + at; }
+    // Nothing else has it when this block begins below it and the next one, checked, above it.
+    if (key < keys[0] && b != 0) { return detail::corrupt(index_.block_offset(b)); }
+    if (key > keys[*size - 1] && b + 1 < blocks()) {
+      auto const next = check(b + 1);
+      if (!next) { return cuda::std::unexpected(next.error()); }
+      if (key >= next->first) { return detail::corrupt(index_.block_offset(b)); }
+    }
+    return rows();
   }
 
   /// Decodes every row.
@@ -124,6 +143,8 @@ class encoded_run_ref {
     for (std::uint64_t b = 0; b < blocks(); ++b) {
       auto const done = decode_block(b, out.from(b * block_rows));
       if (!done) { return cuda::std::unexpected(done.error()); }
+      K const* const first = out.keys() + b * block_rows;
+      if (b != 0 && *(first - 1) >= *first) { return detail::corrupt(index_.block_offset(b)); }
     }
     return rows();
   }
@@ -133,10 +154,12 @@ class encoded_run_ref {
   /// @cost O(n)
   [[nodiscard]] result<void> verify() const noexcept {
     K keys[block_rows];
+    K last = 0;
     for (std::uint64_t b = 0; b < blocks(); ++b) {
-      if (auto const done = decode_keys(b, {keys, block_rows}); !done) {
-        return cuda::std::unexpected(done.error());
-      }
+      auto const count = decode_keys(b, {keys, block_rows});
+      if (!count) { return cuda::std::unexpected(count.error()); }
+      if (b != 0 && last >= keys[0]) { return detail::corrupt(index_.block_offset(b)); }
+      last = keys[*count - 1];
     }
     return {};
   }
@@ -147,14 +170,14 @@ class encoded_run_ref {
     std::uint64_t const offset = index_.block_offset(b);
     std::uint64_t const bytes = index_.block_offset(b + 1) - offset;
     auto const header = check_block<K, Vs...>(run_ + offset, bytes, offset, isa_);
-    if (header && (header->bytes != bytes || header->rows != block_size(b) ||
-                   header->first != first_key(b))) {
+    if (header && (header->bytes != bytes || header->rows != block_size(b))) {
       return detail::corrupt(offset);
     }
     return header;
   }
-  [[nodiscard]] bool ends_before_next(std::uint64_t b, K last) const noexcept {
-    return b + 1 < blocks() ? last < first_key(b + 1) : last == last_key();
+  /// Whether the last key of block b can be that.
+  [[nodiscard]] bool ends(std::uint64_t b, K last) const noexcept {
+    return b + 1 < blocks() || last == last_key();
   }
 
   std::byte const* run_ = nullptr;

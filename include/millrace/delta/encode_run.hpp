@@ -35,17 +35,14 @@ template <change_key K, run_value... Vs>
 
 namespace detail {
 
-/// Completes a footer whose keys and offsets are in place.
+/// Completes a footer whose last key and offsets are in place.
 /// @param out [footer_bytes<K>(rows)]
 template <class K>
 void seal_footer(std::uint64_t rows, std::byte* out) noexcept {
-  std::uint64_t const bytes = footer_bytes<K>(rows), blocks = blocks_of(rows);
-  std::uint64_t const end =
-      footer_begin_bytes + blocks * (sizeof(K) + 4) + (rows != 0 ? sizeof(K) : 0);
+  std::uint64_t const bytes = footer_bytes<K>(rows);
   std::memset(out, 0, 8);
   store(out + 8, rows);
-  std::memset(out + end, 0, bytes - 8 - end);
-  store(out + bytes - 8, static_cast<std::uint32_t>(bytes / 8));
+  store(out + bytes - 8, static_cast<std::uint32_t>(bytes / word_bytes));
   store(out + bytes - 4, run_end_magic);
   store(out, crc32c(out + 4, bytes - 4));
 }
@@ -66,7 +63,7 @@ template <class K, class... Vs, std::size_t... Is>
 /// Encodes a run of rows, all at once.
 /// @param rows keys strictly increasing
 /// @param out  [>= max_encoded_bytes<K, Vs...>(rows.size())], not overlapping the rows
-/// @return bytes written, a multiple of 8
+/// @return bytes written, a multiple of 4
 /// @error errc::bad_argument: 1 keys that do not strictly increase, which leaves `out` undefined; 2
 ///        too short, more than a run may have, or overlapping the rows
 /// @cost O(n), no allocation   @thread any; one caller per out
@@ -85,23 +82,20 @@ template <change_key K, run_value... Vs>
   write_header(header, out.data());
   std::uint64_t const blocks = blocks_of(n);
   std::byte* at = out.data() + header.size_bytes();
-  // The footer's index is collected at the end of `out`, whose last bytes the blocks reach only by
-  // being as long as they may; then it moves up to them.
-  std::byte* const index = out.data() + most - footer_bytes<K>(n) + footer_begin_bytes;
-  std::byte* const words = index + (blocks + (n != 0 ? 1 : 0)) * sizeof(K);
+  // The footer's offsets are collected where the footer is when every block is as long as it may
+  // be; then they move up to the blocks.
+  std::byte* const words = out.data() + most - footer_end_bytes - blocks * 4;
   for (std::uint64_t b = 0; b < blocks; ++b) {
     change_set_ref<K, Vs...> const block = rows.slice(b * block_rows, block_rows);
     bool const above = b == 0 || rows.key(b * block_rows - 1) < block.key(0);
     std::size_t const bytes = above ? encode_block(block, at, which) : 0;
     if (bytes == 0) { return core::fail(errc::bad_argument, 1); }
-    detail::store(index + b * sizeof(K), block.key(0));
-    detail::store(words + b * 4, static_cast<std::uint32_t>((at - out.data()) / 8));
+    detail::store(words + b * 4, static_cast<std::uint32_t>((at - out.data()) / word_bytes));
     at += bytes;
   }
-  if (n != 0) { detail::store(index + blocks * sizeof(K), rows.key(n - 1)); }
   std::uint64_t const footer = footer_bytes<K>(n);
-  auto const end = static_cast<std::size_t>(words - index) + blocks * 4;
-  std::memmove(at + footer_begin_bytes, index, end);
+  std::memmove(at + footer - footer_end_bytes - blocks * 4, words, blocks * 4);
+  if (n != 0) { detail::store(at + footer_begin_bytes, rows.key(n - 1)); }
   detail::seal_footer<K>(n, at);
   return static_cast<std::uint64_t>(at - out.data()) + footer;
 }
@@ -113,7 +107,7 @@ concept byte_sink = requires(S s, cuda::std::span<std::byte const> bytes) {
 };
 
 /// Encodes a run of rows as they come, in the order of their keys, into a sink. Holds at most one
-/// block of rows, and 8 or 12 bytes of index for each block written.
+/// block of rows, and 4 bytes for each block written.
 /// @thread one at a time
 template <byte_sink Sink, change_key K, run_value... Vs>
 class run_encoder {
@@ -182,19 +176,16 @@ class run_encoder {
       if (auto const sent = send_pending(); !sent) { return cuda::std::unexpected(sent.error()); }
     }
     std::uint64_t const bytes = footer_bytes<K>(rows_);
-    std::byte begin[footer_begin_bytes] = {}, end[12] = {};
+    std::byte begin[footer_begin_bytes + sizeof(K)] = {}, end[footer_end_bytes] = {};
+    std::size_t const front = footer_begin_bytes + (rows_ != 0 ? sizeof(K) : 0);
+    std::size_t const words = written_ * 4;
     detail::store(begin + 8, rows_);
-    std::size_t const keys = rows_ != 0 ? (written_ + 1) * sizeof(K) : 0, words = written_ * 4;
-    std::size_t const rest = bytes - footer_begin_bytes - keys - words;
-    detail::store(end + rest - 8, static_cast<std::uint32_t>(bytes / 8));
-    detail::store(end + rest - 4, run_end_magic);
-    if (rows_ != 0) { detail::store(keys_.data() + written_ * sizeof(K), last_); }
-    std::uint32_t crc = crc32c(begin + 4, sizeof begin - 4);
-    crc = crc32c(keys_.data(), keys, crc);
-    crc = crc32c(words_.data(), words, crc);
-    detail::store(begin, crc32c(end, rest, crc));
-    cuda::std::span<std::byte const> const parts[] = {
-        begin, {keys_.data(), keys}, {words_.data(), words}, {end, rest}};
+    detail::store(begin + footer_begin_bytes, last_);
+    detail::store(end, static_cast<std::uint32_t>(bytes / word_bytes));
+    detail::store(end + 4, run_end_magic);
+    std::uint32_t const crc = crc32c(words_.data(), words, crc32c(begin + 4, front - 4));
+    detail::store(begin, crc32c(end, sizeof end, crc));
+    cuda::std::span<std::byte const> const parts[] = {{begin, front}, {words_.data(), words}, end};
     for (auto const& part : parts) {
       if (part.empty()) { continue; }
       if (auto const sent = send(part); !sent) { return cuda::std::unexpected(sent.error()); }
@@ -226,19 +217,12 @@ class run_encoder {
     for (std::size_t i = 1; i < keys.size(); ++i) { good = good && keys[i - 1] < keys[i]; }
     return good;
   }
-  /// Room in the index for so many blocks, and for the last key.
+  /// Room for the offsets of so many blocks.
   [[nodiscard]] result<void> reserve(std::uint64_t blocks) noexcept {
     if (blocks * 4 <= words_.size()) { return {}; }
-    std::uint64_t const room = blocks < 8 ? 8 : blocks + blocks / 2;
-    auto keys = memory::buffer<std::byte>::make((room + 1) * sizeof(K));
-    if (!keys) { return cuda::std::unexpected(keys.error()); }
-    auto words = memory::buffer<std::byte>::make(room * 4);
+    auto words = memory::buffer<std::byte>::make((blocks < 8 ? 8 : blocks + blocks / 2) * 4);
     if (!words) { return cuda::std::unexpected(words.error()); }
-    if (written_ != 0) {
-      std::memcpy(keys->data(), keys_.data(), written_ * sizeof(K));
-      std::memcpy(words->data(), words_.data(), written_ * 4);
-    }
-    keys_ = std::move(*keys);
+    if (written_ != 0) { std::memcpy(words->data(), words_.data(), written_ * 4); }
     words_ = std::move(*words);
     return {};
   }
@@ -250,8 +234,7 @@ class run_encoder {
   [[nodiscard]] result<void> send_block(change_set_ref<K, Vs...> rows) noexcept {
     std::size_t const bytes = encode_block(rows, block_.data(), isa_);
     MILLRACE_ASSERT(bytes != 0);  // append has looked at the keys
-    detail::store(keys_.data() + written_ * sizeof(K), rows.key(0));
-    detail::store(words_.data() + written_ * 4, static_cast<std::uint32_t>(offset_ / 8));
+    detail::store(words_.data() + written_ * 4, static_cast<std::uint32_t>(offset_ / word_bytes));
     ++written_;
     return send({block_.data(), bytes});
   }
@@ -268,8 +251,7 @@ class run_encoder {
   Sink sink_;
   change_set<K, Vs...> pending_;
   memory::buffer<std::byte> block_;
-  memory::buffer<std::byte> keys_{};   // first keys of the blocks written
-  memory::buffer<std::byte> words_{};  // where they begin
+  memory::buffer<std::byte> words_{};  // where the blocks written begin
   std::uint64_t declared_;
   std::uint64_t rows_ = 0;
   std::uint64_t written_ = 0;  // blocks

@@ -4,7 +4,9 @@
 #include <millrace/core/config.hpp>
 #include <millrace/core/isa.hpp>
 #include <millrace/delta/bit_pack.hpp>
+#include <millrace/delta/bit_rows.hpp>
 #include <millrace/delta/key.hpp>
+#include <millrace/delta/simd/pack_lanes.hpp>
 
 #include <bit>
 #include <cstddef>
@@ -17,8 +19,23 @@
 
 namespace millrace::inline v0::delta {
 
-/// What pack_keys says of keys that do not increase.
-inline constexpr std::uint32_t not_increasing = 255;
+namespace detail {
+
+#if defined(__x86_64__)
+/// Packs the keys of a whole block whose numbers have at most 32 bits; else says how many they
+/// have, or that they do not increase.
+template <class K>
+[[nodiscard]] std::uint32_t pack_key_rows(K const* keys, std::byte* out, core::isa which) noexcept {
+  std::uint32_t gaps[block_rows];
+  std::uint32_t const bits = which == core::isa::avx512
+                                 ? detail::avx512::key_gaps<detail::avx512::pack_lanes>(keys, gaps)
+                                 : detail::avx2::key_gaps<detail::avx2::pack_lanes>(keys, gaps);
+  if (bits <= 32) { pack(gaps, block_rows, bits, out, which); }
+  return bits;
+}
+#endif
+
+}  // namespace detail
 
 /// Packs the keys of a block.
 /// @param keys  [count]
@@ -28,6 +45,13 @@ inline constexpr std::uint32_t not_increasing = 255;
 template <change_key K>
 [[nodiscard]] std::uint32_t pack_keys(K const* keys, std::uint32_t count, std::byte* out,
                                       core::isa which = core::best_isa()) noexcept {
+#if defined(__x86_64__)
+  which = core::usable_isa(which);
+  if (count == block_rows && which != core::isa::scalar) {
+    std::uint32_t const bits = detail::pack_key_rows(keys, out, which);
+    if (bits <= 32 || bits == not_increasing) { return bits; }
+  }
+#endif
   K gaps[block_rows];
   K all = 0;
   bool increasing = true;
@@ -54,6 +78,19 @@ template <change_key K>
 template <change_key K>
 [[nodiscard]] bool unpack_keys(std::byte const* in, std::uint32_t count, std::uint32_t bits,
                                K first, K* out, core::isa which = core::best_isa()) noexcept {
+#if defined(__x86_64__)
+  which = core::usable_isa(which);
+  if (count == block_rows && bits <= 24 && which != core::isa::scalar) {
+    if (which == core::isa::avx512 && bits - 1 < 8) {
+      detail::avx512::unpack_small_gaps(in, bits, first, out);
+    } else if (which == core::isa::avx512) {
+      detail::avx512::unpack_key_rows<detail::avx512::pack_lanes>(in, bits, first, out);
+    } else {
+      detail::avx2::unpack_key_rows<detail::avx2::pack_lanes>(in, bits, first, out);
+    }
+    return out[0] == first && out[block_rows - 1] > first;  // less than 2^32 lie between the two
+  }
+#endif
   unpack(in, count, bits, K{0}, out, which);
   bool increasing = out[0] == 0;
   out[0] = first;

@@ -96,7 +96,7 @@ template <change_key K, run_value... Vs>
 /// Writes a raw run.
 /// @param rows keys strictly increasing
 /// @param out  [>= raw_bytes<K, Vs...>(rows.size())], not overlapping the rows
-/// @return bytes written, a multiple of 8
+/// @return bytes written, a multiple of 4
 /// @error errc::bad_argument, and nothing is written: 1 keys that do not strictly increase, or more
 ///        rows than a run may have, 2 too short or overlapping the rows
 /// @cost O(n), no allocation   @thread any; one caller per out

@@ -120,7 +120,7 @@ class run_decoder {
   [[nodiscard]] result<std::uint32_t> step(change_space<K, Vs...> out) noexcept {
     std::byte* const at = room_.data();
     if (auto const read = fill(at, 8); !read) { return cuda::std::unexpected(read.error()); }
-    std::size_t const bytes = std::size_t{detail::load<std::uint16_t>(at + 4)} * 8;
+    std::size_t const bytes = std::size_t{detail::load<std::uint16_t>(at + 4)} * word_bytes;
     if (bytes == 0) { return footer(); }
     // every block but the last is whole
     if (rows_ % block_rows != 0 || bytes > max_block_bytes<K, Vs...>() ||
@@ -137,19 +137,17 @@ class run_decoder {
     if (!above || header->rows > most() - rows_) { return detail::corrupt(offset_); }
     auto const done = delta::decode_block(at, *header, offset_, out, isa_);
     if (!done) { return cuda::std::unexpected(done.error()); }
-    std::byte entry[sizeof(K) + 4];
-    detail::store(entry, first);
-    detail::store(entry + sizeof(K), static_cast<std::uint32_t>(offset_ / 8));
-    keys_crc_ = crc32c(entry, sizeof(K), keys_crc_, isa_);
-    words_crc_ = crc32c(entry + sizeof(K), 4, words_crc_, isa_);
+    std::byte word[4];
+    detail::store(word, static_cast<std::uint32_t>(offset_ / word_bytes));
+    words_crc_ = crc32c(word, sizeof word, words_crc_, isa_);
     last_ = out.keys()[header->rows - 1];
     rows_ += header->rows;
     offset_ += bytes;
     return header->rows;
   }
 
-  /// Reads the footer, whose first 8 bytes are there, piece by piece: its index must have the same
-  /// checksums as what the blocks said.
+  /// Reads the footer, whose first 8 bytes are there, piece by piece: its offsets must have the
+  /// same checksum as where the blocks were.
   [[nodiscard]] result<std::uint32_t> footer() noexcept {
     std::byte* const at = room_.data();
     auto const sum = detail::load<std::uint32_t>(at);
@@ -160,28 +158,21 @@ class run_decoder {
       return detail::corrupt(offset_);
     }
     std::uint64_t const blocks = blocks_of(rows_), bytes = footer_bytes<K>(rows_);
-    std::uint64_t const keys = blocks * sizeof(K), last = rows_ != 0 ? sizeof(K) : 0;
-    std::uint64_t const words = blocks * 4;
-    std::uint64_t const rest = bytes - footer_begin_bytes - keys - last - words;
+    std::uint64_t const last = rows_ != 0 ? sizeof(K) : 0;
     std::uint32_t crc = crc32c(at + 4, footer_begin_bytes - 4, 0, isa_), part = 0;
-    if (auto const read = pass(keys, crc, part); !read) {
-      return cuda::std::unexpected(read.error());
-    }
-    bool good = part == keys_crc_;
     if (auto const read = pass(last, crc, part); !read) {
       return cuda::std::unexpected(read.error());
     }
-    good = good && (last == 0 || detail::load<K>(at) == last_);
-    if (auto const read = pass(words, crc, part); !read) {
+    bool good = last == 0 || detail::load<K>(at) == last_;
+    if (auto const read = pass(blocks * 4, crc, part); !read) {
       return cuda::std::unexpected(read.error());
     }
     good = good && part == words_crc_;
-    if (auto const read = pass(rest, crc, part); !read) {
+    if (auto const read = pass(footer_end_bytes, crc, part); !read) {
       return cuda::std::unexpected(read.error());
     }
-    good = good && crc == sum && detail::all_zero(at, rest - 8) &&
-           detail::load<std::uint32_t>(at + rest - 8) == bytes / 8 &&
-           detail::load<std::uint32_t>(at + rest - 4) == run_end_magic;
+    good = good && crc == sum && detail::load<std::uint32_t>(at) == bytes / word_bytes &&
+           detail::load<std::uint32_t>(at + 4) == run_end_magic;
     if (!good) { return detail::corrupt(offset_); }
     offset_ += bytes;
     ended_ = true;
@@ -217,7 +208,6 @@ class run_decoder {
   std::uint64_t offset_;
   std::uint64_t declared_;
   std::uint64_t rows_ = 0;
-  std::uint32_t keys_crc_ = 0;   // of the first keys so far
   std::uint32_t words_crc_ = 0;  // of where blocks began
   K last_ = 0;
   core::isa isa_;

@@ -18,7 +18,7 @@
 
 /// \file
 /// One block of a packed run: at most 256 rows. Its words: checksum of all that follows it in the
-/// block, length in words of 8 bytes (16 bits), rows - 1 (8), bits of a packed key (8), first key,
+/// block, length in words of 4 bytes (16 bits), rows - 1 (8), bits of a packed key (8), first key,
 /// bytes of each value column (32 each), packed keys, values, zero bytes up to a whole word.
 
 namespace millrace::inline v0::delta {
@@ -37,7 +37,7 @@ template <change_key K, run_value... Vs>
 /// Writes a block.
 /// @param rows [1 to 256]
 /// @param out  [max_block_bytes(rows.size())]
-/// @return bytes written, a multiple of 8; 0 when the keys do not increase
+/// @return bytes written, a multiple of 4; 0 when the keys do not increase
 template <change_key K, run_value... Vs>
 [[nodiscard]] std::size_t encode_block(change_set_ref<K, Vs...> rows, std::byte* out,
                                        core::isa which = core::best_isa()) noexcept;
@@ -62,7 +62,7 @@ template <change_key K, run_value... Vs>
   constexpr std::size_t begin = block_header_bytes<K, Vs...>;
   if (room < begin) { return detail::corrupt(offset); }
   block_header found;
-  found.bytes = std::size_t{detail::load<std::uint16_t>(at + 4)} * 8;
+  found.bytes = std::size_t{detail::load<std::uint16_t>(at + 4)} * word_bytes;
   if (found.bytes < begin || found.bytes > room) { return detail::corrupt(offset); }
   if (crc32c(at + 4, found.bytes - 4, 0, which) != detail::load<std::uint32_t>(at)) {
     return detail::corrupt(offset);
@@ -136,7 +136,7 @@ template <class K, class... Vs, std::size_t... Is>
 template <change_key K, run_value... Vs>
 [[nodiscard]] std::size_t encode_block(change_set_ref<K, Vs...> rows, std::byte* out,
                                        core::isa which) noexcept {
-  static_assert(max_block_bytes<K, Vs...>() / 8 <= UINT16_MAX,
+  static_assert(max_block_bytes<K, Vs...>() / word_bytes <= UINT16_MAX,
                 "encode_block: the values of a row have too many bytes");
   auto const count = static_cast<std::uint32_t>(rows.size());
   constexpr std::size_t begin = block_header_bytes<K, Vs...>;
@@ -146,7 +146,7 @@ template <change_key K, run_value... Vs>
                                                     which, std::index_sequence_for<Vs...>{});
   std::size_t const bytes = detail::whole_words(used);
   std::memset(out + used, 0, bytes - used);
-  detail::store(out + 4, static_cast<std::uint16_t>(bytes / 8));
+  detail::store(out + 4, static_cast<std::uint16_t>(bytes / word_bytes));
   detail::store(out + 6, static_cast<std::uint8_t>(count - 1));
   detail::store(out + 7, static_cast<std::uint8_t>(bits));
   detail::store(out + 8, rows.key(0));

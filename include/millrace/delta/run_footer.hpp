@@ -16,13 +16,15 @@
 /// \file
 /// The footer of a packed run: checksum of all that follows it (32 bits), 0 where a block has its
 /// length (16), 0 (16), rows (64), the first key of each block, the last key of the run when it has
-/// rows, where each block begins in words of 8 bytes (32 each), zero bytes up to a whole word,
+/// rows, where each block begins in words of 4 bytes (32 each), zero bytes up to a whole word,
 /// words of the footer (32), run_end_magic (32).
 
 namespace millrace::inline v0::delta {
 
-/// Bytes from the beginning of a footer to its first key.
+/// Bytes of a footer before the last key.
 inline constexpr std::size_t footer_begin_bytes = 16;
+/// Bytes of a footer behind its last offset.
+inline constexpr std::size_t footer_end_bytes = 8;
 
 /// Blocks of a run: every one but the last has 256 rows.
 [[nodiscard]] constexpr std::uint64_t blocks_of(std::uint64_t rows) noexcept {
@@ -32,8 +34,7 @@ inline constexpr std::size_t footer_begin_bytes = 16;
 /// Bytes of the footer of a run; `rows` at most max_run_rows.
 template <change_key K>
 [[nodiscard]] constexpr std::uint64_t footer_bytes(std::uint64_t rows) noexcept {
-  std::uint64_t const keys = blocks_of(rows) + (rows != 0 ? 1 : 0);
-  return detail::whole_words(footer_begin_bytes + keys * sizeof(K) + blocks_of(rows) * 4) + 8;
+  return footer_begin_bytes + (rows != 0 ? sizeof(K) : 0) + blocks_of(rows) * 4 + footer_end_bytes;
 }
 
 /// The index of a packed run: what a footer says, in the bytes of the run.
@@ -51,11 +52,12 @@ class run_index {
                                               std::uint64_t begin, std::uint64_t rows) noexcept {
     std::uint64_t const size = run.size();
     std::byte const* const from = run.data();
-    if (size % 8 != 0 || size < begin + footer_bytes<K>(0) ||
+    if (size % word_bytes != 0 || size < begin + footer_bytes<K>(0) ||
         detail::load<std::uint32_t>(from + size - 4) != run_end_magic) {
       return detail::corrupt(size);
     }
-    std::uint64_t const bytes = std::uint64_t{detail::load<std::uint32_t>(from + size - 8)} * 8;
+    std::uint64_t const bytes =
+        std::uint64_t{detail::load<std::uint32_t>(from + size - 8)} * word_bytes;
     if (bytes < footer_bytes<K>(0) || bytes > size - begin) { return detail::corrupt(size - 8); }
     run_index found;
     found.offset_ = size - bytes;
@@ -76,55 +78,27 @@ class run_index {
   [[nodiscard]] std::uint64_t blocks() const noexcept { return blocks_of(rows_); }
   /// Where the footer begins, which is where the last block ends.
   [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
-  /// The first key of block b.
-  [[nodiscard]] K first_key(std::uint64_t b) const noexcept {
-    MILLRACE_ASSERT(b < blocks());
-    return key(b);
-  }
   /// The last key of a run that has rows.
   [[nodiscard]] K last_key() const noexcept {
     MILLRACE_ASSERT(rows_ != 0);
-    return key(blocks());
+    return detail::load<K>(at_ + footer_begin_bytes);
   }
   /// Where block b begins in the run; of blocks(), where the last one ends.
   [[nodiscard]] std::uint64_t block_offset(std::uint64_t b) const noexcept {
     MILLRACE_ASSERT(b <= blocks());
-    return b == blocks() ? offset_ : word(b) * 8;
-  }
-  /// The only block that can hold `key`; blocks() when there is none.
-  [[nodiscard]] std::uint64_t block_of(K wanted) const noexcept {
-    if (rows_ == 0 || wanted < key(0) || wanted > last_key()) { return blocks(); }
-    std::uint64_t first = 0, count = blocks();
-    while (count > 1) {  // first_key(first) <= wanted < first_key(first + count)
-      std::uint64_t const half = count / 2;
-      bool const right = key(first + half) <= wanted;
-      first += right ? half : 0;
-      count = right ? count - half : half;
-    }
-    return first;
+    return b == blocks() ? offset_ : word(b) * word_bytes;
   }
 
  private:
-  [[nodiscard]] K key(std::uint64_t i) const noexcept {
-    return detail::load<K>(at_ + footer_begin_bytes + i * sizeof(K));
-  }
-  [[nodiscard]] std::byte const* words() const noexcept {
-    return at_ + footer_begin_bytes + (blocks() + (rows_ != 0 ? 1 : 0)) * sizeof(K);
-  }
   [[nodiscard]] std::uint64_t word(std::uint64_t b) const noexcept {
-    return detail::load<std::uint32_t>(words() + b * 4);
+    return detail::load<std::uint32_t>(at_ + footer_begin_bytes + sizeof(K) + b * 4);
   }
-  /// Whether blocks follow each other from `begin` to the footer, and first keys increase.
+  /// Whether blocks follow each other from `begin` to the footer.
   [[nodiscard]] bool consistent(std::uint64_t begin) const noexcept {
     std::uint64_t const n = blocks();
-    std::byte const* const end = words() + n * 4;
-    bool good = n != 0 ? word(0) * 8 == begin : offset_ == begin;
-    for (std::uint64_t b = 0; good && b < n; ++b) {
-      good = block_offset(b) < block_offset(b + 1) &&
-             (b + 1 < n ? key(b) < key(b + 1) : key(b) <= last_key());
-    }
-    auto const padding = static_cast<std::size_t>(-(end - at_) & 7);
-    return good && detail::all_zero(end, padding);
+    bool good = n != 0 ? word(0) * word_bytes == begin : offset_ == begin;
+    for (std::uint64_t b = 0; good && b < n; ++b) { good = block_offset(b) < block_offset(b + 1); }
+    return good;
   }
 
   std::byte const* at_ = nullptr;

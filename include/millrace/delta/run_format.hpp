@@ -32,12 +32,14 @@ inline constexpr std::uint16_t run_version = 1;
 inline constexpr std::uint64_t unknown_rows = ~std::uint64_t{0};
 /// Rows of a run at most.
 inline constexpr std::uint64_t max_run_rows = std::uint64_t{1} << 40;
-/// Bytes of a packed run at most: its offsets have 32 bits and count words of 8 bytes.
-inline constexpr std::uint64_t max_run_bytes = std::uint64_t{1} << 35;
+/// Every part of a run has a whole number of words of so many bytes, in which lengths are given.
+inline constexpr std::uint32_t word_bytes = 4;
+/// Bytes of a packed run at most: its offsets are 32 bits and count words.
+inline constexpr std::uint64_t max_run_bytes = (std::uint64_t{1} << 32) * word_bytes;
 /// Value columns of a run at most.
 inline constexpr std::uint32_t max_columns = 32;
 /// Bytes of one value at most.
-inline constexpr std::uint32_t max_value_size = 1024;
+inline constexpr std::uint32_t max_value_size = 512;
 
 /// What a value column of a run may hold. Bytes decide: a struct is stored with its padding. No
 /// bool, for which most bytes are no value.
@@ -75,9 +77,7 @@ struct run_header {
   column_type column[max_columns] = {};
 
   /// Bytes of the header in the run.
-  [[nodiscard]] constexpr std::uint32_t size_bytes() const noexcept {
-    return (24 + 4 * columns + 7) / 8 * 8;
-  }
+  [[nodiscard]] constexpr std::uint32_t size_bytes() const noexcept { return 24 + 4 * columns; }
   /// Whether the run is of these types.
   template <change_key K, run_value... Vs>
   [[nodiscard]] constexpr bool describes() const noexcept {
@@ -112,7 +112,7 @@ void store(std::byte* to, T value) noexcept {
 }
 
 [[nodiscard]] constexpr std::size_t whole_words(std::size_t bytes) noexcept {
-  return (bytes + 7) / 8 * 8;
+  return (bytes + word_bytes - 1) / word_bytes * word_bytes;
 }
 [[nodiscard]] constexpr std::size_t whole_lines(std::size_t bytes) noexcept {
   return (bytes + 63) / 64 * 64;
@@ -204,8 +204,6 @@ inline void write_header(run_header const& header, std::byte* out) noexcept {
     if (!sized || at[1] != std::byte{0}) { return detail::corrupt(20 + 4 * i); }
     found.column[i] = type;
   }
-  std::uint32_t const end = 20 + 4 * found.columns;
-  if (!detail::all_zero(from + end, *bytes - 4 - end)) { return detail::corrupt(end); }
   return found;
 }
 
