@@ -11,4 +11,7 @@ void two_thread_benches(session& out);
 /// Two runs of which one is much the shorter, in another room and in the longer one's own.
 void skewed_benches(session& out);
 
+/// `delta.codec.f64.*`: real prices against byte-shuffle and zstd.
+void value_codec_benches(session& out);
+
 }  // namespace millrace::bench

@@ -79,22 +79,23 @@ template <class V>
   bool const narrow = sizeof(V) == 8 && !layout.wide;
   changes_of changes(in, layout);
   stored_in_order stored(in, layout);
-  // the base is a frame, or the first row's number
-  word sum = narrow ? word{0} : static_cast<word>(layout.base);
+  // the frame, or what comes before the first row's number
+  word const frame = narrow ? word{0} : static_cast<word>(layout.base);
+  word sum = frame;
   bool whole = true;
   for (std::uint32_t row = 0; row < layout.rows; ++row) {
     if (row != 0 && !changes.at(row)) {
       out[row] = out[row - 1];
       continue;
     }
+    auto const stored_here = stored.next();
     if (layout.step == value_step::none) {
-      word const frame = narrow ? word{0} : static_cast<word>(layout.base);
-      sum = static_cast<word>(frame + static_cast<word>(stored.next()));
-    } else if (row != 0 && narrow) {
+      sum = static_cast<word>(frame + static_cast<word>(stored_here));
+    } else if (narrow) {
       sum = next_number(layout, static_cast<std::uint32_t>(sum),
-                        static_cast<std::uint32_t>(stored.next()));
-    } else if (row != 0) {
-      sum = next_number(layout, sum, static_cast<word>(stored.next()));
+                        static_cast<std::uint32_t>(stored_here));
+    } else {
+      sum = next_number(layout, sum, static_cast<word>(stored_here));
     }
     std::uint64_t number = sum;
     if (narrow || sizeof(V) == 4) {

@@ -58,7 +58,7 @@ struct value_layout {
   std::uint8_t width = 0;     ///< of the stream
   std::uint32_t rows = 0;
   std::uint32_t changes = 0;  ///< rows after the first that do not repeat
-  std::uint32_t stored = 0;   ///< numbers in the stream
+  std::uint32_t stored = 0;   ///< numbers in the stream: of the first row and of the changes
   std::uint64_t base = 0;
   std::uint64_t slope = 0;
   std::uint32_t repeats_at = 0;
@@ -176,7 +176,8 @@ MILLRACE_HD bool parse_numbers(std::byte const* in, std::uint32_t bytes, std::ui
   if (!take_number(in, bytes, at, length, found.base)) { return false; }
   if (decimal) {
     auto const base = static_cast<std::int64_t>(found.base);
-    if (base <= -end_decimal / 2 || base >= end_decimal / 2) { return false; }
+    constexpr std::int64_t end = end_decimal - (std::int64_t{1} << 31);  // sums stay below
+    if (!found.wide && (base <= -end || base >= end)) { return false; }
   }
   if (found.step == value_step::ramp) {
     if (at == bytes) { return false; }
@@ -202,7 +203,7 @@ MILLRACE_HD bool parse_numbers(std::byte const* in, std::uint32_t bytes, std::ui
     found.repeats_at = at;
     at += found.changes;
   }
-  found.stored = found.step == value_step::none ? found.changes + 1 : found.changes;
+  found.stored = found.changes + 1;
   found.stream_at = at;
   found.stream_bytes = packed_bytes(found.stored, found.width);
   if (bytes - at < found.stream_bytes) { return false; }

@@ -170,6 +170,11 @@ class number_block {
     for (std::uint32_t i = 1; i <= changes_; ++i) {
       ramps.add(static_cast<W>(change_[i] - change_[i - 1] - slope));
     }
+    // the first row steps as well, by nothing
+    steps.add(0);
+    flipped.add(0);
+    ramps.add(0);
+    auto const before = static_cast<W>(number[0] - slope);
     std::uint32_t const repeated = rows_ - 1 - changes_;
     consider(value_step::none, value_repeats::none, least_, 0, frame_of_all);
     if (repeated != 0 && changes_ != 0) {
@@ -177,11 +182,11 @@ class number_block {
           1 + changes_ < (rows_ + 7) / 8 ? value_repeats::positions : value_repeats::bitmap;
       consider(value_step::none, kind, least_, 0, frame);
       consider(value_step::delta, kind, change_[0], 0, steps);
-      consider(value_step::ramp, kind, change_[0], slope, ramps);
+      consider(value_step::ramp, kind, before, slope, ramps);
       if (flips) { consider(value_step::flip, kind, change_[0], 0, flipped); }
     }
     if (changes_ == 0) { return; }
-    if (repeated == 0) { consider(value_step::ramp, value_repeats::none, number[0], slope, ramps); }
+    if (repeated == 0) { consider(value_step::ramp, value_repeats::none, before, slope, ramps); }
     steps.add(0, repeated);
     consider(value_step::delta, value_repeats::none, number[0], 0, steps);
     if (!flips) { return; }
@@ -223,13 +228,14 @@ class number_block {
       for (std::uint32_t i = 0; i < count; ++i) { stored[i] = static_cast<W>(from[i] - base_); }
       return count;
     }
+    stored[0] = 0;
     for (std::uint32_t i = 1; i < count; ++i) {
       auto const step = static_cast<W>(from[i] - from[i - 1]);
-      stored[i - 1] = step_ == value_step::delta  ? to_zigzag(step)
-                      : step_ == value_step::ramp ? static_cast<W>(step - slope_)
-                                                  : static_cast<W>(from[i] ^ from[i - 1]);
+      stored[i] = step_ == value_step::delta  ? to_zigzag(step)
+                  : step_ == value_step::ramp ? static_cast<W>(step - slope_)
+                                              : static_cast<W>(from[i] ^ from[i - 1]);
     }
-    return count - 1;
+    return count;
   }
 
   std::byte* write_patches(W const* stored, std::uint32_t count, std::byte* out) const noexcept {

@@ -163,8 +163,7 @@ struct lanes {
   /// base + integer, divided by a power of ten.
   struct scale {
     __m256d base, power;
-    scale(double b, double p, double) noexcept
-        : base(_mm256_set1_pd(b)), power(_mm256_set1_pd(p)) {}
+    scale(double b, double p) noexcept : base(_mm256_set1_pd(b)), power(_mm256_set1_pd(p)) {}
   };
   static __m256d decimals(__m128i sums, scale const& by) noexcept {
     return _mm256_div_pd(_mm256_add_pd(_mm256_cvtepi32_pd(sums), by.base), by.power);
@@ -185,8 +184,7 @@ struct lanes {
     _mm256_storeu_pd(out, _mm256_div_pd(integers, by.power));
   }
   /// Sums of 32 bits, signed, beside a base of 64.
-  static void store_wider(void* out, words sums, std::uint64_t base) noexcept {
-    words const bases = broadcast(base);
+  static void store_wider(void* out, words sums, words bases) noexcept {
     auto* const to = static_cast<std::byte*>(out);
     store(to, _mm256_add_epi64(_mm256_cvtepi32_epi64(_mm256_castsi256_si128(sums)), bases));
     store(to + 32,

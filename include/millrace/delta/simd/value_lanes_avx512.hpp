@@ -144,8 +144,8 @@ struct lanes {
   /// base + integer, divided by a power of ten.
   struct scale {
     __m512d base, power, inverse;
-    scale(double b, double p, double i) noexcept
-        : base(_mm512_set1_pd(b)), power(_mm512_set1_pd(p)), inverse(_mm512_set1_pd(i)) {}
+    scale(double b, double p) noexcept
+        : base(_mm512_set1_pd(b)), power(_mm512_set1_pd(p)), inverse(_mm512_set1_pd(1 / p)) {}
   };
   /// integer / power, rounded once. The remainder of the product with the rounded inverse is exact,
   /// and what it adds is off the quotient by less than 2^-52 units of its last place, while a
@@ -170,8 +170,7 @@ struct lanes {
     _mm512_storeu_pd(out, quotient(_mm512_cvtepi64_pd(sums), by));
   }
   /// Sums of 32 bits, signed, beside a base of 64.
-  static void store_wider(void* out, words sums, std::uint64_t base) noexcept {
-    words const bases = broadcast(base);
+  static void store_wider(void* out, words sums, words bases) noexcept {
     auto* const to = static_cast<std::byte*>(out);
     store(to, _mm512_add_epi64(_mm512_cvtepi32_epi64(_mm512_castsi512_si256(sums)), bases));
     store(to + 64,

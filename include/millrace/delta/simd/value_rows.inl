@@ -2,10 +2,10 @@
 // Decoding of a block of numbers by lanes of `lanes`, in stages: the stream into an array, patches,
 // sums and conversion, then the rows that repeat. Arrays have room for a group beyond their last.
 
-/// Numbers of an array, and room for a group at either end.
+/// Numbers of a block, and room for a group beyond.
 template <class T>
 struct staged {
-  alignas(64) T number[1 + most_values + 64];
+  alignas(64) T number[most_values + 32];
 };
 
 /// Copies what is left of a block to where bytes follow it.
@@ -22,42 +22,71 @@ inline std::byte const* tail_of(std::byte const* from, std::byte const* block, s
   return tail;
 }
 
-/// Unpacks a stream of `count` numbers; writes up to a group more.
-/// @param block where the block begins, `end` where it ends: nothing outside is read
-template <class T>
-inline void unpack_stream(std::byte const* from, std::byte const* block, std::byte const* end,
-                          std::uint32_t width, std::uint32_t count, T* out) noexcept {
-  if (width == 0) {
-    std::memset(out, 0, (count + 16) * sizeof(T));
-    return;
-  }
-  if (width == sizeof(T) * 8) {
-    std::memcpy(out, from, count * sizeof(T));
-    std::memset(out + count, 0, 16 * sizeof(T));
-    return;
-  }
-  constexpr std::ptrdiff_t reach = 64;  // bytes that a group reads, at most
-  alignas(64) std::byte tail[2 * reach];
-  if (sizeof(T) == 4 && width <= 25) {
-    typename lanes::window32 const window(width);
-    for (std::uint32_t i = 0; i < count; i += lanes::rows32) {
-      if (end - from < reach) {
-        from = tail_of(from, block, end, tail);
-        end = tail + 2 * reach;
-      }
-      lanes::store(out + i, lanes::unpack32(from, window));
-      from += lanes::rows32 / 8 * width;
-    }
-    return;
-  }
-  typename lanes::window64 const window(width);
-  for (std::uint32_t i = 0; i < count; i += 8) {
+/// A stream's groups one after the other. Reads nothing outside the block, whose last bytes it
+/// copies to where more may be read.
+struct stream {
+  static constexpr std::ptrdiff_t reach = 64;  ///< bytes that a group reads, at most
+
+  stream(std::byte const* at, std::byte const* block, std::byte const* behind) noexcept
+      : from(at), begin(block), end(behind) {}
+
+  /// Where the next group lies; then `bytes` on.
+  inline std::byte const* next(std::uint32_t bytes) noexcept {
     if (end - from < reach) {
-      from = tail_of(from, block, end, tail);
+      from = tail_of(from, begin, end, tail);
       end = tail + 2 * reach;
     }
-    lanes::unpack64(from, window, out + i);
-    from += width;
+    std::byte const* const group = from;
+    from += bytes;
+    return group;
+  }
+
+  std::byte const* from;
+  std::byte const* begin;
+  std::byte const* end;
+  alignas(64) std::byte tail[2 * reach];
+};
+
+/// Groups of 32 bits straight from a stream of up to 25.
+struct narrow_stream {
+  narrow_stream(stream& from, std::uint32_t bits) noexcept : of(from), width(bits), window(bits) {}
+  inline typename lanes::words next() noexcept {
+    return lanes::unpack32(of.next(lanes::rows32 / 8 * width), window);
+  }
+  stream& of;
+  std::uint32_t width;
+  typename lanes::window32 window;
+};
+
+/// Groups of numbers that lie in an array.
+template <class T>
+struct array_of {
+  inline typename lanes::words next() noexcept {
+    typename lanes::words const group = lanes::load(at);
+    at += sizeof(group) / sizeof(T);
+    return group;
+  }
+  T const* at;
+};
+
+/// Unpacks a stream of `count` numbers; writes up to a group more.
+template <class T>
+inline void unpack_stream(stream& from, std::uint32_t width, std::uint32_t count, T* out) noexcept {
+  if (width == 0) {
+    std::memset(out, 0, (count + 16) * sizeof(T));
+  } else if (width == sizeof(T) * 8) {
+    std::memcpy(out, from.from, count * sizeof(T));
+    std::memset(out + count, 0, 16 * sizeof(T));
+  } else if (sizeof(T) == 4 && width <= 25) {
+    narrow_stream groups(from, width);
+    for (std::uint32_t i = 0; i < count; i += lanes::rows32) {
+      lanes::store(out + i, groups.next());
+    }
+  } else {
+    typename lanes::window64 const window(width);
+    for (std::uint32_t i = 0; i < count; i += 8) {
+      lanes::unpack64(from.next(width), window, out + i);
+    }
   }
 }
 
@@ -74,9 +103,8 @@ inline void merge_patches(std::byte const* in, value_layout const& layout, T* st
 /// Sums of a group after its predecessors'.
 /// @param T the word of the sums
 template <class T, value_step Step>
-inline typename lanes::words sums_of(T const* stored, typename lanes::words slope,
+inline typename lanes::words sums_of(typename lanes::words group, typename lanes::words slope,
                                      typename lanes::words& carry) noexcept {
-  typename lanes::words group = lanes::load(stored);
   if constexpr (Step == value_step::none) { return group; }
   if constexpr (Step == value_step::flip) {
     group = lanes::exor(lanes::template prefix_xor<T>(group), carry);
@@ -89,69 +117,58 @@ inline typename lanes::words sums_of(T const* stored, typename lanes::words slop
   return group;
 }
 
-/// What turns sums into values.
-template <class V>
-struct finish {
-  explicit finish(value_layout const& layout) noexcept
-      : base(layout.base),
-        power(power_of_ten(layout.exponent)),
-        inverse(1 / power),
-        decimal(layout.scheme == value_scheme::decimal ||
-                layout.scheme == value_scheme::decimal_except) {}
-  std::uint64_t base;
-  double power, inverse;
-  bool decimal;
-};
-
-/// Sums of 32 bits beside a base of 64, or of 32.
-template <class V, value_step Step, bool Decimal>
-inline void finish_narrow(std::uint32_t const* stored, std::uint32_t count, std::uint64_t slope,
-                          finish<V> const& how, V* out) noexcept {
-  typename lanes::words const slopes = lanes::broadcast(static_cast<std::uint32_t>(slope));
-  // the first row stores nothing: what is added to its sum is taken off before
-  typename lanes::words carry = Step == value_step::ramp
-                                    ? lanes::broadcast(static_cast<std::uint32_t>(0 - slope))
-                                    : lanes::broadcast(std::uint32_t{0});
-  typename lanes::scale const scale(static_cast<double>(static_cast<std::int64_t>(how.base)),
-                                    how.power, how.inverse);
+/// Sums beside the base; of decimals divided.
+/// @param V a float for decimals, else the word of the values
+template <class V, value_step Step, class Groups>
+inline void finish_narrow(Groups groups, std::uint32_t count, value_layout const& layout,
+                          V* out) noexcept {
+  using sum = std::uint32_t;
+  typename lanes::words const slope = lanes::broadcast(static_cast<sum>(layout.slope));
+  typename lanes::words const base = lanes::broadcast(static_cast<value_word<V>>(layout.base));
+  typename lanes::words carry = lanes::broadcast(sum{0});
+  double const power = power_of_ten(layout.exponent);
+  // of floats, sums of 32 bits with the base may be beyond 32 bits: they are added as doubles
+  typename lanes::scale const scale(
+      sizeof(V) == 8 ? static_cast<double>(static_cast<std::int64_t>(layout.base)) : 0, power);
   for (std::uint32_t i = 0; i < count; i += lanes::rows32) {
-    typename lanes::words sums = sums_of<std::uint32_t, Step>(stored + i, slopes, carry);
-    if constexpr (Decimal) {
+    typename lanes::words sums = sums_of<sum, Step>(groups.next(), slope, carry);
+    if constexpr (sizeof(V) == 4) {
+      sums =
+          Step == value_step::flip ? lanes::exor(sums, base) : lanes::template add<sum>(sums, base);
+    }
+    if constexpr (float_value<V>) {
       lanes::store_decimals(out + i, sums, scale);
     } else if constexpr (sizeof(V) == 8) {
-      lanes::store_wider(out + i, sums, how.base);
+      lanes::store_wider(out + i, sums, base);
     } else {
-      typename lanes::words const bases = lanes::broadcast(static_cast<std::uint32_t>(how.base));
-      sums = Step == value_step::flip ? lanes::exor(sums, bases)
-                                      : lanes::template add<std::uint32_t>(sums, bases);
       lanes::store(out + i, sums);
     }
   }
 }
 
-/// Sums of 64 bits. False when a decimal's is beyond what an encoder writes.
-template <class V, value_step Step, bool Decimal>
-inline bool finish_wide(std::uint64_t const* stored, std::uint32_t count, std::uint64_t slope,
-                        finish<V> const& how, V* out) noexcept {
-  typename lanes::words const slopes = lanes::broadcast(slope), bases = lanes::broadcast(how.base);
-  typename lanes::words carry =
-      lanes::broadcast(Step == value_step::ramp ? 0 - slope : std::uint64_t{0});
-  typename lanes::scale const scale(0, how.power, how.inverse);
-  typename lanes::words beyond = lanes::broadcast(std::uint64_t{0});
-  typename lanes::words const end = lanes::broadcast(static_cast<std::uint64_t>(end_decimal));
+/// The same with sums of 64 bits. False when a decimal's is beyond what an encoder writes.
+template <class V, value_step Step, class Groups>
+inline bool finish_wide(Groups groups, std::uint32_t count, value_layout const& layout,
+                        V* out) noexcept {
+  using sum = std::uint64_t;
+  typename lanes::words const slope = lanes::broadcast(layout.slope);
+  typename lanes::words const base = lanes::broadcast(layout.base);
+  typename lanes::words const end = lanes::broadcast(static_cast<sum>(end_decimal));
+  typename lanes::words carry = lanes::broadcast(sum{0}), beyond = carry;
+  typename lanes::scale const scale(0, power_of_ten(layout.exponent));
   for (std::uint32_t i = 0; i < count; i += lanes::rows64) {
-    typename lanes::words sums = sums_of<std::uint64_t, Step>(stored + i, slopes, carry);
-    sums = Step == value_step::flip ? lanes::exor(sums, bases)
-                                    : lanes::template add<std::uint64_t>(sums, bases);
-    if constexpr (Decimal) {
-      typename lanes::words const above = lanes::template add<std::uint64_t>(sums, end);
+    typename lanes::words sums = sums_of<sum, Step>(groups.next(), slope, carry);
+    sums =
+        Step == value_step::flip ? lanes::exor(sums, base) : lanes::template add<sum>(sums, base);
+    if constexpr (float_value<V>) {
+      typename lanes::words const above = lanes::template add<sum>(sums, end);
       beyond = lanes::any(beyond, lanes::first_of(above, count - i));
       lanes::store_wide_decimals(out + i, sums, scale);
     } else {
       lanes::store(out + i, sums);
     }
   }
-  return !Decimal || lanes::highest_bits_clear(beyond);
+  return !float_value<V> || lanes::highest_bits_clear(beyond);
 }
 
 /// Repeats values where the map has no bit.
@@ -190,54 +207,60 @@ inline void patterns_of(V* values, std::uint32_t count, value_layout const& layo
   }
 }
 
-template <class V, bool Decimal>
-inline bool numbers_into(std::byte const* in, value_layout const& layout, std::uint32_t count,
-                         V* out) noexcept {
-  finish<V> const how(layout);
-  // from the second row on, but a frame's first row stores as well
-  std::uint32_t const skip = layout.step == value_step::none ? 0 : 1;
-  std::byte const* const from = in + layout.stream_at;
-  std::byte const* const end = in + layout.bytes;
-  if (sizeof(V) == 8 && layout.wide) {
-    staged<std::uint64_t> stage;
-    std::uint64_t* const stored = stage.number;
-    stored[0] = 0;
-    unpack_stream(from, in, end, layout.width, layout.stored, stored + skip);
-    merge_patches(in, layout, stored + skip);
-    if constexpr (sizeof(V) == 8) {
-      switch (layout.step) {
-        case value_step::none:
-          return finish_wide<V, value_step::none, Decimal>(stored, count, 0, how, out);
-        case value_step::delta:
-          return finish_wide<V, value_step::delta, Decimal>(stored, count, 0, how, out);
-        case value_step::flip:
-          return finish_wide<V, value_step::flip, Decimal>(stored, count, 0, how, out);
-        case value_step::ramp:
-          return finish_wide<V, value_step::ramp, Decimal>(stored, count, layout.slope, how, out);
-      }
-    }
-    return false;
-  }
-  staged<std::uint32_t> stage;
-  std::uint32_t* const stored = stage.number;
-  stored[0] = 0;
-  unpack_stream(from, in, end, layout.width, layout.stored, stored + skip);
-  merge_patches(in, layout, stored + skip);
+/// Numbers of 32 bits by their step.
+template <class V, class Groups>
+inline bool narrow_into(Groups groups, value_layout const& layout, std::uint32_t count,
+                        V* out) noexcept {
   switch (layout.step) {
-    case value_step::none:
-      finish_narrow<V, value_step::none, Decimal>(stored, count, 0, how, out);
-      break;
-    case value_step::delta:
-      finish_narrow<V, value_step::delta, Decimal>(stored, count, 0, how, out);
-      break;
+    case value_step::none: finish_narrow<V, value_step::none>(groups, count, layout, out); break;
+    case value_step::delta: finish_narrow<V, value_step::delta>(groups, count, layout, out); break;
+    case value_step::ramp: finish_narrow<V, value_step::ramp>(groups, count, layout, out); break;
     case value_step::flip:
-      finish_narrow<V, value_step::flip, Decimal>(stored, count, 0, how, out);
-      break;
-    case value_step::ramp:
-      finish_narrow<V, value_step::ramp, Decimal>(stored, count, layout.slope, how, out);
+      if constexpr (!float_value<V>) {
+        finish_narrow<V, value_step::flip>(groups, count, layout, out);
+      }
       break;
   }
   return true;
+}
+
+/// Numbers of 64 bits by their step.
+template <class V, class Groups>
+inline bool wide_into(Groups groups, value_layout const& layout, std::uint32_t count,
+                      V* out) noexcept {
+  switch (layout.step) {
+    case value_step::none: return finish_wide<V, value_step::none>(groups, count, layout, out);
+    case value_step::delta: return finish_wide<V, value_step::delta>(groups, count, layout, out);
+    case value_step::ramp: return finish_wide<V, value_step::ramp>(groups, count, layout, out);
+    case value_step::flip:
+      if constexpr (!float_value<V>) {
+        return finish_wide<V, value_step::flip>(groups, count, layout, out);
+      }
+      break;
+  }
+  return false;
+}
+
+/// The numbers of the first row and of the changes, as decimals or as words.
+template <class V>
+inline bool numbers_into(std::byte const* in, value_layout const& layout, std::uint32_t count,
+                         V* out) noexcept {
+  stream from(in + layout.stream_at, in, in + layout.bytes);
+  if constexpr (sizeof(V) == 8) {
+    if (layout.wide) {
+      staged<std::uint64_t> stage;
+      unpack_stream(from, layout.width, count, stage.number);
+      merge_patches(in, layout, stage.number);
+      return wide_into(array_of<std::uint64_t>{stage.number}, layout, count, out);
+    }
+  }
+  if (layout.patches == 0 && layout.width != 0 && layout.width <= 25) {
+    return narrow_into(narrow_stream(from, layout.width), layout, count, out);
+  }
+  staged<std::uint32_t> stage;
+  unpack_stream(from, layout.width, count, stage.number);
+  merge_patches(in, layout, stage.number);
+  return narrow_into(array_of<std::uint32_t>{stage.number}, layout, count, out);
 }
 
 /// A block of numbers; equal to delta::detail::decode_numbers bit for bit.
@@ -251,13 +274,12 @@ inline bool decode_numbers(std::byte const* in, value_layout const& layout, V* o
   staged<V> stage;
   V* const values = direct ? out : stage.number;
   bool whole = true;
+  using word = value_word<V>;
   if constexpr (float_value<V>) {
-    whole = decimal ? numbers_into<V, true>(in, layout, count, values)
-                    : numbers_into<V, false>(in, layout, count, values);
-    if (layout.scheme == value_scheme::pattern) { patterns_of(values, count, layout); }
-  } else {
-    whole = numbers_into<V, false>(in, layout, count, values);
+    if (decimal) { whole = numbers_into(in, layout, count, values); }
   }
+  if (!decimal) { whole = numbers_into(in, layout, count, reinterpret_cast<word*>(values)); }
+  if (layout.scheme == value_scheme::pattern) { patterns_of(values, count, layout); }
   if (repeats) {
     std::uint64_t map[4];
     std::byte const* const from = in + layout.repeats_at;
