@@ -14,6 +14,7 @@
 #include <cuda/std/span>
 #include <cuda/std/tuple>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -292,7 +293,9 @@ void apply_rows(change_set_ref<K, Vs...> const& rows, dense_ref<Vs...> const& to
                 std::index_sequence<Is...> columns) noexcept {
   constexpr std::size_t ahead = 24;  // rows: several misses are under way at a time
   K const* const keys = rows.keys().data();
-  bool const sparse = rows.size() < to.size() / 8;
+  // From four lines between rows on, the processor's own prefetcher no longer fetches them all.
+  constexpr std::size_t narrowest = std::min({std::size_t{256}, sizeof(Vs)...});
+  bool const sparse = rows.size() < to.size() / (256 / narrowest);
   std::size_t i = 0;
   while (i < rows.size()) {
     if (!sparse && i + 32 <= rows.size() && keys[i + 31] - keys[i] == 31) {

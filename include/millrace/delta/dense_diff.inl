@@ -35,7 +35,7 @@ template <class V, class D>
 inline void put_differences(V* out, std::uint64_t bits, V const* before, V const* after,
                             D const& difference) noexcept {
   if constexpr ((sizeof(V) == 4 || sizeof(V) == 8) && lanes<sizeof(V)>::compresses) {
-    if (__builtin_popcountll(bits) > 12) {
+    if (__builtin_popcountll(bits) > 3) {
       V block[64];
       for (std::size_t i = 0; i < 64; ++i) { block[i] = difference(before[i], after[i]); }
       lanes<sizeof(V)>::put(out, bits, block);
