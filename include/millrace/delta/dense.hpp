@@ -90,7 +90,7 @@ struct difference_of {
 
 namespace base {
 template <std::size_t Bytes>
-struct lanes {
+struct dense_lanes {
   static constexpr bool compresses = false;
 
   template <class V>
@@ -114,14 +114,14 @@ struct lanes {
     return bits;
   }
 };
-#include <millrace/delta/dense_diff.inl>
+#include <millrace/delta/simd/dense_diff.inl>
 }  // namespace base
 
 #if defined(__x86_64__)
 MILLRACE_TARGET_AVX2
 namespace avx2 {
 template <std::size_t Bytes>
-struct lanes {
+struct dense_lanes {
   static constexpr bool compresses = false;
 
   [[nodiscard]] static std::uint64_t differing(void const* before, void const* after) noexcept {
@@ -141,14 +141,14 @@ struct lanes {
     return ~same;
   }
 };
-#include <millrace/delta/dense_diff.inl>
+#include <millrace/delta/simd/dense_diff.inl>
 }  // namespace avx2
 MILLRACE_TARGET_END
 
 MILLRACE_TARGET_AVX512
 namespace avx512 {
 template <std::size_t Bytes>
-struct lanes {
+struct dense_lanes {
   static constexpr bool compresses = true;
   static constexpr int width = 64 / static_cast<int>(Bytes);
 
@@ -202,7 +202,7 @@ struct lanes {
     }
   }
 };
-#include <millrace/delta/dense_diff.inl>
+#include <millrace/delta/simd/dense_diff.inl>
 }  // namespace avx512
 MILLRACE_TARGET_END
 #endif
