@@ -219,15 +219,15 @@ template <drop Drop, class C, class Resource, class K, class... Vs>
     return runs.count < 2 ? result<std::size_t>(fold_ordered<Drop>(rows, out, combine))
                           : fold_runs<Drop>(rows, runs, out, combine, from);
   }
-  using whole = std::uint64_t;
-  using half = std::uint32_t;
+  using narrow = std::uint32_t;
+  using wide = std::uint64_t;
   if constexpr (sorts_values<Vs...>) {
     using value = cuda::std::tuple_element_t<0, cuda::std::tuple<Vs...>>;
     return sorted_fold<Drop, value, C, Resource, K, Vs...>(rows, out, combine).run(from);
-  } else if (size <= std::numeric_limits<half>::max()) {
-    return sorted_fold<Drop, half, C, Resource, K, Vs...>(rows, out, combine).run(from);
+  } else if (size <= std::numeric_limits<narrow>::max()) {
+    return sorted_fold<Drop, narrow, C, Resource, K, Vs...>(rows, out, combine).run(from);
   } else {
-    return sorted_fold<Drop, whole, C, Resource, K, Vs...>(rows, out, combine).run(from);
+    return sorted_fold<Drop, wide, C, Resource, K, Vs...>(rows, out, combine).run(from);
   }
 }
 
