@@ -8,6 +8,12 @@ namespace millrace::bench {
 /// One merge by two threads, against what two threads reach that share nothing.
 void two_thread_benches(session& out);
 
+/// Change sets of rows in any order.
+void build_benches(session& out);
+
+/// Change sets taken from dense columns and applied to them.
+void dense_benches(session& out);
+
 /// Two runs of which one is much the shorter, in another room and in the longer one's own.
 void skewed_benches(session& out);
 

@@ -53,7 +53,7 @@ MILLRACE_KERNEL void __launch_bounds__(tile_threads)
 /// Decodes a packed run on a device: the rows that decode gives, bit for bit.
 /// @param run       the run, whose header and index have been checked, in the host's memory
 /// @param on_device the same bytes in memory of the stream's device, which is current; a multiple
-///                  of 8
+///                  of 4
 /// @param out       room for run.rows() rows of the device's memory, not overlapping the run
 /// @param good      in the device's memory or pinned: run.blocks(), when the stream has come to it;
 ///                  or the first block that is damaged, and its rows and those of others that are
@@ -70,7 +70,7 @@ template <change_key K, run_value... Vs>
   std::size_t const warps = detail::tiles_of(run.blocks(), detail::blocks_per_team);
   std::size_t const grid = detail::tiles_of(warps, detail::tile_threads / 32);
   if (grid > detail::most_blocks) { return core::fail(errc::bad_argument, 1); }
-  if (on_device == nullptr || reinterpret_cast<std::uintptr_t>(on_device) % 8 != 0) {
+  if (on_device == nullptr || reinterpret_cast<std::uintptr_t>(on_device) % word_bytes != 0) {
     return core::fail(errc::bad_argument, 2);
   }
   if (out.capacity() < run.rows()) { return core::fail(errc::bad_argument, 3); }

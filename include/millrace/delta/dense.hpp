@@ -14,6 +14,7 @@
 #include <cuda/std/span>
 #include <cuda/std/tuple>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -89,7 +90,7 @@ struct difference_of {
 
 namespace base {
 template <std::size_t Bytes>
-struct lanes {
+struct dense_lanes {
   static constexpr bool compresses = false;
 
   template <class V>
@@ -113,14 +114,14 @@ struct lanes {
     return bits;
   }
 };
-#include <millrace/delta/dense_diff.inl>
+#include <millrace/delta/simd/dense_diff.inl>
 }  // namespace base
 
 #if defined(__x86_64__)
 MILLRACE_TARGET_AVX2
 namespace avx2 {
 template <std::size_t Bytes>
-struct lanes {
+struct dense_lanes {
   static constexpr bool compresses = false;
 
   [[nodiscard]] static std::uint64_t differing(void const* before, void const* after) noexcept {
@@ -140,14 +141,14 @@ struct lanes {
     return ~same;
   }
 };
-#include <millrace/delta/dense_diff.inl>
+#include <millrace/delta/simd/dense_diff.inl>
 }  // namespace avx2
 MILLRACE_TARGET_END
 
 MILLRACE_TARGET_AVX512
 namespace avx512 {
 template <std::size_t Bytes>
-struct lanes {
+struct dense_lanes {
   static constexpr bool compresses = true;
   static constexpr int width = 64 / static_cast<int>(Bytes);
 
@@ -201,7 +202,7 @@ struct lanes {
     }
   }
 };
-#include <millrace/delta/dense_diff.inl>
+#include <millrace/delta/simd/dense_diff.inl>
 }  // namespace avx512
 MILLRACE_TARGET_END
 #endif
@@ -292,7 +293,9 @@ void apply_rows(change_set_ref<K, Vs...> const& rows, dense_ref<Vs...> const& to
                 std::index_sequence<Is...> columns) noexcept {
   constexpr std::size_t ahead = 24;  // rows: several misses are under way at a time
   K const* const keys = rows.keys().data();
-  bool const sparse = rows.size() < to.size() / 8;
+  // From four lines between rows on, the processor's own prefetcher no longer fetches them all.
+  constexpr std::size_t narrowest = std::min({std::size_t{256}, sizeof(Vs)...});
+  bool const sparse = rows.size() < to.size() / (256 / narrowest);
   std::size_t i = 0;
   while (i < rows.size()) {
     if (!sparse && i + 32 <= rows.size() && keys[i + 31] - keys[i] == 31) {

@@ -8,6 +8,7 @@
 #include <millrace/delta/combine.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge_scalar.hpp>
+#include <millrace/delta/merge_simd.hpp>
 #include <millrace/delta/overlap.hpp>
 
 #include <cstddef>
@@ -24,8 +25,7 @@ template <keep Keep, class C, change_key K, class Newer, change_value... Vs>
                                                 change_space<K, Vs...> out, C const& combine,
                                                 core::isa which) noexcept {
   if (!has_room<Keep>(out, older, newer)) { return core::fail(errc::bad_argument, 3); }
-  static_cast<void>(which);
-  return merge_scalar<Keep>(older, newer, out, combine);
+  return merge_by<Keep>(which, older, newer, out, combine);
 }
 
 }  // namespace detail

@@ -11,6 +11,7 @@
 #include <millrace/delta/combine.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge.hpp>
+#include <millrace/delta/merge_simd.hpp>
 #include <millrace/delta/split.hpp>
 #include <millrace/delta/stream_copy.hpp>
 #include <millrace/memory/resource.hpp>
@@ -59,8 +60,6 @@ namespace detail {
 
 /// Bytes of results that a thread gathers in its cache before they go to their place.
 inline constexpr std::size_t gathered_bytes = std::size_t{384} << 10;
-/// Results beyond this many bytes are written past the caches.
-inline constexpr std::size_t streamed_from_bytes = std::size_t{16} << 20;
 
 /// What the threads of one merge share.
 struct alignas(core::destructive_bytes) merge_turns {
@@ -91,7 +90,7 @@ class shared_merge {
         combine_{combine},
         which_{which},
         parts_{(older.size() + newer.size() + part_rows - 1) / part_rows},
-        past_caches_{(older.size() + newer.size()) * row_bytes >= streamed_from_bytes} {}
+        past_caches_{(older.size() + newer.size()) * row_bytes >= stream_bytes} {}
 
   [[nodiscard]] std::size_t rows() const noexcept { return static_cast<std::size_t>(turns_.rows); }
 

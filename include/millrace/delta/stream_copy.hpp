@@ -18,7 +18,7 @@ namespace millrace::inline v0::delta::detail {
 
 /// Copies bytes past the caches where the machine can: the lines written are neither read first nor
 /// kept. For results far beyond the caches; end_stream() before another thread reads them.
-inline void stream_bytes(void* to, void const* from, std::size_t bytes) noexcept {
+inline void stream_copy(void* to, void const* from, std::size_t bytes) noexcept {
 #if defined(__x86_64__)
   auto* out = static_cast<unsigned char*>(to);
   auto const* in = static_cast<unsigned char const*>(from);
@@ -49,9 +49,9 @@ inline void end_stream() noexcept {
 template <class K, class... Vs, std::size_t... Is>
 void stream_rows(change_set_ref<K, Vs...> const& rows, change_space<K, Vs...> const& to,
                  std::index_sequence<Is...>) noexcept {
-  stream_bytes(to.keys(), rows.keys().data(), rows.size() * sizeof(K));
-  (stream_bytes(static_cast<void*>(to.template values<Is>()), rows.template values<Is>().data(),
-                rows.size() * sizeof(Vs)),
+  stream_copy(to.keys(), rows.keys().data(), rows.size() * sizeof(K));
+  (stream_copy(static_cast<void*>(to.template values<Is>()), rows.template values<Is>().data(),
+               rows.size() * sizeof(Vs)),
    ...);
 }
 

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <millrace/core/config.hpp>
-#include <millrace/delta/bit_pack.hpp>
+#include <millrace/delta/bit_rows.hpp>
+#include <millrace/delta/bit_stream.hpp>
 #include <millrace/delta/change_set_ref.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/run_block.hpp>
@@ -239,7 +240,7 @@ MILLRACE_HD void fetch_numbers(std::uint32_t const* words, std::uint32_t at,
   Team::sync();
 }
 
-/// Replaces the stored numbers by the sums, or differences, of those before them.
+/// Replaces each stored number by the sum, or difference, of those up to it.
 template <team Team>
 MILLRACE_HD void sum_numbers(value_layout const& layout, bool narrow,
                              decode_space<Team>& shared) noexcept {
@@ -262,9 +263,8 @@ MILLRACE_HD void sum_numbers(value_layout const& layout, bool narrow,
   Team::each([&](std::uint32_t rank) {
     std::uint64_t sum = sums[rank];
     unrolled<8>([&](std::uint32_t i) {
-      std::uint64_t const next = op(sum, term(8 * rank + i));
+      sum = op(sum, term(8 * rank + i));
       shared.numbers[place(8 * rank + i)] = sum;
-      sum = next;
     });
   });
   Team::sync();
@@ -294,7 +294,7 @@ template <team Team, class V>
       std::uint64_t number = 0;
       switch (layout.step) {
         case value_step::flip: number = start ^ stored; break;
-        case value_step::ramp: number = start + before * layout.slope + stored; break;
+        case value_step::ramp: number = start + (before + 1) * layout.slope + stored; break;
         default: number = start + stored; break;
       }
       if (narrow) {
@@ -380,26 +380,22 @@ template <team Team, class V>
 }
 
 /// What is known of a block before it is read: the index says it.
-template <class K>
 struct block_place {
   std::uint32_t const* words;  ///< the block
   std::uint64_t bytes;
   std::uint32_t rows;
-  K first;
-  K bound;    ///< the next block's first key, or the run's last
-  bool last;  ///< whether it is the run's last block
 };
 
 /// The header of a block, when it is what the index says and its checksum is right.
 /// @return false otherwise, in every member
 template <team Team, class K, class... Vs>
-[[nodiscard]] MILLRACE_HD bool check_block_of(block_place<K> const& block, block_header& header,
+[[nodiscard]] MILLRACE_HD bool check_block_of(block_place const& block, block_header& header,
                                               team_crc32c_tables const& tables,
                                               decode_space<Team>& shared) noexcept {
   constexpr std::uint32_t begin = block_header_bytes<K, Vs...>;
   std::uint32_t const* const words = block.words;
   if (block.bytes < begin) { return false; }
-  header.bytes = std::size_t{words[1] & 0xFFFF} * 8;
+  header.bytes = std::size_t{words[1] & 0xFFFF} * word_bytes;
   if (header.bytes != block.bytes) { return false; }
   auto const count = static_cast<std::uint32_t>(header.bytes / 4 - 1);
   bool const right = team_crc32c_is<Team>(words[0], words + 1, count, tables, shared.words);
@@ -408,23 +404,22 @@ template <team Team, class K, class... Vs>
   header.rows = 1 + (words[1] >> 16 & 0xFF);
   header.key_bits = words[1] >> 24;
   header.first = bits_at(words + 2, 0, 8 * sizeof(K));
-  if (header.rows != block.rows || header.first != block.first || header.key_bits > 8 * sizeof(K)) {
-    return false;
-  }
+  if (header.rows != block.rows || header.key_bits > 8 * sizeof(K)) { return false; }
   std::uint64_t used = begin + packed_bytes(header.rows, header.key_bits);
   for (std::uint32_t i = 0; i < sizeof...(Vs); ++i) { used += words[2 + sizeof(K) / 4 + i]; }
-  if ((used + 7) / 8 * 8 != header.bytes) { return false; }
+  if ((used + word_bytes - 1) / word_bytes * word_bytes != header.bytes) { return false; }
   auto const end = static_cast<std::uint32_t>(used),
              spare = 8 * (static_cast<std::uint32_t>(header.bytes) - end);
   return bits_at(words, 8 * end, spare) == 0;
 }
 
 /// Decodes a block.
+/// @param last its last key
 /// @return whether it is as an encoder writes it, the same in every member; if not, `out` is
 ///         undefined
 template <team Team, class K, class... Vs, std::size_t... Is>
-[[nodiscard]] MILLRACE_HD bool decode_block_of(block_place<K> const& block,
-                                               change_space<K, Vs...> const& out,
+[[nodiscard]] MILLRACE_HD bool decode_block_of(block_place const& block,
+                                               change_space<K, Vs...> const& out, K& last,
                                                team_crc32c_tables const& tables,
                                                decode_space<Team>& shared,
                                                std::index_sequence<Is...>) noexcept {
@@ -432,8 +427,7 @@ template <team Team, class K, class... Vs, std::size_t... Is>
   if (!check_block_of<Team, K, Vs...>(block, header, tables, shared)) { return false; }
   std::uint32_t at = block_header_bytes<K, Vs...>;
   bool good = decode_keys<Team>(block.words, at, header, out.keys(), shared);
-  auto const last = static_cast<K>(shared.numbers[place(header.rows - 1)]);
-  good = good && (block.last ? last == block.bound : last < block.bound);
+  last = static_cast<K>(shared.numbers[place(header.rows - 1)]);
   at += packed_bytes(header.rows, header.key_bits);
   [[maybe_unused]] auto const next = [&](std::uint32_t i, auto* to) {
     Team::sync();  // the column before may still be read from what is shared

@@ -16,17 +16,17 @@ namespace millrace::inline v0::delta {
 
 namespace detail {
 namespace base {
-#include <millrace/delta/validate.inl>
+#include <millrace/delta/simd/increasing.inl>
 }  // namespace base
 #if defined(__x86_64__)
 MILLRACE_TARGET_AVX2
 namespace avx2 {
-#include <millrace/delta/validate.inl>
+#include <millrace/delta/simd/increasing.inl>
 }  // namespace avx2
 MILLRACE_TARGET_END
 MILLRACE_TARGET_AVX512
 namespace avx512 {
-#include <millrace/delta/validate.inl>
+#include <millrace/delta/simd/increasing.inl>
 }  // namespace avx512
 MILLRACE_TARGET_END
 #endif

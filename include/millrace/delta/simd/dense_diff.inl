@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of dense columns that differ, 64 at a time; once for each instruction set, whose `lanes` say
-// which of 64 numbers differ and how those of a block that do are put side by side.
+// Rows of dense columns that differ, 64 at a time; once for each instruction set, whose
+// `dense_lanes` say which of 64 numbers differ and how those of a block that do are put side by
+// side.
 
 /// The bits of a block's rows whose values differ.
 template <class V>
 [[nodiscard]] inline std::uint64_t differing(V const* before, V const* after) noexcept {
   if constexpr (sizeof(V) == 4 || sizeof(V) == 8) {
-    return lanes<sizeof(V)>::differing(before, after);
+    return dense_lanes<sizeof(V)>::differing(before, after);
   } else {
     std::uint64_t bits = 0;
     for (std::size_t i = 0; i < 64; ++i) {
@@ -20,8 +21,8 @@ template <class V>
 /// @param out room for 64
 template <class K>
 inline void put_keys(K* out, std::uint64_t bits, std::size_t first) noexcept {
-  if constexpr (lanes<sizeof(K)>::compresses) {
-    lanes<sizeof(K)>::put_indices(out, bits, first);
+  if constexpr (dense_lanes<sizeof(K)>::compresses) {
+    dense_lanes<sizeof(K)>::put_indices(out, bits, first);
   } else {
     for (; bits != 0; bits &= bits - 1) {
       *out++ = static_cast<K>(first + static_cast<std::size_t>(__builtin_ctzll(bits)));
@@ -34,11 +35,11 @@ inline void put_keys(K* out, std::uint64_t bits, std::size_t first) noexcept {
 template <class V, class D>
 inline void put_differences(V* out, std::uint64_t bits, V const* before, V const* after,
                             D const& difference) noexcept {
-  if constexpr ((sizeof(V) == 4 || sizeof(V) == 8) && lanes<sizeof(V)>::compresses) {
-    if (__builtin_popcountll(bits) > 12) {
+  if constexpr ((sizeof(V) == 4 || sizeof(V) == 8) && dense_lanes<sizeof(V)>::compresses) {
+    if (__builtin_popcountll(bits) > 3) {
       V block[64];
       for (std::size_t i = 0; i < 64; ++i) { block[i] = difference(before[i], after[i]); }
-      lanes<sizeof(V)>::put(out, bits, block);
+      dense_lanes<sizeof(V)>::put(out, bits, block);
       return;
     }
   }
