@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unit/delta/runs.hpp"
 #include "unit/delta/team_merges.hpp"
-#include "unit/delta/thread_team.hpp"
 #include <millrace/delta/block_merge.hpp>
 #include <millrace/delta/team.hpp>
 
@@ -55,22 +54,4 @@ TEST_CASE("block_merge: the smallest members, so that every pair meets a border"
       REQUIRE(same(got.ref().slice(0, size), want.ref()));
     }
   }
-}
-
-TEST_CASE("block_merge: members that run at once meet at every barrier they need") {
-  using team = thread_team<4>;
-  using space = delta::merge_space<team, std::uint32_t, 4>;
-  auto const a = random_run<std::uint32_t, float>(200, 3, 1);
-  auto const b = random_run<std::uint32_t, float>(150, 4, 2);
-  auto const want = merged<keep::either>(a.ref(), b.ref(), delta::add{});
-  table<std::uint32_t, float> got(350);
-  auto const shared = std::make_unique<space>();
-  std::size_t sizes[4] = {};
-  team::run([&] {
-    std::size_t const size =
-        delta::block_merge<team>(a.ref(), b.ref(), got.space(), delta::add{}, *shared);
-    team::each([&](std::uint32_t rank) { sizes[rank] = size; });
-  });
-  for (std::size_t const size : sizes) { CHECK(size == want.size()); }
-  CHECK(same(got.ref().slice(0, want.size()), want.ref()));
 }

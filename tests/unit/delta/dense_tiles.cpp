@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // also compiled as CUDA
 #include "unit/delta/runs.hpp"
-#include "unit/delta/thread_team.hpp"
 #include <millrace/core/access.hpp>
 #include <millrace/core/rng.hpp>
 #include <millrace/delta/dense.hpp>
@@ -100,25 +99,6 @@ TEST_CASE("dense_tiles: room that is too short is filled, and how much is needed
   CHECK(same(got.ref(), want.ref().slice(0, 700)));
 }
 
-TEST_CASE("dense_tiles: members that run at once meet at every barrier they need") {
-  using team = thread_team<4>;
-  auto const [a, b] = two(200, 3);
-  table<std::uint32_t, float, std::uint64_t> want(200), got(200);
-  auto const wanted = delta::diff(a.ref(), b.ref(), want.space(), delta::exclusive_or{});
-  REQUIRE(wanted);
-  std::vector<std::uint64_t> states(7, 0);
-  std::size_t size = 0;
-  std::uint64_t next = 0;
-  delta::detail::diff_args<delta::exclusive_or, std::uint32_t, float, std::uint64_t> const args{
-      a.ref(), b.ref(), got.space(), {}, &size, states.data(), &next, 7};
-  std::vector<delta::detail::diff_space<team>> spaces(7);
-  team::run([&] {
-    for (auto& space : spaces) { delta::detail::diff_tile<shared_words, team>(args, space); }
-  });
-  CHECK(size == *wanted);
-  CHECK(same(got.ref().slice(0, size), want.ref().slice(0, size)));
-}
-
 TEST_CASE("dense_tiles: changes are applied as by a host, all of them or none") {
   auto const rows = random_run<std::uint32_t, float>(500, 4, 3);
   std::size_t const end = rows.keys.back() + std::size_t{1};
@@ -131,6 +111,6 @@ TEST_CASE("dense_tiles: changes are applied as by a host, all of them or none") 
         rows.ref(), delta::dense_ref<float>(length, got.data()), {}, &good};
     for (std::size_t i = 0; i < 600; ++i) { delta::detail::apply_one(args, i); }
     CHECK(good == (host ? 500u : static_cast<std::size_t>(host.error().native)));
-    CHECK(std::memcmp(got.data(), want.data(), length * sizeof(float)) == 0);
+    CHECK(got == want);
   }
 }

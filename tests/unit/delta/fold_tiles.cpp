@@ -2,7 +2,6 @@
 // also compiled as CUDA
 #include "unit/delta/runs.hpp"
 #include "unit/delta/sorted_folds.hpp"
-#include "unit/delta/thread_team.hpp"
 #include <millrace/core/access.hpp>
 #include <millrace/delta/fold_tiles.hpp>
 
@@ -68,24 +67,4 @@ using namespace fold_tiles_test;
 TEST_CASE("fold_tiles: rows of a key become one in the order in which they came") {
   every_fold(by_tiles<stepped_team<1>>{}, 8);
   every_fold(by_tiles<stepped_team<64>>{}, 512);
-}
-
-TEST_CASE("fold_tiles: members that run at once meet at every barrier they need") {
-  using team = thread_team<4>;
-  delta::by_column<delta::count, delta::add> const policy;
-  for (std::uint64_t const range : {3u, 40u, 400u}) {
-    auto const rows = unsorted_rows<std::uint32_t, std::int32_t, float>(200, range, range);
-    auto const want = folded_rows(rows.ref(), policy);
-    constexpr std::size_t tile_rows = 4 * delta::detail::fold_rows_per_thread;
-    fold_run<decltype(policy), std::uint32_t, std::int32_t, float> run(rows.ref(), tile_rows);
-    auto const args = run.args(rows.ref(), policy);
-    std::vector<delta::detail::fold_space<team, std::int32_t, float>> spaces(run.tiles);
-    team::run([&] {
-      for (auto& space : spaces) {
-        delta::detail::fold_tile<shared_words, shared_words, team>(args, space);
-      }
-    });
-    REQUIRE(run.size == want.size());
-    CHECK(same(first_rows(run.out, run.size).ref(), want.ref()));
-  }
 }

@@ -2,7 +2,6 @@
 // also compiled as CUDA
 #include "unit/delta/runs.hpp"
 #include "unit/delta/team_merges.hpp"
-#include "unit/delta/thread_team.hpp"
 #include <millrace/core/access.hpp>
 #include <millrace/delta/merge_tiles.hpp>
 
@@ -98,31 +97,4 @@ TEST_CASE("look_back: a team adds up what hundreds of tiles before it have told"
     CHECK(before == sum);
     CHECK(states[300] == ((sum + 5) << 2 | 2));
   }
-}
-
-TEST_CASE("merge_tiles: members that run at once meet at every barrier they need") {
-  using team = thread_team<4>;
-  auto const a = random_run<std::uint64_t, double>(100, 3, 1);
-  auto const b = random_run<std::uint64_t, double>(150, 4, 2);
-  auto const want = merged<keep::either>(a.ref(), b.ref(), delta::add{});
-  table<std::uint64_t, double> got(250);
-  constexpr std::size_t stride = delta::merge_space<team, std::uint64_t>::stride;
-  std::size_t const tiles = delta::detail::tiles_of(250, stride);
-  REQUIRE(tiles == 9);
-  std::size_t size = 0;
-  std::uint64_t next = 0;
-  std::vector<delta::split_point> cuts(tiles + 1);
-  std::vector<std::uint64_t> states(tiles);
-  delta::detail::merge_tiles_args<keep::either, delta::add, decltype(a.ref()), std::uint64_t,
-                                  double>
-      args{a.ref(),     b.ref(),       got.space(), {},    &size,
-           cuts.data(), states.data(), &next,       tiles, stride};
-  for (std::size_t i = 0; i <= tiles; ++i) { delta::detail::prepare_tile(args, i); }
-  auto const shared =
-      std::make_unique<std::vector<delta::detail::merge_tile_space<team, std::uint64_t>>>(tiles);
-  team::run([&] {  // each tile in its own space, as each block has one
-    for (auto& space : *shared) { delta::detail::merge_tile<shared_words, team>(args, space); }
-  });
-  CHECK(size == want.size());
-  CHECK(same(got.ref().slice(0, want.size()), want.ref()));
 }

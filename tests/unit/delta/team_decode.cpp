@@ -2,7 +2,6 @@
 // also compiled as CUDA
 #include "unit/delta/decoded_runs.hpp"
 #include "unit/delta/encoded_runs.hpp"
-#include "unit/delta/thread_team.hpp"
 #include <millrace/core/access.hpp>
 #include <millrace/delta/crc32c.hpp>
 #include <millrace/delta/decode_run.hpp>
@@ -144,22 +143,4 @@ TEST_CASE("team_crc32c: is the CRC32C of as many words as there are") {
     CHECK(is(sum));
     CHECK_FALSE(is(sum ^ 1));
   }
-}
-
-TEST_CASE("team_decode: members that run at once meet at every barrier they need") {
-  using team = thread_team<32>;
-  auto const rows = rows_of<std::uint64_t, double, std::int32_t>(300, gaps::geometric, 5);
-  auto const bytes = encoded(rows.ref());
-  auto const run = millrace::core::value_or_throw(
-      delta::encoded_run_ref<std::uint64_t, double, std::int32_t>::make(bytes.bytes()));
-  auto out = millrace::core::value_or_throw(
-      delta::change_set<std::uint64_t, double, std::int32_t>::make(300));
-  std::uint64_t good = run.blocks();
-  auto const args =
-      delta::detail::decode_args_of(run.index(), bytes.bytes().data(), out.space(), &good);
-  auto const shared = std::make_unique<delta::detail::decode_space<team>>();
-  team::run([&] { delta::detail::decode_some<shared_words, team>(args, 0, args.tables, *shared); });
-  CHECK(good == run.blocks());
-  out.set_size(300);
-  CHECK(out.ref() == rows.ref());
 }
