@@ -406,7 +406,9 @@ template <team Team, class K, class... Vs>
   header.first = bits_at(words + 2, 0, 8 * sizeof(K));
   if (header.rows != block.rows || header.key_bits > 8 * sizeof(K)) { return false; }
   std::uint64_t used = begin + packed_bytes(header.rows, header.key_bits);
-  for (std::uint32_t i = 0; i < sizeof...(Vs); ++i) { used += words[2 + sizeof(K) / 4 + i]; }
+  if constexpr (sizeof...(Vs) != 0) {
+    for (std::uint32_t i = 0; i < sizeof...(Vs); ++i) { used += words[2 + sizeof(K) / 4 + i]; }
+  }
   if ((used + word_bytes - 1) / word_bytes * word_bytes != header.bytes) { return false; }
   auto const end = static_cast<std::uint32_t>(used),
              spare = 8 * (static_cast<std::uint32_t>(header.bytes) - end);

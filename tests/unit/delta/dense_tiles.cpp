@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -111,6 +112,8 @@ TEST_CASE("dense_tiles: changes are applied as by a host, all of them or none") 
         rows.ref(), delta::dense_ref<float>(length, got.data()), {}, &good};
     for (std::size_t i = 0; i < 600; ++i) { delta::detail::apply_one(args, i); }
     CHECK(good == (host ? 500u : static_cast<std::size_t>(host.error().native)));
-    CHECK(got == want);
+    bool const alike =
+        length == 0 || std::memcmp(got.data(), want.data(), length * sizeof(float)) == 0;
+    CHECK(alike);
   }
 }
