@@ -87,7 +87,7 @@ template <class V>
 inline constexpr std::int64_t most_decimal =
     sizeof(V) == 4 ? std::int64_t{1} << 23 : std::int64_t{1} << 50;
 inline constexpr std::int64_t end_decimal = std::int64_t{1} << 51;
-/// The largest exponent of ten. 10^21 is a double, and 5^21 < 2^51: see decimal_quotient.
+/// The largest exponent of ten. See decimal_inverse.hpp.
 inline constexpr std::uint32_t most_exponent = 21;
 
 [[nodiscard]] MILLRACE_HD constexpr double power_of_ten(std::uint32_t exponent) noexcept {
@@ -125,7 +125,13 @@ namespace detail {
 MILLRACE_HD inline bool take_number(std::byte const* in, std::uint32_t bytes, std::uint32_t& at,
                                     std::uint32_t length, std::uint64_t& number) noexcept {
   if (length > bytes - at) { return false; }
-  number = from_zigzag(load_bytes(in + at, length));
+  if (bytes - at >= 8 && length < 8) {  // without a loop
+    std::memcpy(&number, in + at, 8);
+    number &= low_mask64(8 * length);
+  } else {
+    number = load_bytes(in + at, length);
+  }
+  number = from_zigzag(number);
   at += length;
   return true;
 }
@@ -280,6 +286,17 @@ MILLRACE_HD bool parse_block(std::byte const* in, std::uint32_t bytes,
   return false;
 }
 
+/// parse_values without a result, whose copy would wait for what has just been written.
+template <class V>
+[[nodiscard]] MILLRACE_HD bool read_layout(std::byte const* in, std::size_t bytes, std::uint32_t n,
+                                           value_layout& found) noexcept {
+  constexpr std::size_t most = 1 + std::size_t{most_values} * (sizeof(V) + 32);
+  if (n == 0 || n > most_values || bytes == 0 || bytes > most) { return false; }
+  found.rows = n;
+  found.bytes = static_cast<std::uint32_t>(bytes);
+  return parse_block<V>(in, found.bytes, found);
+}
+
 }  // namespace detail
 
 /// Reads what an encoded block says and checks all of it: decoding by the layout reads nothing
@@ -291,11 +308,7 @@ template <class V>
 [[nodiscard]] MILLRACE_HD result<value_layout> parse_values(std::byte const* in, std::size_t bytes,
                                                             std::uint32_t n) noexcept {
   value_layout found;
-  found.rows = n;
-  std::size_t const most = 1 + std::size_t{most_values} * (sizeof(V) + 32);
-  if (n == 0 || n > most_values || bytes == 0 || bytes > most) { return core::fail(errc::corrupt); }
-  found.bytes = static_cast<std::uint32_t>(bytes);
-  if (!detail::parse_block<V>(in, found.bytes, found)) { return core::fail(errc::corrupt); }
+  if (!detail::read_layout<V>(in, bytes, n, found)) { return core::fail(errc::corrupt); }
   return found;
 }
 
