@@ -114,7 +114,7 @@ template <class W>
     each = (each & 0x3333333333333333) + (each >> 2 & 0x3333333333333333);
     sum += (each + (each >> 4)) & 0x0f0f0f0f0f0f0f0f;
   }
-  // the upper half first: all four words together have up to 256 bits, one too many for a byte
+  // 16 bits each: all four words have up to 256 bits, one too many for a byte
   sum = (sum & 0x00ff00ff00ff00ff) + (sum >> 8 & 0x00ff00ff00ff00ff);
   return static_cast<std::uint32_t>(sum * 0x0001000100010001 >> 48);
 }
@@ -310,6 +310,27 @@ template <class V>
   value_layout found;
   if (!detail::read_layout<V>(in, bytes, n, found)) { return core::fail(errc::corrupt); }
   return found;
+}
+
+/// Which stored number a row has: one for the first row and for each change up to it.
+/// @param row less than layout.rows
+[[nodiscard]] MILLRACE_HD inline std::uint32_t stored_of_row(std::byte const* in,
+                                                             value_layout const& layout,
+                                                             std::uint32_t row) noexcept {
+  if (layout.repeats == value_repeats::none) { return row; }
+  std::byte const* const from = in + layout.repeats_at;
+  if (layout.repeats == value_repeats::positions) {
+    std::uint32_t before = 0;
+    while (before < layout.changes && static_cast<std::uint32_t>(from[before]) <= row) { ++before; }
+    return before;
+  }
+  std::uint64_t map[4];
+  static_cast<void>(detail::load_bitmap(from, layout.rows, map));
+  for (std::uint32_t word = 0; word < 4; ++word) {
+    if (row / 64 < word) { map[word] = 0; }
+    if (row / 64 == word && row % 64 != 63) { map[word] &= low_mask64(row % 64 + 1); }
+  }
+  return count_bits(map);
 }
 
 /// Stored number j of a block: from its stream, with its patch.
