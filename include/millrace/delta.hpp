@@ -10,3 +10,4 @@
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge.hpp>
 #include <millrace/delta/merge_scalar.hpp>
+#include <millrace/delta/merge_simd.hpp>
