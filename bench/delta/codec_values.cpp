@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,9 +30,24 @@ namespace {
 constexpr std::size_t header_bytes = 6;
 constexpr std::size_t trial_values = 4'000'000;  ///< about as many values a trial
 
+/// Columns begin on a cache line, as a change set's do.
+template <class T>
+struct line_allocator {
+  using value_type = T;
+  line_allocator() = default;
+  template <class U>
+  explicit line_allocator(line_allocator<U> const&) noexcept {}
+  [[nodiscard]] T* allocate(std::size_t n) {
+    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{64}));
+  }
+  void deallocate(T* at, std::size_t) noexcept { ::operator delete(at, std::align_val_t{64}); }
+  friend bool operator==(line_allocator, line_allocator) noexcept { return true; }
+};
+using column = std::vector<double, line_allocator<double>>;
+
 /// A series, its two encodings and room to decode into.
 struct prices {
-  std::vector<double> values, decoded;
+  column values, decoded;
   std::vector<std::byte> blocks, encoding;
   std::size_t blocks_bytes = 0;
   std::vector<std::byte> shuffled, frame;
@@ -39,8 +55,7 @@ struct prices {
   std::size_t rounds = 1;
 };
 
-[[gnu::noinline]] std::size_t encode_blocks(std::vector<double> const& in, std::byte* out,
-                                            core::isa which) {
+[[gnu::noinline]] std::size_t encode_blocks(column const& in, std::byte* out, core::isa which) {
   std::byte* const begin = out;
   for (std::size_t at = 0; at < in.size(); at += delta::most_values) {
     auto const n =
@@ -55,8 +70,7 @@ struct prices {
   return static_cast<std::size_t>(out - begin);
 }
 
-[[gnu::noinline]] bool decode_blocks(std::byte const* in, std::vector<double>& out,
-                                     core::isa which) {
+[[gnu::noinline]] bool decode_blocks(std::byte const* in, column& out, core::isa which) {
   bool good = true;
   for (std::size_t at = 0; at < out.size(); at += delta::most_values) {
     auto const n =
@@ -232,7 +246,7 @@ void series(session& out, std::string const& name, price_series (*read)()) {
     return;
   }
   auto const of = std::make_shared<prices>();
-  of->values = std::move(found.values);
+  of->values.assign(found.values.begin(), found.values.end());
   of->decoded.resize(of->values.size());
   of->rounds = trial_values / of->values.size() + 1;
   std::size_t const blocks = of->values.size() / delta::most_values + 1;

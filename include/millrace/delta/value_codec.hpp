@@ -87,9 +87,11 @@ template <class V>
                                          std::uint32_t n,
                                          core::isa which = core::best_isa()) noexcept {
   static_assert(std::is_trivially_copyable_v<V>, "values are written as their bytes");
-  result<value_layout> const layout = parse_values<V>(in, bytes, n);
-  if (!layout) { return cuda::std::unexpected<error>(layout.error()); }
-  if (!detail::decode_with(in, *layout, out, which)) { return core::fail(errc::corrupt); }
+  value_layout layout;
+  if (!detail::read_layout<V>(in, bytes, n, layout) ||
+      !detail::decode_with(in, layout, out, which)) {
+    return core::fail(errc::corrupt);
+  }
   return {};
 }
 

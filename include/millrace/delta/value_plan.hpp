@@ -42,8 +42,9 @@ struct stream_plan {
   std::uint32_t bytes = 0;
 };
 
-/// The cheapest width for these counts: what is wider gets its upper bits as a patch. A patch
-/// counts one byte more than it has, for the time it takes.
+/// The cheapest width for these counts: what is wider gets its upper bits as a patch. Patches count
+/// 8 bytes more than they have, and 4 each, for the time they take: option quotes decode a fifth
+/// faster so and are 3 % larger.
 [[nodiscard]] inline stream_plan plan_stream(width_counts const& counts) noexcept {
   std::uint32_t const widest = counts.widest();
   stream_plan best;
@@ -58,8 +59,9 @@ struct stream_plan {
     std::uint32_t const patch_bytes = (widest - width + 7) / 8;
     std::uint32_t const bytes =
         packed_bytes(counts.total(), width) + 2 + patches * (1 + patch_bytes);
-    if (bytes + patches >= least) { continue; }
-    least = bytes + patches;
+    std::uint32_t const cost = bytes + 8 + 4 * patches;
+    if (cost >= least) { continue; }
+    least = cost;
     best = {width, patches, patch_bytes, bytes};
   }
   return best;

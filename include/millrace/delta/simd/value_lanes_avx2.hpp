@@ -2,6 +2,8 @@
 #pragma once
 
 #include <millrace/core/config.hpp>
+#include <millrace/delta/bit_stream.hpp>
+#include <millrace/delta/decimal_inverse.hpp>
 #include <millrace/delta/value_layout.hpp>
 
 #include <cstddef>
@@ -160,13 +162,28 @@ struct lanes {
     store(out, _mm256_permute4x64_epi64(mixed, 0xd8));
   }
 
-  /// base + integer, divided by a power of ten.
+  /// base + integer, divided by a power of ten. There is no fused product here; but where integers
+  /// have at most 32 bits, their product with the upper 21 bits of the inverse is exact, and with
+  /// the product by the rest it is off by less than 2^-22 units of the last place, which is enough
+  /// for exponents up to 8: see decimal_inverse.hpp. A fused product gives the same.
   struct scale {
-    __m256d base, power;
-    scale(double b, double p) noexcept : base(_mm256_set1_pd(b)), power(_mm256_set1_pd(p)) {}
+    __m256d base, power, upper, lower;
+    bool split;
+    scale(double b, std::uint32_t exponent) noexcept
+        : base(_mm256_set1_pd(b)),
+          power(_mm256_set1_pd(power_of_ten(exponent))),
+          split(exponent <= 8 && b >= -0x1p31 && b <= 0x1p31) {
+      decimal_inverse const inverse = decimal_inverses[exponent];
+      upper = _mm256_and_pd(_mm256_set1_pd(inverse.near),
+                            _mm256_castsi256_pd(_mm256_set1_epi64x(-(std::int64_t{1} << 32))));
+      lower = _mm256_add_pd(_mm256_sub_pd(_mm256_set1_pd(inverse.near), upper),
+                            _mm256_set1_pd(inverse.rest));
+    }
   };
   static __m256d decimals(__m128i sums, scale const& by) noexcept {
-    return _mm256_div_pd(_mm256_add_pd(_mm256_cvtepi32_pd(sums), by.base), by.power);
+    __m256d const integer = _mm256_add_pd(_mm256_cvtepi32_pd(sums), by.base);
+    if (!by.split) { return _mm256_div_pd(integer, by.power); }
+    return _mm256_add_pd(_mm256_mul_pd(integer, by.upper), _mm256_mul_pd(integer, by.lower));
   }
   static void store_decimals(double* out, words sums, scale const& by) noexcept {
     _mm256_storeu_pd(out, decimals(_mm256_castsi256_si128(sums), by));

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <millrace/core/config.hpp>
+#include <millrace/delta/bit_stream.hpp>
+#include <millrace/delta/decimal_inverse.hpp>
 #include <millrace/delta/value_layout.hpp>
 
 #include <cstddef>
@@ -141,19 +143,16 @@ struct lanes {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi64_epi32(unpack64(from, w)));
   }
 
-  /// base + integer, divided by a power of ten.
+  /// base + integer, divided by a power of ten: see decimal_inverse.hpp.
   struct scale {
-    __m512d base, power, inverse;
-    scale(double b, double p) noexcept
-        : base(_mm512_set1_pd(b)), power(_mm512_set1_pd(p)), inverse(_mm512_set1_pd(1 / p)) {}
+    __m512d base, near, rest;
+    scale(double b, std::uint32_t exponent) noexcept
+        : base(_mm512_set1_pd(b)),
+          near(_mm512_set1_pd(decimal_inverses[exponent].near)),
+          rest(_mm512_set1_pd(decimal_inverses[exponent].rest)) {}
   };
-  /// integer / power, rounded once. The remainder of the product with the rounded inverse is exact,
-  /// and what it adds is off the quotient by less than 2^-52 units of its last place, while a
-  /// quotient by 10^21 or less is 5^-21 / 2 units or more from where rounding turns.
   static __m512d quotient(__m512d integer, scale const& by) noexcept {
-    __m512d const near = _mm512_mul_pd(integer, by.inverse);
-    __m512d const rest = _mm512_fnmadd_pd(near, by.power, integer);
-    return _mm512_fmadd_pd(rest, by.inverse, near);
+    return _mm512_fmadd_pd(integer, by.near, _mm512_mul_pd(integer, by.rest));
   }
   static __m512d decimals(__m256i sums, scale const& by) noexcept {
     return quotient(_mm512_add_pd(_mm512_cvtepi32_pd(sums), by.base), by);

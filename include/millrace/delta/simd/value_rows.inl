@@ -117,55 +117,74 @@ inline typename lanes::words sums_of(typename lanes::words group, typename lanes
   return group;
 }
 
-/// Sums beside the base; of decimals divided.
+/// Sums of all groups. A pass of its own: with the conversion in one pass, each group would wait in
+/// the processor's queues for some eighty cycles, and only three of them fit.
+template <class T, value_step Step, class Groups>
+inline void sum_up(Groups groups, std::uint32_t count, T slope, T* sums) noexcept {
+  typename lanes::words const slopes = lanes::broadcast(slope);
+  typename lanes::words carry = lanes::broadcast(T{0});
+  for (std::uint32_t i = 0; i < count; i += sizeof(carry) / sizeof(T)) {
+    lanes::store(sums + i, sums_of<T, Step>(groups.next(), slopes, carry));
+  }
+}
+
+template <class T, class Groups>
+inline void sum_by_step(Groups groups, value_layout const& layout, std::uint32_t count,
+                        T* sums) noexcept {
+  switch (layout.step) {
+    case value_step::none: break;
+    case value_step::delta: sum_up<T, value_step::delta>(groups, count, T{0}, sums); break;
+    case value_step::flip: sum_up<T, value_step::flip>(groups, count, T{0}, sums); break;
+    case value_step::ramp:
+      sum_up<T, value_step::ramp>(groups, count, static_cast<T>(layout.slope), sums);
+      break;
+  }
+}
+
+/// Values of sums of 32 bits.
 /// @param V a float for decimals, else the word of the values
-template <class V, value_step Step, class Groups>
-inline void finish_narrow(Groups groups, std::uint32_t count, value_layout const& layout,
-                          V* out) noexcept {
-  using sum = std::uint32_t;
-  typename lanes::words const slope = lanes::broadcast(static_cast<sum>(layout.slope));
+template <class V>
+inline void finish_narrow(std::uint32_t const* sums, std::uint32_t count,
+                          value_layout const& layout, V* out) noexcept {
   typename lanes::words const base = lanes::broadcast(static_cast<value_word<V>>(layout.base));
-  typename lanes::words carry = lanes::broadcast(sum{0});
-  double const power = power_of_ten(layout.exponent);
-  // of floats, sums of 32 bits with the base may be beyond 32 bits: they are added as doubles
+  // beside a base of 64 bits, sums are added to it as doubles
   typename lanes::scale const scale(
-      sizeof(V) == 8 ? static_cast<double>(static_cast<std::int64_t>(layout.base)) : 0, power);
+      sizeof(V) == 8 ? static_cast<double>(static_cast<std::int64_t>(layout.base)) : 0,
+      layout.exponent);
+  bool const flip = layout.step == value_step::flip;
   for (std::uint32_t i = 0; i < count; i += lanes::rows32) {
-    typename lanes::words sums = sums_of<sum, Step>(groups.next(), slope, carry);
+    typename lanes::words sum = lanes::load(sums + i);
     if constexpr (sizeof(V) == 4) {
-      sums =
-          Step == value_step::flip ? lanes::exor(sums, base) : lanes::template add<sum>(sums, base);
+      sum = flip ? lanes::exor(sum, base) : lanes::template add<std::uint32_t>(sum, base);
     }
     if constexpr (float_value<V>) {
-      lanes::store_decimals(out + i, sums, scale);
+      lanes::store_decimals(out + i, sum, scale);
     } else if constexpr (sizeof(V) == 8) {
-      lanes::store_wider(out + i, sums, base);
+      lanes::store_wider(out + i, sum, base);
     } else {
-      lanes::store(out + i, sums);
+      lanes::store(out + i, sum);
     }
   }
 }
 
-/// The same with sums of 64 bits. False when a decimal's is beyond what an encoder writes.
-template <class V, value_step Step, class Groups>
-inline bool finish_wide(Groups groups, std::uint32_t count, value_layout const& layout,
+/// The same of sums of 64 bits. False when a decimal's is beyond what an encoder writes.
+template <class V>
+inline bool finish_wide(std::uint64_t const* sums, std::uint32_t count, value_layout const& layout,
                         V* out) noexcept {
-  using sum = std::uint64_t;
-  typename lanes::words const slope = lanes::broadcast(layout.slope);
   typename lanes::words const base = lanes::broadcast(layout.base);
-  typename lanes::words const end = lanes::broadcast(static_cast<sum>(end_decimal));
-  typename lanes::words carry = lanes::broadcast(sum{0}), beyond = carry;
-  typename lanes::scale const scale(0, power_of_ten(layout.exponent));
+  typename lanes::words const end = lanes::broadcast(static_cast<std::uint64_t>(end_decimal));
+  typename lanes::words beyond = lanes::broadcast(std::uint64_t{0});
+  typename lanes::scale const scale(0, layout.exponent);
+  bool const flip = layout.step == value_step::flip;
   for (std::uint32_t i = 0; i < count; i += lanes::rows64) {
-    typename lanes::words sums = sums_of<sum, Step>(groups.next(), slope, carry);
-    sums =
-        Step == value_step::flip ? lanes::exor(sums, base) : lanes::template add<sum>(sums, base);
+    typename lanes::words sum = lanes::load(sums + i);
+    sum = flip ? lanes::exor(sum, base) : lanes::template add<std::uint64_t>(sum, base);
     if constexpr (float_value<V>) {
-      typename lanes::words const above = lanes::template add<sum>(sums, end);
+      typename lanes::words const above = lanes::template add<std::uint64_t>(sum, end);
       beyond = lanes::any(beyond, lanes::first_of(above, count - i));
-      lanes::store_wide_decimals(out + i, sums, scale);
+      lanes::store_wide_decimals(out + i, sum, scale);
     } else {
-      lanes::store(out + i, sums);
+      lanes::store(out + i, sum);
     }
   }
   return !float_value<V> || lanes::highest_bits_clear(beyond);
@@ -207,60 +226,37 @@ inline void patterns_of(V* values, std::uint32_t count, value_layout const& layo
   }
 }
 
-/// Numbers of 32 bits by their step.
-template <class V, class Groups>
-inline bool narrow_into(Groups groups, value_layout const& layout, std::uint32_t count,
-                        V* out) noexcept {
-  switch (layout.step) {
-    case value_step::none: finish_narrow<V, value_step::none>(groups, count, layout, out); break;
-    case value_step::delta: finish_narrow<V, value_step::delta>(groups, count, layout, out); break;
-    case value_step::ramp: finish_narrow<V, value_step::ramp>(groups, count, layout, out); break;
-    case value_step::flip:
-      if constexpr (!float_value<V>) {
-        finish_narrow<V, value_step::flip>(groups, count, layout, out);
-      }
-      break;
+/// The sums of the first row and of the changes.
+template <class T>
+inline void sums_into(std::byte const* in, value_layout const& layout, std::uint32_t count,
+                      T* sums) noexcept {
+  stream from(in + layout.stream_at, in, in + layout.bytes);
+  bool const steps = layout.step != value_step::none;
+  if constexpr (sizeof(T) == 4) {
+    if (steps && layout.patches == 0 && layout.width != 0 && layout.width <= 25) {
+      return sum_by_step(narrow_stream(from, layout.width), layout, count, sums);
+    }
   }
-  return true;
-}
-
-/// Numbers of 64 bits by their step.
-template <class V, class Groups>
-inline bool wide_into(Groups groups, value_layout const& layout, std::uint32_t count,
-                      V* out) noexcept {
-  switch (layout.step) {
-    case value_step::none: return finish_wide<V, value_step::none>(groups, count, layout, out);
-    case value_step::delta: return finish_wide<V, value_step::delta>(groups, count, layout, out);
-    case value_step::ramp: return finish_wide<V, value_step::ramp>(groups, count, layout, out);
-    case value_step::flip:
-      if constexpr (!float_value<V>) {
-        return finish_wide<V, value_step::flip>(groups, count, layout, out);
-      }
-      break;
-  }
-  return false;
+  unpack_stream(from, layout.width, count, sums);
+  merge_patches(in, layout, sums);
+  if (steps) { sum_by_step(array_of<T>{sums}, layout, count, sums); }
 }
 
 /// The numbers of the first row and of the changes, as decimals or as words.
 template <class V>
 inline bool numbers_into(std::byte const* in, value_layout const& layout, std::uint32_t count,
                          V* out) noexcept {
-  stream from(in + layout.stream_at, in, in + layout.bytes);
   if constexpr (sizeof(V) == 8) {
     if (layout.wide) {
-      staged<std::uint64_t> stage;
-      unpack_stream(from, layout.width, count, stage.number);
-      merge_patches(in, layout, stage.number);
-      return wide_into(array_of<std::uint64_t>{stage.number}, layout, count, out);
+      staged<std::uint64_t> sums;
+      sums_into(in, layout, count, sums.number);
+      return finish_wide(sums.number, count, layout, out);
     }
   }
-  if (layout.patches == 0 && layout.width != 0 && layout.width <= 25) {
-    return narrow_into(narrow_stream(from, layout.width), layout, count, out);
-  }
-  staged<std::uint32_t> stage;
-  unpack_stream(from, layout.width, count, stage.number);
-  merge_patches(in, layout, stage.number);
-  return narrow_into(array_of<std::uint32_t>{stage.number}, layout, count, out);
+  staged<std::uint32_t> sums;
+  sums_into(in, layout, count, sums.number);
+  finish_narrow(sums.number, count, layout, out);
+  return true;
 }
 
 /// A block of numbers; equal to delta::detail::decode_numbers bit for bit.
