@@ -78,6 +78,13 @@ struct add {
       return static_cast<V>(static_cast<U>(static_cast<U>(older) + static_cast<U>(newer)));
     }
   }
+  /// Of integers alone: floating differences are rounded.
+  template <detail::number V>
+    requires std::is_integral_v<V>
+  [[nodiscard]] MILLRACE_HD V difference(V before, V after) const noexcept {
+    using U = std::make_unsigned_t<V>;
+    return static_cast<V>(static_cast<U>(static_cast<U>(after) - static_cast<U>(before)));
+  }
 };
 
 /// The newer value. Associative, not commutative. For every type of value.
@@ -86,6 +93,10 @@ struct last_writer {
   template <change_value V>
   [[nodiscard]] MILLRACE_HD V operator()(V const&, V const& newer) const noexcept {
     return newer;
+  }
+  template <change_value V>
+  [[nodiscard]] MILLRACE_HD V difference(V const&, V const& after) const noexcept {
+    return after;
   }
 };
 
@@ -121,6 +132,10 @@ struct exclusive_or {
       return static_cast<V>(older ^ newer);
     }
   }
+  template <detail::number V>
+  [[nodiscard]] MILLRACE_HD V difference(V before, V after) const noexcept {
+    return (*this)(before, after);
+  }
 };
 
 /// Multiplicities of a multiset: integers that add up, and a row whose count comes to zero is
@@ -131,6 +146,11 @@ struct count {
     requires std::is_integral_v<V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
     return add{}(older, newer);
+  }
+  template <detail::number V>
+    requires std::is_integral_v<V>
+  [[nodiscard]] MILLRACE_HD V difference(V before, V after) const noexcept {
+    return add{}.difference(before, after);
   }
   template <detail::number V>
     requires std::is_integral_v<V>
@@ -177,6 +197,11 @@ inline constexpr bool has_drop_rule = requires(C const c, V v) {
   { c.drops(v) } noexcept -> std::same_as<bool>;
 };
 
+template <class C, class V>
+concept has_difference = requires(C const c, V v) {
+  { c.difference(v, v) } noexcept -> std::same_as<V>;
+};
+
 template <class C, class Is, class... Vs>
 inline constexpr bool combines_all = false;
 template <class C, std::size_t... Is, class... Vs>
@@ -198,18 +223,31 @@ template <class C, std::size_t... Is, class... Vs>
 inline constexpr bool any_drop_rule<C, std::index_sequence<Is...>, Vs...> =
     (has_drop_rule<policy_type<Is, C>, Vs> || ...);
 
+/// Whether every column has a difference.
+template <class C, class Is, class... Vs>
+inline constexpr bool all_differences = false;
+template <class C, std::size_t... Is, class... Vs>
+inline constexpr bool all_differences<C, std::index_sequence<Is...>, Vs...> =
+    (has_difference<policy_type<Is, C>, Vs> && ...);
+
 }  // namespace detail
 
 /// How two values of one key become one: a struct with
 /// - `V operator()(V older, V newer) const noexcept`, MILLRACE_HD where kernels combine too,
 /// - `static constexpr bool commutative`: whether the order of the two never matters, in any bit,
 /// - optionally `bool drops(V) const noexcept`: whether a row with this value is no row. It is
-/// asked
-///   of combined rows only: inputs hold no row that it would drop,
+///   asked of combined rows only: inputs hold no row that it would drop,
+/// - optionally `V difference(V before, V after) const noexcept`: the value that makes `after` of
+///   `before`, bit for bit; see diff,
 /// or by_column of such structs. A user's functor is a policy of its own.
 template <class C, class... Vs>
 concept combine_policy = std::is_trivially_copyable_v<C> &&
                          detail::combines_all<C, std::index_sequence_for<Vs...>, Vs...>;
+
+/// A policy that can also say what makes one value of another.
+template <class C, class... Vs>
+concept invertible_policy =
+    combine_policy<C, Vs...> && detail::all_differences<C, std::index_sequence_for<Vs...>, Vs...>;
 
 /// Whether `combine` may drop rows with these columns.
 template <class C, class... Vs>
@@ -246,5 +284,9 @@ template <class C, class... Vs>
 static_assert(combine_policy<add, float, double, int> && combine_policy<last_writer, float> &&
               combine_policy<count, std::int64_t> && !combine_policy<count, float> &&
               combine_policy<by_column<add, last_writer>, double, int> && combine_policy<add>);
+static_assert(invertible_policy<add, int> && !invertible_policy<add, float> &&
+              invertible_policy<exclusive_or, float, std::uint64_t> &&
+              !invertible_policy<minimum, int> &&
+              invertible_policy<by_column<count, last_writer>, int, float>);
 
 }  // namespace millrace::inline v0::delta
