@@ -7,6 +7,8 @@
 #include <millrace/delta/change_set.hpp>
 #include <millrace/delta/change_set_ref.hpp>
 #include <millrace/delta/combine.hpp>
+#include <millrace/delta/fold_equal.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge.hpp>
+#include <millrace/delta/merge_many.hpp>
 #include <millrace/delta/merge_scalar.hpp>
