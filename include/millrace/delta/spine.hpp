@@ -10,6 +10,7 @@
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge_many.hpp>
 #include <millrace/delta/paced_merge.hpp>
+#include <millrace/delta/seek.hpp>
 #include <millrace/memory/resource.hpp>
 
 #include <cuda/std/span>
@@ -151,15 +152,21 @@ class spine<change<K, Vs...>, Combine, Resource> {
   /// The row of a key, its changes combined; nothing when there is none, or it was dropped.
   /// @cost O(log^2 rows)
   [[nodiscard]] std::optional<row> find(K key) const noexcept {
-    folding found(combine_);
+    sources from;
     for (std::size_t at = 0; at < count_; ++at) {
       slot const& here = slots_[at];
       if (here.merge && here.merge->has_passed(key)) {
-        found.take_all(here.merge->written(), key);
+        from.add(here.merge->written());
         at += here.takes_next ? 1 : 0;
       } else {
-        found.take_all(here.rows->ref(), key);
+        from.add(here.rows->ref());
       }
+    }
+    from.begin_at(key);
+    folding found(combine_);
+    for (std::size_t k = 0; k < from.count; ++k) {
+      ref const& rows = from.rest[k];
+      for (std::size_t i = 0; i < rows.size() && rows.key(i) == key; ++i) { found.take(rows, i); }
     }
     return found.row_of(key);
   }
@@ -169,12 +176,14 @@ class spine<change<K, Vs...>, Combine, Resource> {
   /// @cost O(log^2 rows + rows visited * runs)
   template <class Visit>
   void for_each(K first, K last, Visit&& visit) const noexcept {
-    walk([&](ref rows) { return rows.between(first, last); }, visit);
+    sources from = inputs();
+    from.begin_at(first);
+    walk(from, &last, visit);
   }
   /// Every row.
   template <class Visit>
   void for_each(Visit&& visit) const noexcept {
-    walk([](ref rows) { return rows; }, visit);
+    walk(inputs(), nullptr, visit);
   }
 
   /// Everything as one run, written where the caller says.
@@ -247,13 +256,6 @@ class spine<change<K, Vs...>, Combine, Resource> {
   class folding {
    public:
     explicit folding(Combine const& combine) noexcept : combine_{combine} {}
-    /// The rows of `key`.
-    void take_all(ref rows, K key) noexcept {
-      if (rows.empty() || key < rows.key(0) || rows.key(rows.size() - 1) < key) { return; }
-      for (std::size_t i = rows.lower_bound(key); i < rows.size() && rows.key(i) == key; ++i) {
-        take(rows, i, columns);
-      }
-    }
     template <std::size_t... Is>
     void take(ref rows, std::size_t i, std::index_sequence<Is...>) noexcept {
       if (!any_) {
@@ -416,30 +418,57 @@ class spine<change<K, Vs...>, Combine, Resource> {
     return true;
   }
 
-  template <class Part, class Visit>
-  void walk(Part part, Visit& visit) const noexcept {
-    std::array<ref, max_runs> rest;  // oldest first
+  /// Runs that a read goes through, oldest first.
+  struct sources {
+    std::array<ref, max_runs> rest;
+    std::size_t count = 0;
+
+    void add(ref rows) noexcept {
+      if (!rows.empty()) { rest[count++] = rows; }
+    }
+    /// Leaves what is not below `key`.
+    void begin_at(K key) noexcept {
+      std::array<seeking<K>, max_runs> columns;
+      for (std::size_t k = 0; k < count; ++k) {
+        columns[k] = {rest[k].keys().data(), rest[k].size()};
+      }
+      seek(columns.data(), count, key);
+      for (std::size_t k = 0; k < count; ++k) {
+        rest[k] = rest[k].slice(static_cast<std::size_t>(columns[k].at - rest[k].keys().data()));
+      }
+    }
+  };
+  [[nodiscard]] sources inputs() const noexcept {
+    sources all;
+    for (std::size_t at = 0; at < count_; ++at) { all.add(slots_[at].rows->ref()); }
+    return all;
+  }
+
+  template <class Visit>
+  void walk(sources from, K const* last, Visit& visit) const noexcept {
     std::array<K, max_runs> heads;
     std::size_t open = 0;
-    for (std::size_t at = 0; at < count_; ++at) {
-      rest[open] = part(slots_[at].rows->ref());
-      if (!rest[open].empty()) { heads[open] = rest[open].key(0), ++open; }
+    for (std::size_t k = 0; k < from.count; ++k) {
+      if (from.rest[k].empty()) { continue; }
+      heads[open] = from.rest[k].key(0);
+      from.rest[open++] = from.rest[k];
     }
     folding found(combine_);
     while (open != 0) {
       K least = heads[0];
       for (std::size_t k = 1; k < open; ++k) { least = heads[k] < least ? heads[k] : least; }
+      if (last != nullptr && !(least < *last)) { return; }
       found.restart();
       std::size_t left = 0;
       for (std::size_t k = 0; k < open; ++k) {
-        ref rows = rest[k];
+        ref rows = from.rest[k];
         if (heads[k] == least) {
           std::size_t i = 0;
           do { found.take(rows, i++); } while (i < rows.size() && rows.key(i) == least);
           rows = rows.slice(i);
           if (rows.empty()) { continue; }
         }
-        rest[left] = rows;
+        from.rest[left] = rows;
         heads[left++] = rows.key(0);
       }
       open = left;
