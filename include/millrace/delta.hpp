@@ -12,5 +12,7 @@
 #include <millrace/delta/merge.hpp>
 #include <millrace/delta/merge_many.hpp>
 #include <millrace/delta/merge_scalar.hpp>
+#include <millrace/delta/merge_simd.hpp>
 #include <millrace/delta/paced_merge.hpp>
+#include <millrace/delta/seek.hpp>
 #include <millrace/delta/spine.hpp>

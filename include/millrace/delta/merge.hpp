@@ -8,6 +8,7 @@
 #include <millrace/delta/combine.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge_scalar.hpp>
+#include <millrace/delta/merge_simd.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -54,8 +55,7 @@ template <keep Keep, class C, change_key K, class Newer, change_value... Vs>
       overlap(out, needed, newer, mine, std::make_index_sequence<Newer::width>{})) {
     return core::fail(errc::bad_argument, 3);
   }
-  static_cast<void>(which);
-  return merge_scalar<Keep>(older, newer, out, combine);
+  return merge_by<Keep>(which, older, newer, out, combine);
 }
 
 }  // namespace detail
