@@ -428,13 +428,13 @@ class spine<change<K, Vs...>, Combine, Resource> {
     }
     /// Leaves what is not below `key`.
     void begin_at(K key) noexcept {
-      std::array<seeking<K>, max_runs> columns;
+      std::array<seeking<K>, max_runs> looks;
       for (std::size_t k = 0; k < count; ++k) {
-        columns[k] = {rest[k].keys().data(), rest[k].size()};
+        looks[k] = {rest[k].keys().data(), rest[k].size()};
       }
-      seek(columns.data(), count, key);
+      seek(looks.data(), count, key);
       for (std::size_t k = 0; k < count; ++k) {
-        rest[k] = rest[k].slice(static_cast<std::size_t>(columns[k].at - rest[k].keys().data()));
+        rest[k] = rest[k].slice(static_cast<std::size_t>(looks[k].at - rest[k].keys().data()));
       }
     }
   };
