@@ -14,5 +14,6 @@
 #include <millrace/delta/merge_scalar.hpp>
 #include <millrace/delta/merge_simd.hpp>
 #include <millrace/delta/paced_merge.hpp>
+#include <millrace/delta/read_runs.hpp>
 #include <millrace/delta/seek.hpp>
 #include <millrace/delta/spine.hpp>

@@ -10,11 +10,10 @@
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge_many.hpp>
 #include <millrace/delta/paced_merge.hpp>
-#include <millrace/delta/seek.hpp>
+#include <millrace/delta/read_runs.hpp>
 #include <millrace/memory/resource.hpp>
 
 #include <cuda/std/span>
-#include <cuda/std/tuple>
 
 #include <array>
 #include <concepts>
@@ -162,13 +161,7 @@ class spine<change<K, Vs...>, Combine, Resource> {
         from.add(here.rows->ref());
       }
     }
-    from.begin_at(key);
-    folding found(combine_);
-    for (std::size_t k = 0; k < from.count; ++k) {
-      ref const& rows = from.rest[k];
-      for (std::size_t i = 0; i < rows.size() && rows.key(i) == key; ++i) { found.take(rows, i); }
-    }
-    return found.row_of(key);
+    return from.find(key, combine_);
   }
 
   /// Hands every row with first <= key < last, in the order of keys, to `visit(key, values...)`,
@@ -178,12 +171,12 @@ class spine<change<K, Vs...>, Combine, Resource> {
   void for_each(K first, K last, Visit&& visit) const noexcept {
     sources from = inputs();
     from.begin_at(first);
-    walk(from, &last, visit);
+    from.walk(&last, combine_, visit);
   }
   /// Every row.
   template <class Visit>
   void for_each(Visit&& visit) const noexcept {
-    walk(inputs(), nullptr, visit);
+    inputs().walk(nullptr, combine_, visit);
   }
 
   /// Everything as one run, written where the caller says.
@@ -242,6 +235,7 @@ class spine<change<K, Vs...>, Combine, Resource> {
 
  private:
   using merging = paced_merge<row, Combine, Resource>;
+  using sources = detail::read_of_runs<max_runs, K, Vs...>;
   static constexpr bool at_once = associates<Combine, Vs...>;
   static constexpr auto columns = std::index_sequence_for<Vs...>{};
 
@@ -250,49 +244,6 @@ class spine<change<K, Vs...>, Combine, Resource> {
     std::optional<merging> merge;  ///< of this run with the next, or into a block that fits it
     bool takes_next = false;
     bool unique = false;  ///< no key twice
-  };
-
-  /// A key's values, combined as they come.
-  class folding {
-   public:
-    explicit folding(Combine const& combine) noexcept : combine_{combine} {}
-    template <std::size_t... Is>
-    void take(ref rows, std::size_t i, std::index_sequence<Is...>) noexcept {
-      if (!any_) {
-        held_ = cuda::std::tuple<Vs...>(rows.template value<Is>(i)...);
-        any_ = true;
-        return;
-      }
-      ((cuda::std::get<Is>(held_) =
-            detail::policy_of<Is>(combine_)(cuda::std::get<Is>(held_), rows.template value<Is>(i))),
-       ...);
-      any_ = !drops_row(combine_, cuda::std::get<Is>(held_)...);
-    }
-    void take(ref rows, std::size_t i) noexcept { take(rows, i, columns); }
-    [[nodiscard]] bool any() const noexcept { return any_; }
-    void restart() noexcept { any_ = false; }
-    [[nodiscard]] std::optional<row> row_of(K key) const noexcept {
-      if (!any_) { return std::nullopt; }
-      return cuda::std::apply([key](Vs const&... values) { return row(key, values...); }, held_);
-    }
-    template <class Visit>
-    [[nodiscard]] bool show(K key, Visit& visit) const noexcept {
-      return cuda::std::apply(
-          [&](Vs const&... values) {
-            if constexpr (std::is_void_v<std::invoke_result_t<Visit&, K, Vs const&...>>) {
-              visit(key, values...);
-              return true;
-            } else {
-              return static_cast<bool>(visit(key, values...));
-            }
-          },
-          held_);
-    }
-
-   private:
-    Combine combine_;
-    cuda::std::tuple<Vs...> held_{};
-    bool any_ = false;
   };
 
   [[nodiscard]] std::size_t rows_of(std::size_t at) const noexcept {
@@ -418,62 +369,10 @@ class spine<change<K, Vs...>, Combine, Resource> {
     return true;
   }
 
-  /// Runs that a read goes through, oldest first.
-  struct sources {
-    std::array<ref, max_runs> rest;
-    std::size_t count = 0;
-
-    void add(ref rows) noexcept {
-      if (!rows.empty()) { rest[count++] = rows; }
-    }
-    /// Leaves what is not below `key`.
-    void begin_at(K key) noexcept {
-      std::array<seeking<K>, max_runs> looks;
-      for (std::size_t k = 0; k < count; ++k) {
-        looks[k] = {rest[k].keys().data(), rest[k].size()};
-      }
-      seek(looks.data(), count, key);
-      for (std::size_t k = 0; k < count; ++k) {
-        rest[k] = rest[k].slice(static_cast<std::size_t>(looks[k].at - rest[k].keys().data()));
-      }
-    }
-  };
   [[nodiscard]] sources inputs() const noexcept {
     sources all;
     for (std::size_t at = 0; at < count_; ++at) { all.add(slots_[at].rows->ref()); }
     return all;
-  }
-
-  template <class Visit>
-  void walk(sources from, K const* last, Visit& visit) const noexcept {
-    std::array<K, max_runs> heads;
-    std::size_t open = 0;
-    for (std::size_t k = 0; k < from.count; ++k) {
-      if (from.rest[k].empty()) { continue; }
-      heads[open] = from.rest[k].key(0);
-      from.rest[open++] = from.rest[k];
-    }
-    folding found(combine_);
-    while (open != 0) {
-      K least = heads[0];
-      for (std::size_t k = 1; k < open; ++k) { least = heads[k] < least ? heads[k] : least; }
-      if (last != nullptr && !(least < *last)) { return; }
-      found.restart();
-      std::size_t left = 0;
-      for (std::size_t k = 0; k < open; ++k) {
-        ref rows = from.rest[k];
-        if (heads[k] == least) {
-          std::size_t i = 0;
-          do { found.take(rows, i++); } while (i < rows.size() && rows.key(i) == least);
-          rows = rows.slice(i);
-          if (rows.empty()) { continue; }
-        }
-        from.rest[left] = rows;
-        heads[left++] = rows.key(0);
-      }
-      open = left;
-      if (found.any() && !found.show(least, visit)) { return; }
-    }
   }
 
   std::array<slot, max_runs> slots_{};  ///< [count_] in use, oldest first
