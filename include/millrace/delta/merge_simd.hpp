@@ -39,9 +39,8 @@ namespace millrace::inline v0::delta::detail {
 template <class... Vs>
 inline constexpr bool fit_lanes = ((sizeof(Vs) == 4 || sizeof(Vs) == 8) && ...);
 
-/// Bytes of output from which on they are written past the caches: about what a core has of the
-/// last one to itself.
-inline constexpr std::size_t stream_bytes = std::size_t{8} << 20;
+/// Bytes of output that do not stay in the caches: more than a core has of the last one to itself.
+inline constexpr std::size_t far_bytes = std::size_t{8} << 20;
 
 /// Whether every column begins a line of the cache, as streaming stores need.
 template <class K, class... Vs, std::size_t... Is>
@@ -60,20 +59,20 @@ template <keep Keep, class C, class K, class Newer, class... Vs>
 #if defined(__x86_64__)
   if constexpr (fit_lanes<Vs...>) {
     constexpr std::size_t row = sizeof(K) + (std::size_t{0} + ... + sizeof(Vs));
-    bool const stream = (older.size() + newer.size()) * row >= stream_bytes &&
-                        begins_lines(out, std::index_sequence_for<Vs...>{});
+    bool const far = (older.size() + newer.size()) * row >= far_bytes &&
+                     begins_lines(out, std::index_sequence_for<Vs...>{});
     auto const finish = [&](auto reached) {
       return reached.out + merge_scalar<Keep>(older.slice(reached.older),
                                               newer.slice(reached.newer), out.from(reached.out),
                                               combine);
     };
     if (which == core::isa::avx512 && core::best_isa() >= core::isa::avx512) {
-      return stream ? finish(avx512::merge_rows<Keep, true>(older, newer, out, combine))
-                    : finish(avx512::merge_rows<Keep, false>(older, newer, out, combine));
+      return far ? finish(avx512::merge_rows<Keep, true>(older, newer, out, combine))
+                 : finish(avx512::merge_rows<Keep, false>(older, newer, out, combine));
     }
     if (which >= core::isa::avx2 && core::best_isa() >= core::isa::avx2) {
-      return stream ? finish(avx2::merge_rows<Keep, true>(older, newer, out, combine))
-                    : finish(avx2::merge_rows<Keep, false>(older, newer, out, combine));
+      return far ? finish(avx2::merge_rows<Keep, true>(older, newer, out, combine))
+                 : finish(avx2::merge_rows<Keep, false>(older, newer, out, combine));
     }
   }
 #endif

@@ -116,7 +116,7 @@ constexpr std::size_t first_drop_rule(std::index_sequence<Is...>) noexcept {
 
 /// One pass over columns of 4 and 8 bytes, step by step, and where it stands. Past: whole registers
 /// go past the caches, which takes rows that begin at lines.
-template <keep Keep, bool Packed, bool Past, class C, class K, class Newer, class... Vs>
+template <keep Keep, bool Packed, bool Far, class C, class K, class Newer, class... Vs>
 struct pass {
   static constexpr std::size_t count = lane_count<std::max({sizeof(K), sizeof(Vs)...})>;
   static constexpr std::uint32_t every =
@@ -212,8 +212,9 @@ struct pass {
     using L = VL<I>;
     column_type<I>& column = at;
     value<I>* const to = out.template values<I>() + where.out;
+    prefetch_written(to);
     if constexpr (Keep == keep::all) {
-      Past ? L::stream(to, column.current) : L::store(to, column.current);
+      Far ? L::stream(to, column.current) : L::store(to, column.current);
     } else {
       constexpr bool late = Keep != keep::both;
       typename L::reg const rows = late ? L::previous(column.current, column.last) : column.current;
@@ -249,7 +250,12 @@ struct pass {
   }
 
   [[gnu::always_inline]] static inline void prefetch(void const* p) noexcept {
-    _mm_prefetch(static_cast<char const*>(p) + prefetch_bytes, _MM_HINT_T0);
+    _mm_prefetch(static_cast<char const*>(p) + prefetch_bytes, _MM_HINT_T1);
+  }
+  [[gnu::always_inline]] static inline void prefetch_written(void* p) noexcept {
+    if constexpr (Far && !keeps_all) {
+      __builtin_prefetch(static_cast<char*>(p) + prefetch_bytes, 1);
+    }
   }
   /// Chooses the `count` rows after those looked at so far; each input has as many.
   [[gnu::always_inline]] inline void look() noexcept {
@@ -333,7 +339,8 @@ struct pass {
     if constexpr (Keep != keep::all) { keys = KL::compress(kept, keys); }
     keys = Packed ? keys : KL::as_stored(keys);
     K* const to = out.keys() + where.out;
-    Past ? KL::stream(to, keys) : KL::store(to, keys);
+    prefetch_written(to);
+    Far&& keeps_all ? KL::stream(to, keys) : KL::store(to, keys);
   }
   [[gnu::always_inline]] inline void advance() noexcept {
     where.out += Keep == keep::all ? count : static_cast<std::size_t>(__builtin_popcount(kept));
@@ -427,7 +434,7 @@ template <std::size_t Count, std::size_t Columns, class... Passes>
   (passes.advance(), ...);
 }
 
-/// Rows of one column on their way: from the second half of a tile, or past the caches.
+/// Rows of one column, of the second half of a tile.
 template <std::size_t Column, class T, std::size_t Rows>
 struct stage {
   alignas(64) T rows[Rows];
@@ -448,26 +455,6 @@ struct all_stages<std::index_sequence<Is...>, Rows, Ts...> : stage<Is, Ts, Rows>
   }
 };
 
-/// Writes whole lines past the caches; both begin at one.
-template <class T>
-[[gnu::always_inline]] static inline void stream_lines(T const* from, T* to,
-                                                       std::size_t rows) noexcept {
-  constexpr std::size_t width = lane_count<1>;
-  using L = lanes<4, width / 4>;
-  auto const* source = reinterpret_cast<std::byte const*>(from);
-  auto* target = reinterpret_cast<std::byte*>(to);
-  for (std::size_t b = 0; b < rows * sizeof(T); b += width) {
-    L::stream(target + b, L::load(source + b));
-  }
-}
-template <class K, class... Vs, std::size_t... Is>
-[[gnu::always_inline]] static inline void stream_rows(change_space<K, Vs...> from,
-                                                      change_space<K, Vs...> to, std::size_t rows,
-                                                      std::index_sequence<Is...>) noexcept {
-  stream_lines(from.keys(), to.keys(), rows);
-  (stream_lines(from.template values<Is>(), to.template values<Is>(), rows), ...);
-}
-
 /// Steps of each half of a tile at most, and at least for a tile to pay.
 inline constexpr std::size_t tile_steps = 128, least_tile_steps = 4;
 
@@ -476,16 +463,15 @@ inline constexpr std::size_t tile_steps = 128, least_tile_steps = 4;
 template <class Pass, class Older, class Newer, class Space, class C>
 [[gnu::always_inline]] static inline position merge_tile(Older older, Newer newer, Space out,
                                                          C const& combine, position at,
-                                                         std::size_t steps, Space near,
-                                                         Space aside) noexcept {
+                                                         std::size_t steps, Space aside) noexcept {
   constexpr std::size_t count = Pass::count, width = Pass::columns::size();
   Pass first{older, newer, out, combine}, second{older, newer, out, combine};
   position middle = first.after(at, steps * count);
   if constexpr (Pass::keeps_all) {
-    aside = near;
+    aside = out;
     middle.out = at.out + steps * count;
   }
-  first.begin(at, near);
+  first.begin(at, out);
   second.begin(middle, aside);
   second.base = first.base;
   second.older_numbers = first.older_numbers;
@@ -506,54 +492,53 @@ template <class Pass, class Older, class Newer, class Space, class C>
   MILLRACE_ASSERT(first.where.older == middle.older && first.where.newer == middle.newer);
   position end = second.where;
   if constexpr (!Pass::keeps_all) {
-    copy_rows(aside.filled(end.out), near.from(first.where.out));
+    copy_rows(aside.filled(end.out), out.from(first.where.out));
     end.out += first.where.out;
   }
   return end;
 }
 
 /// One pass from `at` on. Where it ends.
-template <class Pass, class Space>
-[[gnu::always_inline]] static inline position merge_strip(Pass& only, position at,
-                                                          std::size_t steps, Space near) noexcept {
-  only.begin(at, near);
+template <class Pass, class Older, class Newer, class Space, class C>
+[[gnu::always_inline]] static inline position merge_strip(Older older, Newer newer, Space out,
+                                                          C const& combine, position at,
+                                                          std::size_t steps) noexcept {
+  constexpr std::size_t count = Pass::count, width = Pass::columns::size();
+  Pass only{older, newer, out, combine};
+  only.begin(at, out);
   only.look();
   for (std::size_t s = 1; s < steps; ++s) {
     only.look();
-    step<Pass::count, Pass::columns::size()>(only);
+    step<count, width>(only);
   }
   only.take();
-  step<Pass::count, Pass::columns::size()>(only);
+  step<count, width>(only);
   only.settle();
   return only.where;
 }
 
-/// Merges whole steps; the rest of both inputs, from where it stands on, is left. With Stream,
-/// which takes columns that begin at lines, rows are gathered in the first-level cache and leave it
-/// past the others.
-template <keep Keep, bool Stream, class C, class K, class Newer, class... Vs>
+/// Merges whole steps; the rest of both inputs, from where it stands on, is left. Far: what is
+/// written does not stay in the caches.
+template <keep Keep, bool Far, class C, class K, class Newer, class... Vs>
 [[gnu::noinline]] static position merge_rows(change_set_ref<K, Vs...> older, Newer newer,
                                              change_space<K, Vs...> out,
                                              C const& combine) noexcept {
   constexpr bool direct = Keep == keep::all;  // where a row goes is known before it is merged
-  constexpr bool staged = Stream && !direct;
-  using wide = pass<Keep, false, Stream && direct, C, K, Newer, Vs...>;
-  using packed = pass<Keep, wide::needs_index, Stream && direct, C, K, Newer, Vs...>;
-  using columns = std::index_sequence_for<Vs...>;
+  using wide = pass<Keep, false, Far, C, K, Newer, Vs...>;
+  using packed = pass<Keep, wide::needs_index, Far, C, K, Newer, Vs...>;
   constexpr std::size_t count = wide::count;
-  constexpr std::size_t line = 64;  // rows that are whole lines of every column
-  constexpr std::size_t room = line + (2 * tile_steps + 1) * count;
   constexpr K packs_below = static_cast<K>(K{1} << (sizeof(K) * 8 - 1 - wide::KL::index_bits));
-  using stages = all_stages<std::make_index_sequence<1 + sizeof...(Vs)>, room, K, Vs...>;
-  [[maybe_unused]] std::conditional_t<direct, char, stages> second_rows;
+  // far from the caches two passes wait for memory as one does, and the second's rows would go
+  // twice
+  constexpr bool in_tiles = direct || !Far;
+  using stages =
+      all_stages<std::make_index_sequence<1 + sizeof...(Vs)>, (tile_steps + 1) * count, K, Vs...>;
+  [[maybe_unused]] std::conditional_t<in_tiles && !direct, stages, char> second_rows;
   change_space<K, Vs...> aside = out;
-  if constexpr (!direct) { aside = second_rows.template space<K, Vs...>(columns{}); }
-  [[maybe_unused]] std::conditional_t<staged, stages, char> leaving;
-  change_space<K, Vs...> near = out;
-  if constexpr (staged) { near = leaving.template space<K, Vs...>(columns{}); }
-  std::size_t left = 0;  // rows that have left `near`, which holds those behind them
-
-  position at{};  // at.out counts from `left` on
+  if constexpr (in_tiles && !direct) {
+    aside = second_rows.template space<K, Vs...>(std::index_sequence_for<Vs...>{});
+  }
+  position at{};
   for (;;) {
     std::size_t const n = older.size() - at.older, m = newer.size() - at.newer;
     std::size_t const steps = std::min(2 * tile_steps, (n < m ? n : m) / count);
@@ -562,28 +547,14 @@ template <keep Keep, bool Stream, class C, class K, class Newer, class... Vs>
     K const highest =
         std::max(older.key(at.older + steps * count - 1), newer.key(at.newer + steps * count - 1));
     bool const packs = packed::packs && static_cast<K>(highest - lowest) < packs_below;
-    if (steps >= 2 * least_tile_steps) {
-      at = packs ? merge_tile<packed>(older, newer, out, combine, at, steps / 2, near, aside)
-                 : merge_tile<wide>(older, newer, out, combine, at, steps / 2, near, aside);
-    } else if (packs) {
-      packed only{older, newer, out, combine};
-      at = merge_strip(only, at, steps, near);
+    if (in_tiles && steps >= 2 * least_tile_steps) {
+      at = packs ? merge_tile<packed>(older, newer, out, combine, at, steps / 2, aside)
+                 : merge_tile<wide>(older, newer, out, combine, at, steps / 2, aside);
     } else {
-      wide only{older, newer, out, combine};
-      at = merge_strip(only, at, steps, near);
-    }
-    if constexpr (staged) {
-      std::size_t const whole = at.out / line * line;
-      stream_rows(near, out.from(left), whole, columns{});
-      left += whole;
-      at.out -= whole;
-      copy_rows(near.filled(whole + at.out).slice(whole), near);
+      at = packs ? merge_strip<packed>(older, newer, out, combine, at, steps)
+                 : merge_strip<wide>(older, newer, out, combine, at, steps);
     }
   }
-  if constexpr (staged) {
-    copy_rows(near.filled(at.out), out.from(left));
-    at.out += left;
-  }
-  if constexpr (Stream) { _mm_sfence(); }  // streamed rows are seen before what is stored next
+  if constexpr (Far && direct) { _mm_sfence(); }  // streamed rows are seen before what comes next
   return at;
 }
