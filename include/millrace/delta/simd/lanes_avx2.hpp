@@ -113,6 +113,8 @@ struct lanes<4, 8> {
   /// Packed: the key's distance from a base above the lane's index, in one number, of which the
   /// base is part.
   static constexpr int index_bits = 4;
+  static constexpr int distance_bits = 27;
+  static constexpr std::uint32_t bias = 0;
   static inline reg pack(reg stored_keys, reg index_less_base) noexcept {
     return _mm256_add_epi32(_mm256_slli_epi32(stored_keys, index_bits), index_less_base);
   }
@@ -241,6 +243,8 @@ struct lanes<4, 4> {
   /// Packed: the key's distance from a base above the lane's index, in one number, of which the
   /// base is part.
   static constexpr int index_bits = 3;
+  static constexpr int distance_bits = 28;
+  static constexpr std::uint32_t bias = 0;
   static inline reg pack(reg stored_keys, reg index_less_base) noexcept {
     return _mm_add_epi32(_mm_slli_epi32(stored_keys, index_bits), index_less_base);
   }
@@ -378,6 +382,8 @@ struct lanes<8, 4> {
   /// Packed: the key's distance from a base above the lane's index, in one number, of which the
   /// base is part.
   static constexpr int index_bits = 3;
+  static constexpr int distance_bits = 60;
+  static constexpr std::uint64_t bias = 0;
   static inline reg pack(reg stored_keys, reg index_less_base) noexcept {
     return _mm256_add_epi64(_mm256_slli_epi64(stored_keys, index_bits), index_less_base);
   }

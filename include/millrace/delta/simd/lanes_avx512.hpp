@@ -93,6 +93,8 @@ struct lanes<4, 16> {
   /// Packed: the key's distance from a base above the lane's index, in one number, of which the
   /// base is part.
   static constexpr int index_bits = 5;
+  static constexpr int distance_bits = 26;
+  static constexpr std::uint32_t bias = 0;
   static inline reg pack(reg stored_keys, reg index_less_base) noexcept {
     return _mm512_add_epi32(_mm512_slli_epi32(stored_keys, index_bits), index_less_base);
   }
@@ -217,6 +219,8 @@ struct lanes<4, 8> {
   /// Packed: the key's distance from a base above the lane's index, in one number, of which the
   /// base is part.
   static constexpr int index_bits = 4;
+  static constexpr int distance_bits = 27;
+  static constexpr std::uint32_t bias = 0;
   static inline reg pack(reg stored_keys, reg index_less_base) noexcept {
     return _mm256_add_epi32(_mm256_slli_epi32(stored_keys, index_bits), index_less_base);
   }
@@ -337,6 +341,10 @@ struct lanes<8, 8> {
   /// Packed: the key's distance from a base above the lane's index, in one number, of which the
   /// base is part.
   static constexpr int index_bits = 4;
+  /// Keys' distances are below 2 to the `distance_bits`, and `bias` above: so that a packed key is
+  /// a normal number of floating point as well.
+  static constexpr int distance_bits = 57;
+  static constexpr std::uint64_t bias = std::uint64_t{1} << 57;
   static inline reg pack(reg stored_keys, reg index_less_base) noexcept {
     return _mm512_add_epi64(_mm512_slli_epi64(stored_keys, index_bits), index_less_base);
   }
@@ -368,7 +376,12 @@ struct lanes<8, 8> {
   }
   template <int Distance>
   static inline void exchange_packed(reg& packed) noexcept {
-    exchange<Distance>(packed);
+    // as numbers of floating point, of the same order: integers' maximum would wait for their
+    // minimum
+    reg const other = swap<Distance>(packed);
+    reg const higher =
+        _mm512_castpd_si512(_mm512_max_pd(_mm512_castsi512_pd(packed), _mm512_castsi512_pd(other)));
+    packed = _mm512_mask_min_epu64(higher, low<Distance>, packed, other);
   }
   template <int Distance>
   static inline void exchange(reg& keys, reg& index) noexcept {

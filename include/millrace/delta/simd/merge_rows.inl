@@ -236,8 +236,9 @@ struct pass {
     K const lowest = a < b ? a : b;
     last_keys = KL::all(static_cast<K>(~lowest));
     if constexpr (Packed) {
-      base = KL::all(lowest);
-      typename KL::reg const shifted = KL::all(static_cast<K>(lowest << KL::index_bits));
+      K const below = static_cast<K>(lowest - KL::bias);
+      base = KL::all(below);
+      typename KL::reg const shifted = KL::all(static_cast<K>(below << KL::index_bits));
       older_numbers = KL::subtract(KL::numbers(false), shifted);
       newer_numbers = KL::subtract(KL::numbers(true), shifted);
     } else {
@@ -536,7 +537,7 @@ template <keep Keep, bool Far, class C, class K, class Newer, class... Vs>
   using wide = pass<Keep, false, Far, C, K, Newer, Vs...>;
   using packed = pass<Keep, wide::needs_index, Far, C, K, Newer, Vs...>;
   constexpr std::size_t count = wide::count;
-  constexpr K packs_below = static_cast<K>(K{1} << (sizeof(K) * 8 - 1 - wide::KL::index_bits));
+  constexpr K packs_below = K{1} << wide::KL::distance_bits;
   // far from the caches two passes wait for memory as one does, and the second's rows would go
   // twice
   constexpr bool in_tiles = direct || !Far;
