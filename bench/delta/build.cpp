@@ -12,9 +12,8 @@
 #include <string>
 #include <vector>
 
-#if __has_include(<hwy/contrib/sort/vqsort.h>)
+#if defined(MILLRACE_BENCH_VQSORT)
 #include <hwy/contrib/sort/vqsort.h>
-#define MILLRACE_BENCH_VQSORT
 #endif
 
 namespace millrace::bench {

@@ -17,6 +17,7 @@
 #include <millrace/delta/consolidate.hpp>
 #include <millrace/delta/crc32c.hpp>
 #include <millrace/delta/decimal.hpp>
+#include <millrace/delta/decimal_inverse.hpp>
 #include <millrace/delta/decode_run.hpp>
 #include <millrace/delta/decode_tiles.hpp>
 #include <millrace/delta/dense.hpp>

@@ -160,7 +160,9 @@ struct count {
 };
 
 /// One policy a column. A row is dropped when every column whose policy has a rule drops it, and at
-/// least one has.
+/// least one has. As associative as its policies, except where some have a rule and others do not:
+/// a dropped row takes the others' values with it, so there the order of merges is part of the
+/// result.
 template <class... Cs>
 struct by_column {
   static constexpr bool commutative = (Cs::commutative && ...);
