@@ -35,6 +35,9 @@ enum class errc : std::uint16_t {
   exhausted = 16,         ///< every retry was spent
   fenced = 17,            ///< another producer has this one's name by now
   duplicate = 18,         ///< the message was accepted before
+  corrupt = 19,           ///< stored bytes are damaged or cut; `native`: at which byte
+  /// Stored bytes of a version that this build does not know; `native`: at which byte.
+  unsupported_version = 20,
 };
 
 /// Whose status `error::native` holds.
@@ -106,6 +109,8 @@ template <class T>
     case errc::exhausted: return "every retry was spent";
     case errc::fenced: return "fenced: another producer goes on under this one's name";
     case errc::duplicate: return "duplicate: the message was accepted before";
+    case errc::corrupt: return "stored bytes are damaged or cut";
+    case errc::unsupported_version: return "stored bytes of a version unknown to this build";
   }
   return "unknown error code";
 }
@@ -131,6 +136,8 @@ template <class T>
     text += std::string(" (POSIX: ") + std::strerror(e.native) + ")";
   } else if (e.code == errc::no_device && e.origin == origin::millrace && e.native != 0) {
     text += std::string(": ") + describe(static_cast<device_fault>(e.native));
+  } else if (e.code == errc::corrupt || e.code == errc::unsupported_version) {
+    text += " at byte " + std::to_string(e.native);
   } else if (e.native != 0) {
     text += std::string(" (") + describe(e.origin) + " " + std::to_string(e.native) + ")";
   }

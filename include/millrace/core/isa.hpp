@@ -11,7 +11,7 @@ namespace millrace::inline v0::core {
 /// at run time; a program needs no compiler flags to use the widest that its machine has.
 enum class isa : std::uint8_t {
   scalar = 0,  ///< what the program was compiled for
-  avx2 = 1,    ///< x86-64-v3: AVX2, BMI2 (Haswell, Zen)
+  avx2 = 1,    ///< x86-64-v3 and PCLMUL: AVX2, BMI2 (Haswell, Zen)
   avx512 = 2,  ///< AVX-512 F, BW, DQ, VL, VBMI and VBMI2 (Ice Lake, Zen 4); not Skylake's, which is
                ///< slow to wake
 };
@@ -34,7 +34,8 @@ inline constexpr isa all_isas[] = {isa::scalar, isa::avx2, isa::avx512};
 [[nodiscard]] inline bool has_isa(isa which) noexcept {
 #if defined(__x86_64__)
   bool const avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("bmi") != 0 &&
-                    __builtin_cpu_supports("bmi2") != 0 && __builtin_cpu_supports("popcnt") != 0;
+                    __builtin_cpu_supports("bmi2") != 0 && __builtin_cpu_supports("popcnt") != 0 &&
+                    __builtin_cpu_supports("sse4.2") != 0 && __builtin_cpu_supports("pclmul") != 0;
   bool const avx512 =
       avx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
       __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
@@ -57,6 +58,13 @@ inline constexpr isa all_isas[] = {isa::scalar, isa::avx2, isa::avx512};
                           : has_isa(isa::avx2) ? isa::avx2
                                                : isa::scalar;
   return best;
+}
+
+/// `wanted`, or the widest below it that this machine has.
+/// @thread any  @cost as best_isa
+[[nodiscard]] inline isa usable_isa(isa wanted) noexcept {
+  isa const best = best_isa();
+  return wanted < best ? wanted : best;
 }
 
 }  // namespace millrace::inline v0::core

@@ -68,6 +68,8 @@ concept number =
 /// merges is part of a result.
 struct add {
   static constexpr bool commutative = true;
+  template <class V>
+  static constexpr bool associative = std::is_integral_v<V>;
   template <detail::number V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
     if constexpr (std::is_floating_point_v<V>) {
@@ -90,6 +92,8 @@ struct add {
 /// The newer value. Associative, not commutative. For every type of value.
 struct last_writer {
   static constexpr bool commutative = false;
+  template <class V>
+  static constexpr bool associative = true;
   template <change_value V>
   [[nodiscard]] MILLRACE_HD V operator()(V const&, V const& newer) const noexcept {
     return newer;
@@ -104,6 +108,8 @@ struct last_writer {
 /// associative and commutative in every bit.
 struct minimum {
   static constexpr bool commutative = true;
+  template <class V>
+  static constexpr bool associative = true;
   template <detail::number V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
     return detail::total_order(newer) < detail::total_order(older) ? newer : older;
@@ -113,6 +119,8 @@ struct minimum {
 /// The larger; the order is that of `minimum`.
 struct maximum {
   static constexpr bool commutative = true;
+  template <class V>
+  static constexpr bool associative = true;
   template <detail::number V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
     return detail::total_order(older) < detail::total_order(newer) ? newer : older;
@@ -123,6 +131,8 @@ struct maximum {
 /// floating ones by their bits.
 struct exclusive_or {
   static constexpr bool commutative = true;
+  template <class V>
+  static constexpr bool associative = true;
   template <detail::number V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
     if constexpr (std::is_floating_point_v<V>) {
@@ -142,6 +152,8 @@ struct exclusive_or {
 /// dropped. Associative and commutative, as long as no input holds a zero (see validate).
 struct count {
   static constexpr bool commutative = true;
+  template <class V>
+  static constexpr bool associative = true;
   template <detail::number V>
     requires std::is_integral_v<V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
@@ -241,6 +253,10 @@ inline constexpr bool all_differences<C, std::index_sequence<Is...>, Vs...> =
 ///   asked of combined rows only: inputs hold no row that it would drop,
 /// - optionally `V difference(V before, V after) const noexcept`: the value that makes `after` of
 ///   `before`, bit for bit; see diff,
+/// - optionally `template <class V> static constexpr bool associative`: whether (a b) c and a (b c)
+///   are the same bits for all values of V, and a value that it drops changes nothing that it is
+///   combined with. Where it does not say so, the order in which runs were merged is part of a
+///   result, and what merges more than two keeps to the order of arrival,
 /// or by_column of such structs. A user's functor is a policy of its own.
 template <class C, class... Vs>
 concept combine_policy = std::is_trivially_copyable_v<C> &&
@@ -254,6 +270,31 @@ concept invertible_policy =
 /// Whether `combine` may drop rows with these columns.
 template <class C, class... Vs>
 inline constexpr bool may_drop = detail::any_drop_rule<C, std::index_sequence_for<Vs...>, Vs...>;
+
+namespace detail {
+
+template <class C, class V>
+inline constexpr bool associates_column = false;
+template <class C, class V>
+  requires requires { C::template associative<V>; }
+inline constexpr bool associates_column<C, V> = C::template associative<V>;
+
+/// Of a row that is dropped, every column must be one that changes nothing.
+template <class C, class Is, class... Vs>
+inline constexpr bool associates_all = false;
+template <class C, std::size_t... Is, class... Vs>
+inline constexpr bool associates_all<C, std::index_sequence<Is...>, Vs...> =
+    (associates_column<policy_type<Is, C>, Vs> && ...) &&
+    (!any_drop_rule<C, std::index_sequence<Is...>, Vs...> ||
+     (has_drop_rule<policy_type<Is, C>, Vs> && ...));
+
+}  // namespace detail
+
+/// Whether rows with these columns may be combined in any grouping that keeps their order: the bits
+/// are the same. Not so for sums of floating numbers, nor for by_column<count, last_writer>, whose
+/// dropped rows take a value along.
+template <class C, class... Vs>
+inline constexpr bool associates = detail::associates_all<C, std::index_sequence_for<Vs...>, Vs...>;
 
 namespace detail {
 
@@ -290,5 +331,8 @@ static_assert(invertible_policy<add, int> && !invertible_policy<add, float> &&
               invertible_policy<exclusive_or, float, std::uint64_t> &&
               !invertible_policy<minimum, int> &&
               invertible_policy<by_column<count, last_writer>, int, float>);
+static_assert(associates<add, int, std::uint64_t> && !associates<add, int, float> &&
+              associates<count, std::int64_t> && associates<by_column<count, count>, int, int> &&
+              !associates<by_column<count, last_writer>, int, int> && associates<add>);
 
 }  // namespace millrace::inline v0::delta

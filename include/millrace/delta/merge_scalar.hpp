@@ -26,7 +26,7 @@ namespace detail {
 
 template <class C, class K, class... Vs, std::size_t... Is>
 [[nodiscard]] MILLRACE_HD bool put_combined(change_set_ref<K, Vs...> const& older, std::size_t i,
-                                            change_set_ref<K, Vs...> const& newer,
+                                            [[maybe_unused]] change_set_ref<K, Vs...> const& newer,
                                             [[maybe_unused]] std::size_t j,
                                             change_space<K, Vs...> const& out, std::size_t o,
                                             C const& combine, std::index_sequence<Is...>) noexcept {

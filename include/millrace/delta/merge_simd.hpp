@@ -59,7 +59,9 @@ template <keep Keep, class C, class K, class Newer, class... Vs>
 #if defined(__x86_64__)
   if constexpr (fit_lanes<Vs...>) {
     constexpr std::size_t row = sizeof(K) + (std::size_t{0} + ... + sizeof(Vs));
-    bool const far = (older.size() + newer.size()) * row >= far_bytes &&
+    // few rows of a pass that drops most are written far
+    constexpr bool may_be_far = Keep == keep::either || Keep == keep::all;
+    bool const far = may_be_far && (older.size() + newer.size()) * row >= far_bytes &&
                      begins_lines(out, std::index_sequence_for<Vs...>{});
     auto const finish = [&](auto reached) {
       return reached.out + merge_scalar<Keep>(older.slice(reached.older),
@@ -67,11 +69,11 @@ template <keep Keep, class C, class K, class Newer, class... Vs>
                                               combine);
     };
     if (which == core::isa::avx512 && core::best_isa() >= core::isa::avx512) {
-      return far ? finish(avx512::merge_rows<Keep, true>(older, newer, out, combine))
+      return far ? finish(avx512::merge_rows<Keep, may_be_far>(older, newer, out, combine))
                  : finish(avx512::merge_rows<Keep, false>(older, newer, out, combine));
     }
     if (which >= core::isa::avx2 && core::best_isa() >= core::isa::avx2) {
-      return far ? finish(avx2::merge_rows<Keep, true>(older, newer, out, combine))
+      return far ? finish(avx2::merge_rows<Keep, may_be_far>(older, newer, out, combine))
                  : finish(avx2::merge_rows<Keep, false>(older, newer, out, combine));
     }
   }

@@ -22,6 +22,25 @@ struct split_point {
   }
 };
 
+namespace detail {
+
+/// How many of older's rows are among the first `diagonal` of both, older's first among equal keys.
+template <class K, class Index>
+[[nodiscard]] MILLRACE_HD constexpr Index older_rows(K const* older, Index n, K const* newer,
+                                                     Index m, Index diagonal) noexcept {
+  // The fewest rows of older such that the next one is above the last of newer's.
+  Index first = diagonal > m ? diagonal - m : 0, last = diagonal < n ? diagonal : n;
+  while (first < last) {
+    Index const middle = first + (last - first) / 2;
+    bool const before = older[middle] <= newer[diagonal - 1 - middle];
+    first = before ? middle + 1 : first;
+    last = before ? last : middle;
+  }
+  return first;
+}
+
+}  // namespace detail
+
 /// Cuts two runs by merge path: every key before the cut is below every key behind it, and a key
 /// that both runs have has both of its rows on one side. About `diagonal` rows lie before the cut:
 /// exactly, or one more where the cut would part such a pair; all of them when there are no more.
@@ -36,16 +55,7 @@ template <change_key K, change_value... Vs, change_value... Ws>
   if (diagonal >= n + m) { return {n, m}; }
   K const* const a = older.keys().data();
   K const* const b = newer.keys().data();
-  // The fewest rows of older such that the next one is above the last of newer's: of two equal
-  // keys, older's comes first.
-  std::size_t first = diagonal > m ? diagonal - m : 0;
-  std::size_t last = diagonal < n ? diagonal : n;
-  while (first < last) {
-    std::size_t const middle = first + (last - first) / 2;
-    bool const before = a[middle] <= b[diagonal - 1 - middle];
-    first = before ? middle + 1 : first;
-    last = before ? last : middle;
-  }
+  std::size_t const first = detail::older_rows(a, n, b, m, diagonal);
   split_point cut{first, diagonal - first};
   if (cut.older > 0 && cut.newer < m && a[cut.older - 1] == b[cut.newer]) { ++cut.newer; }
   return cut;

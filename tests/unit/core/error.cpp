@@ -25,10 +25,12 @@ TEST_CASE("errc: the codes on the wire are frozen") {
   CHECK(static_cast<int>(errc::exhausted) == 16);
   CHECK(static_cast<int>(errc::fenced) == 17);
   CHECK(static_cast<int>(errc::duplicate) == 18);
+  CHECK(static_cast<int>(errc::corrupt) == 19);
+  CHECK(static_cast<int>(errc::unsupported_version) == 20);
 }
 
 TEST_CASE("errc: every code and origin has words of its own") {
-  for (std::uint16_t i = 0; i <= 18; ++i) {
+  for (std::uint16_t i = 0; i <= 20; ++i) {
     CHECK(std::string_view(core::describe(static_cast<errc>(i))) != "unknown error code");
   }
   for (std::uint16_t i = 0; i <= 5; ++i) {
@@ -43,6 +45,8 @@ TEST_CASE("describe: an error's line holds the code's words and the native statu
   CHECK(core::describe(error{errc::device_lost, core::origin::cuda, 700}).find("CUDA 700") !=
         std::string::npos);
   CHECK(core::describe(error{errc::full}) == core::describe(errc::full));
+  CHECK(core::describe(error{errc::corrupt, core::origin::millrace, 24}) ==
+        std::string(core::describe(errc::corrupt)) + " at byte 24");
 }
 
 TEST_CASE("value_or_throw: gives the value or throws the words") {

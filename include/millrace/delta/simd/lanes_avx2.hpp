@@ -316,7 +316,7 @@ struct lanes<8, 4> {
   }
   static inline reg index_older() noexcept { return _mm256_setr_epi64x(0, 1, 2, 3); }
   static inline reg index_newer_reversed() noexcept {
-    constexpr long long newer = INT32_MIN;  // so that its lower half is an index of lanes<4, 4>
+    constexpr long long newer = INT64_MIN;
     return _mm256_setr_epi64x(newer + 3, newer + 2, newer + 1, newer);
   }
   static inline reg reverse(reg x) noexcept { return _mm256_permute4x64_epi64(x, 0x1B); }
@@ -442,6 +442,10 @@ struct lanes<8, 4> {
 template <std::size_t WidestBytes>
 inline constexpr std::size_t lane_count = 32 / WidestBytes;
 
+static inline __m128i lower_halves(__m256i x) noexcept {
+  return _mm256_castsi256_si128(
+      _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)));
+}
 template <std::size_t From, std::size_t To, std::size_t Count>
 static inline typename lanes<To, Count>::reg index_as(
     typename lanes<From, Count>::reg index) noexcept {
@@ -449,15 +453,22 @@ static inline typename lanes<To, Count>::reg index_as(
     return index;
   } else if constexpr (From == 4) {
     return _mm256_cvtepi32_epi64(index);
-  } else {
-    return _mm256_castsi256_si128(
-        _mm256_permutevar8x32_epi32(index, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)));
+  } else {  // the lane from the lower half, whose it is from the upper one's top bit
+    __m128i const lane = _mm_and_si128(lower_halves(index), _mm_set1_epi32(3));
+    __m128i const upper = lower_halves(_mm256_srli_epi64(index, 32));
+    return _mm_or_si128(lane, _mm_and_si128(upper, _mm_set1_epi32(INT32_MIN)));
   }
 }
 template <std::size_t From, std::size_t To, std::size_t Count>
 static inline typename lanes<To, Count>::mask mask_as(
     typename lanes<From, Count>::mask m) noexcept {
-  return index_as<From, To, Count>(m);
+  if constexpr (From == To) {
+    return m;
+  } else if constexpr (From == 4) {
+    return _mm256_cvtepi32_epi64(m);
+  } else {
+    return lower_halves(m);
+  }
 }
 template <class Mask>
 static inline Mask both_of(Mask a, Mask b) noexcept {

@@ -12,6 +12,13 @@
 MILLRACE_TARGET_AVX512
 namespace millrace::inline v0::delta::detail::avx512 {
 
+/// A mask as a number. Through a general register: where g++ 12 keeps the number on the stack, it
+/// would store the mask's one byte and load four.
+static inline std::uint32_t mask_bits(std::uint32_t m) noexcept {
+  asm("" : "+r"(m));
+  return m;
+}
+
 /// Lanes of 4 or 8 bytes in one register: what merge_rows.inl is written in. Bit i of a word of
 /// bits is lane i. An index names a lane of two registers, older's (below `count`) or newer's.
 template <std::size_t Bytes, std::size_t Count>
@@ -42,7 +49,7 @@ struct lanes<4, 16> {
     return _mm512_permutexvar_epi32(
         _mm512_setr_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), x);
   }
-  static inline bits to_bits(mask m) noexcept { return m; }
+  static inline bits to_bits(mask m) noexcept { return mask_bits(m); }
   static inline mask less_equal(reg a, reg b) noexcept { return _mm512_cmple_epu32_mask(a, b); }
   static inline mask equal(reg a, reg b) noexcept { return _mm512_cmpeq_epi32_mask(a, b); }
   static inline mask greater_signed(reg a, reg b) noexcept { return _mm512_cmpgt_epi32_mask(a, b); }
@@ -59,9 +66,7 @@ struct lanes<4, 16> {
   static inline reg gather_older(reg older, reg index) noexcept {
     return _mm512_permutexvar_epi32(index, older);
   }
-  static inline bits newer_bits(reg index) noexcept {
-    return _mm512_test_epi32_mask(index, _mm512_set1_epi32(16));
-  }
+  static inline bits newer_bits(reg index) noexcept { return to_bits(newer_mask(index)); }
   static inline mask newer_mask(reg index) noexcept {
     return _mm512_test_epi32_mask(index, _mm512_set1_epi32(16));
   }
@@ -168,7 +173,7 @@ struct lanes<4, 8> {
   static inline reg reverse(reg x) noexcept {
     return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0));
   }
-  static inline bits to_bits(mask m) noexcept { return m; }
+  static inline bits to_bits(mask m) noexcept { return mask_bits(m); }
   static inline mask less_equal(reg a, reg b) noexcept { return _mm256_cmple_epu32_mask(a, b); }
   static inline mask equal(reg a, reg b) noexcept { return _mm256_cmpeq_epi32_mask(a, b); }
   static inline mask greater_signed(reg a, reg b) noexcept { return _mm256_cmpgt_epi32_mask(a, b); }
@@ -185,7 +190,7 @@ struct lanes<4, 8> {
   static inline reg gather_older(reg older, reg index) noexcept {
     return _mm256_permutevar8x32_epi32(older, index);
   }
-  static inline bits newer_bits(reg index) noexcept { return newer_mask(index); }
+  static inline bits newer_bits(reg index) noexcept { return to_bits(newer_mask(index)); }
   static inline mask newer_mask(reg index) noexcept {
     return _mm256_test_epi32_mask(index, _mm256_set1_epi32(8));
   }
@@ -288,7 +293,7 @@ struct lanes<8, 8> {
   static inline reg reverse(reg x) noexcept {
     return _mm512_permutexvar_epi64(_mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), x);
   }
-  static inline bits to_bits(mask m) noexcept { return m; }
+  static inline bits to_bits(mask m) noexcept { return mask_bits(m); }
   static inline mask less_equal(reg a, reg b) noexcept { return _mm512_cmple_epu64_mask(a, b); }
   static inline mask equal(reg a, reg b) noexcept { return _mm512_cmpeq_epi64_mask(a, b); }
   static inline mask greater_signed(reg a, reg b) noexcept { return _mm512_cmpgt_epi64_mask(a, b); }
@@ -305,7 +310,7 @@ struct lanes<8, 8> {
   static inline reg gather_older(reg older, reg index) noexcept {
     return _mm512_permutexvar_epi64(index, older);
   }
-  static inline bits newer_bits(reg index) noexcept { return newer_mask(index); }
+  static inline bits newer_bits(reg index) noexcept { return to_bits(newer_mask(index)); }
   static inline mask newer_mask(reg index) noexcept {
     return _mm512_test_epi64_mask(index, _mm512_set1_epi64(8));
   }

@@ -355,8 +355,10 @@ struct pass {
     return all[count - 1];
   }
   template <std::size_t... Is>
-  [[gnu::always_inline]] inline void put_last(K key, std::index_sequence<Is...>) noexcept {
-    out.put(where.out++, key, last_value<Is>()...);
+  [[gnu::always_inline]] inline void put_last(std::index_sequence<Is...>) noexcept {
+    alignas(64) K keys[count];
+    KL::store(keys, Packed ? last_keys : KL::as_stored(last_keys));
+    out.put(where.out++, keys[count - 1], last_value<Is>()...);
   }
   /// After steps: the last row has not been put out. When it is combined, no other has its key, and
   /// it is due; else it goes back to where it came from.
@@ -365,7 +367,7 @@ struct pass {
     if (last_same == 0) {
       where = untaken(where);
     } else if (Keep == keep::either && last_drop == 0) {
-      put_last(older.key(where.older - 1), columns{});
+      put_last(columns{});
     }
   }
   /// Before the last row, which is the one of the two inputs whose key is higher.
@@ -489,7 +491,6 @@ template <class Pass, class Older, class Newer, class Space, class C>
   step<count, width>(first, second);
   first.settle();
   second.settle();
-  MILLRACE_ASSERT(first.where.older == middle.older && first.where.newer == middle.newer);
   position end = second.where;
   if constexpr (!Pass::keeps_all) {
     copy_rows(aside.filled(end.out), out.from(first.where.out));
@@ -517,6 +518,14 @@ template <class Pass, class Older, class Newer, class Space, class C>
   return only.where;
 }
 
+/// How many rows those before `at` can give.
+template <keep Keep>
+[[gnu::always_inline]] static inline std::size_t rows_within(position at) noexcept {
+  return Keep == keep::both         ? std::min(at.older, at.newer)
+         : Keep == keep::older_only ? at.older
+                                    : at.older + at.newer;
+}
+
 /// Merges whole steps; the rest of both inputs, from where it stands on, is left. Far: what is
 /// written does not stay in the caches.
 template <keep Keep, bool Far, class C, class K, class Newer, class... Vs>
@@ -540,6 +549,8 @@ template <keep Keep, bool Far, class C, class K, class Newer, class... Vs>
   }
   position at{};
   for (;;) {
+    // of sorted rows no more come out than went in; of others they might, and would not fit
+    at.out = std::min(at.out, rows_within<Keep>(at));
     std::size_t const n = older.size() - at.older, m = newer.size() - at.newer;
     std::size_t const steps = std::min(2 * tile_steps, (n < m ? n : m) / count);
     if (steps == 0) { break; }
@@ -547,13 +558,17 @@ template <keep Keep, bool Far, class C, class K, class Newer, class... Vs>
     K const highest =
         std::max(older.key(at.older + steps * count - 1), newer.key(at.newer + steps * count - 1));
     bool const packs = packed::packs && static_cast<K>(highest - lowest) < packs_below;
-    if (in_tiles && steps >= 2 * least_tile_steps) {
-      at = packs ? merge_tile<packed>(older, newer, out, combine, at, steps / 2, aside)
-                 : merge_tile<wide>(older, newer, out, combine, at, steps / 2, aside);
-    } else {
-      at = packs ? merge_strip<packed>(older, newer, out, combine, at, steps)
-                 : merge_strip<wide>(older, newer, out, combine, at, steps);
+    if constexpr (in_tiles) {
+      if (steps >= 2 * least_tile_steps) {
+        at = packs ? merge_tile<packed>(older, newer, out, combine, at, steps / 2, aside)
+                   : merge_tile<wide>(older, newer, out, combine, at, steps / 2, aside);
+        continue;
+      }
+    } else if (packs) {
+      at = merge_strip<packed>(older, newer, out, combine, at, steps);
+      continue;
     }
+    at = merge_strip<wide>(older, newer, out, combine, at, steps);
   }
   if constexpr (Far && direct) { _mm_sfence(); }  // streamed rows are seen before what comes next
   return at;

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/error.hpp>
+#include <millrace/core/isa.hpp>
+#include <millrace/delta/bit_pack.hpp>
+#include <millrace/delta/change_set_ref.hpp>
+#include <millrace/delta/crc32c.hpp>
+#include <millrace/delta/key.hpp>
+#include <millrace/delta/key_codec.hpp>
+#include <millrace/delta/run_format.hpp>
+#include <millrace/delta/value_codec.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+/// \file
+/// One block of a packed run: at most 256 rows. Its words: checksum of all that follows it in the
+/// block, length in words of 4 bytes (16 bits), rows - 1 (8), bits of a packed key (8), first key,
+/// bytes of each value column (32 each), packed keys, values, zero bytes up to a whole word.
+
+namespace millrace::inline v0::delta {
+
+/// Bytes of a block before its packed keys.
+template <change_key K, run_value... Vs>
+inline constexpr std::size_t block_header_bytes = 8 + sizeof(K) + 4 * sizeof...(Vs);
+
+/// Bytes of a block of `rows` rows at most.
+template <change_key K, run_value... Vs>
+[[nodiscard]] constexpr std::size_t max_block_bytes(std::uint32_t rows = block_rows) noexcept {
+  return detail::whole_words(block_header_bytes<K, Vs...> + rows * sizeof(K) +
+                             (std::size_t{0} + ... + max_value_bytes<Vs>(rows)));
+}
+
+/// Writes a block.
+/// @param rows [1 to 256]
+/// @param out  [max_block_bytes(rows.size())]
+/// @return bytes written, a multiple of 4; 0 when the keys do not increase
+template <change_key K, run_value... Vs>
+[[nodiscard]] std::size_t encode_block(change_set_ref<K, Vs...> rows, std::byte* out,
+                                       core::isa which = core::best_isa()) noexcept;
+
+/// What stands at the beginning of a block whose checksum is right.
+struct block_header {
+  std::size_t bytes = 0;  ///< of the whole block
+  std::uint32_t rows = 0;
+  std::uint32_t key_bits = 0;
+  std::uint64_t first = 0;  ///< key
+};
+
+/// Looks at the checksum of a block, then at its header. What else is in it is as it was written,
+/// but for a writer's mistake or malice.
+/// @param at     the block, and what follows it, `room` bytes in all
+/// @param offset of the block in its run, for errors
+/// @error errc::corrupt with the offset of the block
+template <change_key K, run_value... Vs>
+[[nodiscard]] result<block_header> check_block(std::byte const* at, std::size_t room,
+                                               std::uint64_t offset,
+                                               core::isa which = core::best_isa()) noexcept {
+  constexpr std::size_t begin = block_header_bytes<K, Vs...>;
+  if (room < begin) { return detail::corrupt(offset); }
+  block_header found;
+  found.bytes = std::size_t{detail::load<std::uint16_t>(at + 4)} * word_bytes;
+  if (found.bytes < begin || found.bytes > room) { return detail::corrupt(offset); }
+  if (crc32c(at + 4, found.bytes - 4, 0, which) != detail::load<std::uint32_t>(at)) {
+    return detail::corrupt(offset);
+  }
+  found.rows = 1u + detail::load<std::uint8_t>(at + 6);
+  found.key_bits = detail::load<std::uint8_t>(at + 7);
+  found.first = detail::load<K>(at + 8);
+  if (found.key_bits > 8 * sizeof(K)) { return detail::corrupt(offset); }
+  std::uint64_t used = begin + packed_bytes(found.rows, found.key_bits);
+  for (std::size_t i = 0; i < sizeof...(Vs); ++i) {
+    used += detail::load<std::uint32_t>(at + 8 + sizeof(K) + 4 * i);
+  }
+  if (detail::whole_words(used) != found.bytes ||
+      !detail::all_zero(at + used, found.bytes - used)) {
+    return detail::corrupt(offset);
+  }
+  return found;
+}
+
+/// The keys of a block that was checked.
+/// @param out [header.rows]
+/// @error errc::corrupt with the offset of the block, when they do not increase; `out` is undefined
+///        then
+template <change_key K, run_value... Vs>
+[[nodiscard]] result<void> decode_block_keys(std::byte const* at, block_header const& header,
+                                             std::uint64_t offset, K* out,
+                                             core::isa which = core::best_isa()) noexcept {
+  bool const good = unpack_keys(at + block_header_bytes<K, Vs...>, header.rows, header.key_bits,
+                                static_cast<K>(header.first), out, which);
+  if (!good) { return detail::corrupt(offset); }
+  return {};
+}
+
+namespace detail {
+
+template <class K, class... Vs, std::size_t... Is>
+[[nodiscard]] std::size_t encode_values_of(change_set_ref<K, Vs...> rows, std::byte* block,
+                                           std::size_t used, [[maybe_unused]] core::isa which,
+                                           std::index_sequence<Is...>) noexcept {
+  [[maybe_unused]] auto const count = static_cast<std::uint32_t>(rows.size());
+  [[maybe_unused]] auto const column = [&](std::size_t i, std::size_t bytes) {
+    store(block + 8 + sizeof(K) + 4 * i, static_cast<std::uint32_t>(bytes));
+    used += bytes;
+  };
+  (column(Is, encode_values<Vs>(rows.template values<Is>().data(), count, block + used, which)),
+   ...);
+  return used;
+}
+
+template <class K, class... Vs, std::size_t... Is>
+[[nodiscard]] bool decode_values_of(std::byte const* block, block_header const& header,
+                                    [[maybe_unused]] change_space<K, Vs...> out,
+                                    [[maybe_unused]] core::isa which,
+                                    std::index_sequence<Is...>) noexcept {
+  [[maybe_unused]] std::size_t at =
+      block_header_bytes<K, Vs...> + packed_bytes(header.rows, header.key_bits);
+  bool good = true;
+  [[maybe_unused]] auto const next = [&](std::size_t i, auto* to) {
+    if (!good) { return; }
+    using V = std::remove_reference_t<decltype(*to)>;
+    auto const bytes = std::size_t{load<std::uint32_t>(block + 8 + sizeof(K) + 4 * i)};
+    good = decode_values<V>(block + at, bytes, to, header.rows, which).has_value();
+    at += bytes;
+  };
+  (next(Is, out.template values<Is>()), ...);
+  return good;
+}
+
+}  // namespace detail
+
+template <change_key K, run_value... Vs>
+[[nodiscard]] std::size_t encode_block(change_set_ref<K, Vs...> rows, std::byte* out,
+                                       core::isa which) noexcept {
+  static_assert(max_block_bytes<K, Vs...>() / word_bytes <= UINT16_MAX,
+                "encode_block: the values of a row have too many bytes");
+  auto const count = static_cast<std::uint32_t>(rows.size());
+  constexpr std::size_t begin = block_header_bytes<K, Vs...>;
+  std::uint32_t const bits = pack_keys(rows.keys().data(), count, out + begin, which);
+  if (bits == not_increasing) { return 0; }
+  std::size_t const used = detail::encode_values_of(rows, out, begin + packed_bytes(count, bits),
+                                                    which, std::index_sequence_for<Vs...>{});
+  std::size_t const bytes = detail::whole_words(used);
+  std::memset(out + used, 0, bytes - used);
+  detail::store(out + 4, static_cast<std::uint16_t>(bytes / word_bytes));
+  detail::store(out + 6, static_cast<std::uint8_t>(count - 1));
+  detail::store(out + 7, static_cast<std::uint8_t>(bits));
+  detail::store(out + 8, rows.key(0));
+  detail::store(out, crc32c(out + 4, bytes - 4, 0, which));
+  return bytes;
+}
+
+/// The rows of a block that was checked.
+/// @param out [header.rows]
+/// @error errc::corrupt with the offset of the block, when a column is not as it should be; `out`
+/// is
+///        undefined then
+template <change_key K, run_value... Vs>
+[[nodiscard]] result<void> decode_block(std::byte const* at, block_header const& header,
+                                        std::uint64_t offset, change_space<K, Vs...> out,
+                                        core::isa which = core::best_isa()) noexcept {
+  MILLRACE_ASSERT(out.capacity() >= header.rows);
+  auto const keys = decode_block_keys<K, Vs...>(at, header, offset, out.keys(), which);
+  if (!keys) { return keys; }
+  if (!detail::decode_values_of(at, header, out, which, std::index_sequence_for<Vs...>{})) {
+    return detail::corrupt(offset);
+  }
+  return {};
+}
+
+}  // namespace millrace::inline v0::delta
