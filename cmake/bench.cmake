@@ -14,6 +14,7 @@ millrace_require(PURPOSE "the peers that the benches are measured against" PACKA
   libatomic-queue-dev=atomic_queue/atomic_queue.h
   libconcurrentqueue-dev=concurrentqueue/concurrentqueue.h
   libboost-dev=boost/lockfree/spsc_queue.hpp libtbb-dev=tbb/concurrent_queue.h
+  libhwy-dev=hwy/contrib/sort/vqsort.h
   libquantlib0-dev=ql/version.hpp libjemalloc2=libjemalloc.so.2 libmimalloc2.0=libmimalloc.so.2
   libtcmalloc-minimal4=libtcmalloc_minimal.so.4 libzstd-dev=zstd.h)
 

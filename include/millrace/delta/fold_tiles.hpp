@@ -44,14 +44,14 @@ inline constexpr std::uint32_t fold_rows_per_thread = 8;
 
 /// One key's rows so far. `open`: there is a row; else the policy dropped it, or none has come.
 template <change_value... Vs>
-struct folded {
+struct folded_row {
   cuda::std::tuple<Vs...> values;
   bool open;
 };
 
 template <class C, class... Vs, std::size_t... Is>
-MILLRACE_HD void fold_in(folded<Vs...>& sum, cuda::std::tuple<Vs...> const& row, C const& combine,
-                         std::index_sequence<Is...>) noexcept {
+MILLRACE_HD void fold_in(folded_row<Vs...>& sum, cuda::std::tuple<Vs...> const& row,
+                         C const& combine, std::index_sequence<Is...>) noexcept {
   if (!sum.open) {
     sum.values = row;
     sum.open = true;
@@ -84,7 +84,7 @@ struct fold_space {
   std::uint32_t crowd_count;
   std::uint32_t fetched;
   alignas(row) unsigned char batch_rows[batch * sizeof(row)];
-  alignas(folded<Vs...>) unsigned char sum[sizeof(folded<Vs...>)];
+  alignas(folded_row<Vs...>) unsigned char sum[sizeof(folded_row<Vs...>)];
 };
 
 template <class C, class K, class... Vs, std::size_t... Is>
@@ -97,10 +97,10 @@ template <class C, class K, class... Vs, std::size_t... Is>
 
 /// The rows [first, last), by one thread.
 template <class C, class K, class... Vs>
-[[nodiscard]] MILLRACE_HD folded<Vs...> fold_few(fold_args<C, K, Vs...> const& args,
-                                                 std::size_t first, std::size_t last) noexcept {
+[[nodiscard]] MILLRACE_HD folded_row<Vs...> fold_few(fold_args<C, K, Vs...> const& args,
+                                                     std::size_t first, std::size_t last) noexcept {
   constexpr auto columns = std::index_sequence_for<Vs...>{};
-  folded<Vs...> sum{{}, false};
+  folded_row<Vs...> sum{{}, false};
   for (std::size_t i = first; i < last; ++i) {
     fold_in(sum, row_of(args, i, columns), args.combine, columns);
   }
@@ -114,12 +114,12 @@ MILLRACE_HD void fold_crowd(fold_args<C, K, Vs...> const& args, std::size_t firs
   using space = fold_space<Team, Vs...>;
   constexpr auto columns = std::index_sequence_for<Vs...>{};
   auto* const batch = reinterpret_cast<typename space::row*>(shared.batch_rows);
-  auto* const sum = reinterpret_cast<folded<Vs...>*>(shared.sum);
+  auto* const sum = reinterpret_cast<folded_row<Vs...>*>(shared.sum);
   K const key = args.keys[first];
   std::size_t const size = args.rows.size();
   Team::each([&](std::uint32_t rank) {
     if (rank == 0) {
-      *sum = folded<Vs...>{{}, false};
+      *sum = folded_row<Vs...>{{}, false};
       shared.fetched = space::batch;
     }
   });
@@ -134,7 +134,7 @@ MILLRACE_HD void fold_crowd(fold_args<C, K, Vs...> const& args, std::size_t firs
     Team::sync();
     Team::each([&](std::uint32_t rank) {
       if (rank != 0) { return; }
-      folded<Vs...> here = *sum;
+      folded_row<Vs...> here = *sum;
       std::uint32_t row = 0;
       for (; row < space::batch && i + row < size && args.keys[i + row] == key; ++row) {
         fold_in(here, batch[row], args.combine, columns);
@@ -177,13 +177,13 @@ MILLRACE_HD void fold_keys(fold_args<C, K, Vs...> const& args, std::size_t first
   for (std::uint32_t i = 0; i < crowds; ++i) {
     std::uint32_t const key = shared.crowds[i];
     fold_crowd<Team>(args, first + shared.heads[key], shared,
-                     [&](folded<Vs...> const& sum) { done(key, sum); });
+                     [&](folded_row<Vs...> const& sum) { done(key, sum); });
   }
 }
 
 template <class K, class... Vs, std::size_t... Is>
 MILLRACE_HD void put_folded(change_space<K, Vs...> const& out, std::size_t o, K key,
-                            folded<Vs...> const& sum, std::index_sequence<Is...>) noexcept {
+                            folded_row<Vs...> const& sum, std::index_sequence<Is...>) noexcept {
   out.put(o, key, cuda::std::get<Is>(sum.values)...);
 }
 

@@ -90,7 +90,7 @@ class shared_merge {
         combine_{combine},
         which_{which},
         parts_{(older.size() + newer.size() + part_rows - 1) / part_rows},
-        past_caches_{(older.size() + newer.size()) * row_bytes >= stream_bytes} {}
+        past_caches_{(older.size() + newer.size()) * row_bytes >= far_bytes} {}
 
   [[nodiscard]] std::size_t rows() const noexcept { return static_cast<std::size_t>(turns_.rows); }
 

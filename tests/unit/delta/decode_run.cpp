@@ -56,7 +56,7 @@ struct types {
 #define RUN_TYPES                                                                      \
   types<std::uint32_t>, types<std::uint64_t>, types<std::uint32_t, float>,             \
       types<std::uint64_t, double>, types<std::uint32_t, std::int32_t, std::uint64_t>, \
-      types<std::uint64_t, quote, std::int64_t, std::uint8_t>
+      types<std::uint64_t, stored_quote, std::int64_t, std::uint8_t>
 
 TEST_CASE_TEMPLATE(
     "decode: rows come back from every size, gap and path, each path's bytes the same", T,
@@ -337,9 +337,9 @@ TEST_CASE(
 }
 
 TEST_CASE("view_raw: columns are read where they lie") {
-  auto const rows = rows_of<std::uint64_t, quote, double>(1'000, gaps::geometric, 1);
+  auto const rows = rows_of<std::uint64_t, stored_quote, double>(1'000, gaps::geometric, 1);
   auto const run = encoded_raw(rows.ref());
-  auto const view = delta::view_raw<std::uint64_t, quote, double>(run.bytes());
+  auto const view = delta::view_raw<std::uint64_t, stored_quote, double>(run.bytes());
   REQUIRE(view.has_value());
   CHECK(*view == rows.ref());
   CHECK(reinterpret_cast<std::byte const*>(view->keys().data()) == &run[64]);
@@ -347,13 +347,13 @@ TEST_CASE("view_raw: columns are read where they lie") {
 
   exact_bytes moved(run.size() + 4);
   std::memcpy(&moved[4], &run[0], run.size());
-  CHECK(delta::view_raw<std::uint64_t, quote, double>(moved.bytes().subspan(4)).error() ==
+  CHECK(delta::view_raw<std::uint64_t, stored_quote, double>(moved.bytes().subspan(4)).error() ==
         error{errc::bad_argument, {}, 1});
 
   delta::detail::store(&run[64 + 8 * 500], delta::detail::load<std::uint64_t>(&run[64 + 8 * 499]));
   std::size_t const end = run.size() - 8, begin = 24 + 4 * 2;
   delta::detail::store(&run[end], delta::crc32c(&run[begin], end - begin));
-  CHECK(delta::view_raw<std::uint64_t, quote, double>(run.bytes()).error() ==
+  CHECK(delta::view_raw<std::uint64_t, stored_quote, double>(run.bytes()).error() ==
         error{errc::corrupt, {}, 64 + 8 * 500});
 }
 

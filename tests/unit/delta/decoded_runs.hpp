@@ -101,9 +101,9 @@ void every_decode(Decode const& decode) {
         one_decode(decode, delta::change_set_ref<std::uint64_t, double, std::int64_t>(
                                keys64.data(), count, doubles.data(), longs.data()));
       }
-      auto const quotes = values_of<quote>(count, ++seed);
+      auto const quotes = values_of<stored_quote>(count, ++seed);
       auto const ints = column_of<std::int32_t>(column::walk, count, ++seed);
-      one_decode(decode, delta::change_set_ref<std::uint64_t, quote, std::int32_t>(
+      one_decode(decode, delta::change_set_ref<std::uint64_t, stored_quote, std::int32_t>(
                              keys64.data(), count, quotes.data(), ints.data()));
     }
   }

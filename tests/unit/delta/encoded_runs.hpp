@@ -25,7 +25,7 @@ using millrace::error;
 using millrace::result;
 
 /// A struct column: 12 bytes that no dtype names.
-struct quote {
+struct stored_quote {
   std::uint32_t price;
   std::uint32_t size;
   std::uint16_t venue;

@@ -125,7 +125,7 @@ TEST_CASE("team_decode: every flipped bit is found, in the block that has it") {
 TEST_CASE("team_decode: of bytes that no encoder writes it says what a host says") {
   damaged<std::uint32_t, float>(gaps::geometric, 1, 2000);
   damaged<std::uint64_t, double, std::int64_t>(gaps::wide, 2, 2000);
-  damaged<std::uint64_t, quote, std::int32_t>(gaps::wild, 3, 1000);
+  damaged<std::uint64_t, stored_quote, std::int32_t>(gaps::wild, 3, 1000);
 }
 
 TEST_CASE("team_crc32c: is the CRC32C of as many words as there are") {
