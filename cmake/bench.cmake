@@ -15,7 +15,7 @@ millrace_require(PURPOSE "the peers that the benches are measured against" PACKA
   libconcurrentqueue-dev=concurrentqueue/concurrentqueue.h
   libboost-dev=boost/lockfree/spsc_queue.hpp libtbb-dev=tbb/concurrent_queue.h
   libquantlib0-dev=ql/version.hpp libjemalloc2=libjemalloc.so.2 libmimalloc2.0=libmimalloc.so.2
-  libtcmalloc-minimal4=libtcmalloc_minimal.so.4)
+  libtcmalloc-minimal4=libtcmalloc_minimal.so.4 libzstd-dev=zstd.h)
 
 set(build "${MILLRACE_ROOT}/build/bench")
 millrace_find_nvcc(nvcc)

@@ -50,17 +50,17 @@
 // clang-format off: a pragma is one string
 #if defined(__x86_64__) && defined(__clang__)
 #define MILLRACE_TARGET_AVX2 \
-  _Pragma("clang attribute push(__attribute__((target(\"avx2,bmi,bmi2,lzcnt,popcnt,sse4.2,pclmul\"))), apply_to = function)")
+  _Pragma("clang attribute push(__attribute__((target(\"avx2,bmi,bmi2,lzcnt,popcnt,prfchw,sse4.2,pclmul\"))), apply_to = function)")
 #define MILLRACE_TARGET_AVX512 \
-  _Pragma("clang attribute push(__attribute__((target(\"avx2,bmi,bmi2,lzcnt,popcnt,sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2\"))), apply_to = function)")
+  _Pragma("clang attribute push(__attribute__((target(\"avx2,bmi,bmi2,lzcnt,popcnt,prfchw,sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2\"))), apply_to = function)")
 #define MILLRACE_TARGET_END _Pragma("clang attribute pop")
 #elif defined(__x86_64__)
 #define MILLRACE_TARGET_AVX2 \
   _Pragma("GCC push_options") \
-  _Pragma("GCC target(\"avx2,bmi,bmi2,lzcnt,popcnt,sse4.2,pclmul\")")
+  _Pragma("GCC target(\"avx2,bmi,bmi2,lzcnt,popcnt,prfchw,sse4.2,pclmul\")")
 #define MILLRACE_TARGET_AVX512 \
   _Pragma("GCC push_options") \
-  _Pragma("GCC target(\"avx2,bmi,bmi2,lzcnt,popcnt,sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2\")")
+  _Pragma("GCC target(\"avx2,bmi,bmi2,lzcnt,popcnt,prfchw,sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2\")")
 #define MILLRACE_TARGET_END _Pragma("GCC pop_options")
 #endif
 // clang-format on

@@ -43,7 +43,7 @@ inline constexpr std::uint32_t row_lanes = 8;
 struct unaligned_words {
   std::byte const* from;
 
-  [[nodiscard]] std::uint32_t operator[](std::uint32_t i) const noexcept {
+  [[nodiscard]] MILLRACE_HD std::uint32_t operator[](std::uint32_t i) const noexcept {
     std::uint32_t word = 0;
     std::memcpy(&word, from + std::size_t{i} * 4, 4);
     return word;

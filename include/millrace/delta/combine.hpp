@@ -68,6 +68,8 @@ concept number =
 /// merges is part of a result.
 struct add {
   static constexpr bool commutative = true;
+  template <class V>
+  static constexpr bool associative = std::is_integral_v<V>;
   template <detail::number V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
     if constexpr (std::is_floating_point_v<V>) {
@@ -78,14 +80,27 @@ struct add {
       return static_cast<V>(static_cast<U>(static_cast<U>(older) + static_cast<U>(newer)));
     }
   }
+  /// Of integers alone: floating differences are rounded.
+  template <detail::number V>
+    requires std::is_integral_v<V>
+  [[nodiscard]] MILLRACE_HD V difference(V before, V after) const noexcept {
+    using U = std::make_unsigned_t<V>;
+    return static_cast<V>(static_cast<U>(static_cast<U>(after) - static_cast<U>(before)));
+  }
 };
 
 /// The newer value. Associative, not commutative. For every type of value.
 struct last_writer {
   static constexpr bool commutative = false;
+  template <class V>
+  static constexpr bool associative = true;
   template <change_value V>
   [[nodiscard]] MILLRACE_HD V operator()(V const&, V const& newer) const noexcept {
     return newer;
+  }
+  template <change_value V>
+  [[nodiscard]] MILLRACE_HD V difference(V const&, V const& after) const noexcept {
+    return after;
   }
 };
 
@@ -93,6 +108,8 @@ struct last_writer {
 /// associative and commutative in every bit.
 struct minimum {
   static constexpr bool commutative = true;
+  template <class V>
+  static constexpr bool associative = true;
   template <detail::number V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
     return detail::total_order(newer) < detail::total_order(older) ? newer : older;
@@ -102,6 +119,8 @@ struct minimum {
 /// The larger; the order is that of `minimum`.
 struct maximum {
   static constexpr bool commutative = true;
+  template <class V>
+  static constexpr bool associative = true;
   template <detail::number V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
     return detail::total_order(older) < detail::total_order(newer) ? newer : older;
@@ -112,6 +131,8 @@ struct maximum {
 /// floating ones by their bits.
 struct exclusive_or {
   static constexpr bool commutative = true;
+  template <class V>
+  static constexpr bool associative = true;
   template <detail::number V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
     if constexpr (std::is_floating_point_v<V>) {
@@ -121,16 +142,27 @@ struct exclusive_or {
       return static_cast<V>(older ^ newer);
     }
   }
+  template <detail::number V>
+  [[nodiscard]] MILLRACE_HD V difference(V before, V after) const noexcept {
+    return (*this)(before, after);
+  }
 };
 
 /// Multiplicities of a multiset: integers that add up, and a row whose count comes to zero is
 /// dropped. Associative and commutative, as long as no input holds a zero (see validate).
 struct count {
   static constexpr bool commutative = true;
+  template <class V>
+  static constexpr bool associative = true;
   template <detail::number V>
     requires std::is_integral_v<V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
     return add{}(older, newer);
+  }
+  template <detail::number V>
+    requires std::is_integral_v<V>
+  [[nodiscard]] MILLRACE_HD V difference(V before, V after) const noexcept {
+    return add{}.difference(before, after);
   }
   template <detail::number V>
     requires std::is_integral_v<V>
@@ -140,7 +172,9 @@ struct count {
 };
 
 /// One policy a column. A row is dropped when every column whose policy has a rule drops it, and at
-/// least one has.
+/// least one has. As associative as its policies, except where some have a rule and others do not:
+/// a dropped row takes the others' values with it, so there the order of merges is part of the
+/// result.
 template <class... Cs>
 struct by_column {
   static constexpr bool commutative = (Cs::commutative && ...);
@@ -177,6 +211,11 @@ inline constexpr bool has_drop_rule = requires(C const c, V v) {
   { c.drops(v) } noexcept -> std::same_as<bool>;
 };
 
+template <class C, class V>
+concept has_difference = requires(C const c, V v) {
+  { c.difference(v, v) } noexcept -> std::same_as<V>;
+};
+
 template <class C, class Is, class... Vs>
 inline constexpr bool combines_all = false;
 template <class C, std::size_t... Is, class... Vs>
@@ -198,22 +237,64 @@ template <class C, std::size_t... Is, class... Vs>
 inline constexpr bool any_drop_rule<C, std::index_sequence<Is...>, Vs...> =
     (has_drop_rule<policy_type<Is, C>, Vs> || ...);
 
+/// Whether every column has a difference.
+template <class C, class Is, class... Vs>
+inline constexpr bool all_differences = false;
+template <class C, std::size_t... Is, class... Vs>
+inline constexpr bool all_differences<C, std::index_sequence<Is...>, Vs...> =
+    (has_difference<policy_type<Is, C>, Vs> && ...);
+
 }  // namespace detail
 
 /// How two values of one key become one: a struct with
 /// - `V operator()(V older, V newer) const noexcept`, MILLRACE_HD where kernels combine too,
 /// - `static constexpr bool commutative`: whether the order of the two never matters, in any bit,
 /// - optionally `bool drops(V) const noexcept`: whether a row with this value is no row. It is
-/// asked
-///   of combined rows only: inputs hold no row that it would drop,
+///   asked of combined rows only: inputs hold no row that it would drop,
+/// - optionally `V difference(V before, V after) const noexcept`: the value that makes `after` of
+///   `before`, bit for bit; see diff,
+/// - optionally `template <class V> static constexpr bool associative`: whether (a b) c and a (b c)
+///   are the same bits for all values of V, and a value that it drops changes nothing that it is
+///   combined with. Where it does not say so, the order in which runs were merged is part of a
+///   result, and what merges more than two keeps to the order of arrival,
 /// or by_column of such structs. A user's functor is a policy of its own.
 template <class C, class... Vs>
 concept combine_policy = std::is_trivially_copyable_v<C> &&
                          detail::combines_all<C, std::index_sequence_for<Vs...>, Vs...>;
 
+/// A policy that can also say what makes one value of another.
+template <class C, class... Vs>
+concept invertible_policy =
+    combine_policy<C, Vs...> && detail::all_differences<C, std::index_sequence_for<Vs...>, Vs...>;
+
 /// Whether `combine` may drop rows with these columns.
 template <class C, class... Vs>
 inline constexpr bool may_drop = detail::any_drop_rule<C, std::index_sequence_for<Vs...>, Vs...>;
+
+namespace detail {
+
+template <class C, class V>
+inline constexpr bool associates_column = false;
+template <class C, class V>
+  requires requires { C::template associative<V>; }
+inline constexpr bool associates_column<C, V> = C::template associative<V>;
+
+/// Of a row that is dropped, every column must be one that changes nothing.
+template <class C, class Is, class... Vs>
+inline constexpr bool associates_all = false;
+template <class C, std::size_t... Is, class... Vs>
+inline constexpr bool associates_all<C, std::index_sequence<Is...>, Vs...> =
+    (associates_column<policy_type<Is, C>, Vs> && ...) &&
+    (!any_drop_rule<C, std::index_sequence<Is...>, Vs...> ||
+     (has_drop_rule<policy_type<Is, C>, Vs> && ...));
+
+}  // namespace detail
+
+/// Whether rows with these columns may be combined in any grouping that keeps their order: the bits
+/// are the same. Not so for sums of floating numbers, nor for by_column<count, last_writer>, whose
+/// dropped rows take a value along.
+template <class C, class... Vs>
+inline constexpr bool associates = detail::associates_all<C, std::index_sequence_for<Vs...>, Vs...>;
 
 namespace detail {
 
@@ -246,5 +327,12 @@ template <class C, class... Vs>
 static_assert(combine_policy<add, float, double, int> && combine_policy<last_writer, float> &&
               combine_policy<count, std::int64_t> && !combine_policy<count, float> &&
               combine_policy<by_column<add, last_writer>, double, int> && combine_policy<add>);
+static_assert(invertible_policy<add, int> && !invertible_policy<add, float> &&
+              invertible_policy<exclusive_or, float, std::uint64_t> &&
+              !invertible_policy<minimum, int> &&
+              invertible_policy<by_column<count, last_writer>, int, float>);
+static_assert(associates<add, int, std::uint64_t> && !associates<add, int, float> &&
+              associates<count, std::int64_t> && associates<by_column<count, count>, int, int> &&
+              !associates<by_column<count, last_writer>, int, int> && associates<add>);
 
 }  // namespace millrace::inline v0::delta

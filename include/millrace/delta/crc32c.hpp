@@ -23,7 +23,7 @@ namespace detail {
 /// Castagnoli's polynomial; bit i stands for x^(31 - i), as everywhere below.
 inline constexpr std::uint32_t crc32c_polynomial = 0x82F6'3B78;
 
-[[nodiscard]] constexpr std::uint32_t crc32c_times_x(std::uint32_t crc) noexcept {
+[[nodiscard]] MILLRACE_HD constexpr std::uint32_t crc32c_times_x(std::uint32_t crc) noexcept {
   return crc >> 1 ^ ((crc & 1) != 0 ? crc32c_polynomial : 0);
 }
 

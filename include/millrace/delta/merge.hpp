@@ -8,6 +8,8 @@
 #include <millrace/delta/combine.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge_scalar.hpp>
+#include <millrace/delta/merge_simd.hpp>
+#include <millrace/delta/overlap.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -17,45 +19,13 @@ namespace millrace::inline v0::delta {
 
 namespace detail {
 
-[[nodiscard]] inline bool overlap(void const* a, std::size_t a_bytes, void const* b,
-                                  std::size_t b_bytes) noexcept {
-  auto const x = reinterpret_cast<std::uintptr_t>(a), y = reinterpret_cast<std::uintptr_t>(b);
-  return a_bytes != 0 && b_bytes != 0 && x < y + b_bytes && y < x + a_bytes;
-}
-
-/// Whether any column that `rows` may be written to shares bytes with a column of `in`.
-template <class K, class... Vs, class... Ws, std::size_t... Is, std::size_t... Js>
-[[nodiscard]] bool overlap(change_space<K, Vs...> const& out, std::size_t rows,
-                           change_set_ref<K, Ws...> const& in, std::index_sequence<Is...>,
-                           std::index_sequence<Js...>) noexcept {
-  bool found = false;
-  auto const inside = [&](void const* p, std::size_t bytes) {
-    found = found || overlap(p, bytes, in.keys().data(), in.size() * sizeof(K));
-    ((found = found || overlap(p, bytes, in.template values<Js>().data(), in.size() * sizeof(Ws))),
-     ...);
-  };
-  inside(out.keys(), rows * sizeof(K));
-  (inside(out.template values<Is>(), rows * sizeof(Vs)), ...);
-  return found;
-}
-
 /// The one pass of every two-way operation, its arguments checked.
 template <keep Keep, class C, change_key K, class Newer, change_value... Vs>
 [[nodiscard]] result<std::size_t> merge_checked(change_set_ref<K, Vs...> older, Newer newer,
                                                 change_space<K, Vs...> out, C const& combine,
                                                 core::isa which) noexcept {
-  std::size_t const smaller = older.size() < newer.size() ? older.size() : newer.size();
-  std::size_t const needed = Keep == keep::both         ? smaller
-                             : Keep == keep::older_only ? older.size()
-                                                        : older.size() + newer.size();
-  if (out.capacity() < needed) { return core::fail(errc::bad_argument, 3); }
-  constexpr auto mine = std::index_sequence_for<Vs...>{};
-  if (overlap(out, needed, older, mine, mine) ||
-      overlap(out, needed, newer, mine, std::make_index_sequence<Newer::width>{})) {
-    return core::fail(errc::bad_argument, 3);
-  }
-  static_cast<void>(which);
-  return merge_scalar<Keep>(older, newer, out, combine);
+  if (!has_room<Keep>(out, older, newer)) { return core::fail(errc::bad_argument, 3); }
+  return merge_by<Keep>(which, older, newer, out, combine);
 }
 
 }  // namespace detail

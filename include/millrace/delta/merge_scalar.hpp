@@ -26,10 +26,11 @@ namespace detail {
 
 template <class C, class K, class... Vs, std::size_t... Is>
 [[nodiscard]] MILLRACE_HD bool put_combined(change_set_ref<K, Vs...> const& older, std::size_t i,
-                                            change_set_ref<K, Vs...> const& newer, std::size_t j,
+                                            [[maybe_unused]] change_set_ref<K, Vs...> const& newer,
+                                            [[maybe_unused]] std::size_t j,
                                             change_space<K, Vs...> const& out, std::size_t o,
                                             C const& combine, std::index_sequence<Is...>) noexcept {
-  cuda::std::tuple<Vs...> const row(
+  [[maybe_unused]] cuda::std::tuple<Vs...> const row(
       policy_of<Is>(combine)(older.template value<Is>(i), newer.template value<Is>(j))...);
   if (drops_row(combine, cuda::std::get<Is>(row)...)) { return false; }
   out.put(o, older.key(i), cuda::std::get<Is>(row)...);

@@ -4,6 +4,8 @@
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
 #include <millrace/core/isa.hpp>
+#include <millrace/delta/simd/value_lanes_avx2.hpp>
+#include <millrace/delta/simd/value_lanes_avx512.hpp>
 #include <millrace/delta/value_decode.hpp>
 #include <millrace/delta/value_encode.hpp>
 #include <millrace/delta/value_layout.hpp>
@@ -19,6 +21,31 @@
 /// docs/design/delta-format-values.md is the specification.
 
 namespace millrace::inline v0::delta {
+
+namespace detail {
+
+/// Decodes a checked block by the widest of the instruction sets up to `which`.
+template <class V>
+[[nodiscard]] bool decode_with(std::byte const* in, value_layout const& layout, V* out,
+                               core::isa which) noexcept {
+#if defined(__x86_64__)
+  if constexpr (float_value<V> || integer_value<V>) {
+    bool const numbers = layout.scheme != value_scheme::raw &&
+                         layout.scheme != value_scheme::constant && layout.rows >= 16;
+    core::isa const has = which <= core::best_isa() ? which : core::best_isa();
+    if (numbers && has == core::isa::avx512) {
+      return detail::avx512::values::decode_numbers(in, layout, out);
+    }
+    if (numbers && has == core::isa::avx2) {
+      return detail::avx2::values::decode_numbers(in, layout, out);
+    }
+  }
+#endif
+  static_cast<void>(which);
+  return decode_value_block(in, layout, out);
+}
+
+}  // namespace detail
 
 /// Bytes that `n` values never exceed when encoded.
 template <class V>
@@ -57,11 +84,14 @@ template <class V>
 /// @cost O(n), one pass or two, 6 KiB of stack   @thread any
 template <class V>
 [[nodiscard]] result<void> decode_values(std::byte const* in, std::size_t bytes, V* out,
-                                         std::uint32_t n, core::isa = core::best_isa()) noexcept {
+                                         std::uint32_t n,
+                                         core::isa which = core::best_isa()) noexcept {
   static_assert(std::is_trivially_copyable_v<V>, "values are written as their bytes");
-  result<value_layout> const layout = parse_values<V>(in, bytes, n);
-  if (!layout) { return cuda::std::unexpected<error>(layout.error()); }
-  if (!decode_block(in, *layout, out)) { return core::fail(errc::corrupt); }
+  value_layout layout;
+  if (!detail::read_layout<V>(in, bytes, n, layout) ||
+      !detail::decode_with(in, layout, out, which)) {
+    return core::fail(errc::corrupt);
+  }
   return {};
 }
 

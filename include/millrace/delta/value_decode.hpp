@@ -79,22 +79,23 @@ template <class V>
   bool const narrow = sizeof(V) == 8 && !layout.wide;
   changes_of changes(in, layout);
   stored_in_order stored(in, layout);
-  // the base is a frame, or the first row's number
-  word sum = narrow ? word{0} : static_cast<word>(layout.base);
+  // the frame, or what comes before the first row's number
+  word const frame = narrow ? word{0} : static_cast<word>(layout.base);
+  word sum = frame;
   bool whole = true;
   for (std::uint32_t row = 0; row < layout.rows; ++row) {
     if (row != 0 && !changes.at(row)) {
       out[row] = out[row - 1];
       continue;
     }
+    auto const stored_here = stored.next();
     if (layout.step == value_step::none) {
-      word const frame = narrow ? word{0} : static_cast<word>(layout.base);
-      sum = static_cast<word>(frame + static_cast<word>(stored.next()));
-    } else if (row != 0 && narrow) {
+      sum = static_cast<word>(frame + static_cast<word>(stored_here));
+    } else if (narrow) {
       sum = next_number(layout, static_cast<std::uint32_t>(sum),
-                        static_cast<std::uint32_t>(stored.next()));
-    } else if (row != 0) {
-      sum = next_number(layout, sum, static_cast<word>(stored.next()));
+                        static_cast<std::uint32_t>(stored_here));
+    } else {
+      sum = next_number(layout, sum, static_cast<word>(stored_here));
     }
     std::uint64_t number = sum;
     if (narrow || sizeof(V) == 4) {
@@ -104,7 +105,7 @@ template <class V>
     if (narrow) { number += layout.base; }
     if (decimal) {
       auto const signed_number = static_cast<std::int64_t>(number);
-      whole &= signed_number > -end_decimal && signed_number < end_decimal;
+      whole &= signed_number >= -end_decimal && signed_number < end_decimal;
     }
     out[row] = value_of_number<V>(layout, power, number);
   }
@@ -142,8 +143,8 @@ MILLRACE_HD void decode_planes(std::byte const* in, value_layout const& layout, 
 /// @return whether the numbers were ones that an encoder writes; if not, `out` has been written
 /// @cost O(rows), no allocation   @thread any
 template <class V>
-[[nodiscard]] MILLRACE_HD bool decode_block(std::byte const* in, value_layout const& layout,
-                                            V* out) noexcept {
+[[nodiscard]] MILLRACE_HD bool decode_value_block(std::byte const* in, value_layout const& layout,
+                                                  V* out) noexcept {
   switch (layout.scheme) {
     case value_scheme::raw: std::memcpy(out, in + 1, layout.rows * sizeof(V)); return true;
     case value_scheme::constant:

@@ -58,7 +58,7 @@ struct value_layout {
   std::uint8_t width = 0;     ///< of the stream
   std::uint32_t rows = 0;
   std::uint32_t changes = 0;  ///< rows after the first that do not repeat
-  std::uint32_t stored = 0;   ///< numbers in the stream
+  std::uint32_t stored = 0;   ///< numbers in the stream: of the first row and of the changes
   std::uint64_t base = 0;
   std::uint64_t slope = 0;
   std::uint32_t repeats_at = 0;
@@ -87,7 +87,7 @@ template <class V>
 inline constexpr std::int64_t most_decimal =
     sizeof(V) == 4 ? std::int64_t{1} << 23 : std::int64_t{1} << 50;
 inline constexpr std::int64_t end_decimal = std::int64_t{1} << 51;
-/// The largest exponent of ten. 10^21 is a double, and 5^21 < 2^51: see decimal_quotient.
+/// The largest exponent of ten. See decimal_inverse.hpp.
 inline constexpr std::uint32_t most_exponent = 21;
 
 [[nodiscard]] MILLRACE_HD constexpr double power_of_ten(std::uint32_t exponent) noexcept {
@@ -114,7 +114,7 @@ template <class W>
     each = (each & 0x3333333333333333) + (each >> 2 & 0x3333333333333333);
     sum += (each + (each >> 4)) & 0x0f0f0f0f0f0f0f0f;
   }
-  // the upper half first: all four words together have up to 256 bits, one too many for a byte
+  // 16 bits each: all four words have up to 256 bits, one too many for a byte
   sum = (sum & 0x00ff00ff00ff00ff) + (sum >> 8 & 0x00ff00ff00ff00ff);
   return static_cast<std::uint32_t>(sum * 0x0001000100010001 >> 48);
 }
@@ -125,7 +125,13 @@ namespace detail {
 MILLRACE_HD inline bool take_number(std::byte const* in, std::uint32_t bytes, std::uint32_t& at,
                                     std::uint32_t length, std::uint64_t& number) noexcept {
   if (length > bytes - at) { return false; }
-  number = from_zigzag(load_bytes(in + at, length));
+  if (bytes - at >= 8 && length < 8) {  // without a loop
+    std::memcpy(&number, in + at, 8);
+    number &= low_mask64(8 * length);
+  } else {
+    number = load_bytes(in + at, length);
+  }
+  number = from_zigzag(number);
   at += length;
   return true;
 }
@@ -176,7 +182,8 @@ MILLRACE_HD bool parse_numbers(std::byte const* in, std::uint32_t bytes, std::ui
   if (!take_number(in, bytes, at, length, found.base)) { return false; }
   if (decimal) {
     auto const base = static_cast<std::int64_t>(found.base);
-    if (base <= -end_decimal / 2 || base >= end_decimal / 2) { return false; }
+    constexpr std::int64_t end = end_decimal - (std::int64_t{1} << 31);  // sums stay below
+    if (!found.wide && (base <= -end || base >= end)) { return false; }
   }
   if (found.step == value_step::ramp) {
     if (at == bytes) { return false; }
@@ -202,7 +209,7 @@ MILLRACE_HD bool parse_numbers(std::byte const* in, std::uint32_t bytes, std::ui
     found.repeats_at = at;
     at += found.changes;
   }
-  found.stored = found.step == value_step::none ? found.changes + 1 : found.changes;
+  found.stored = found.changes + 1;
   found.stream_at = at;
   found.stream_bytes = packed_bytes(found.stored, found.width);
   if (bytes - at < found.stream_bytes) { return false; }
@@ -279,6 +286,17 @@ MILLRACE_HD bool parse_block(std::byte const* in, std::uint32_t bytes,
   return false;
 }
 
+/// parse_values without a result, whose copy would wait for what has just been written.
+template <class V>
+[[nodiscard]] MILLRACE_HD bool read_layout(std::byte const* in, std::size_t bytes, std::uint32_t n,
+                                           value_layout& found) noexcept {
+  constexpr std::size_t most = 1 + std::size_t{most_values} * (sizeof(V) + 32);
+  if (n == 0 || n > most_values || bytes == 0 || bytes > most) { return false; }
+  found.rows = n;
+  found.bytes = static_cast<std::uint32_t>(bytes);
+  return parse_block<V>(in, found.bytes, found);
+}
+
 }  // namespace detail
 
 /// Reads what an encoded block says and checks all of it: decoding by the layout reads nothing
@@ -290,12 +308,29 @@ template <class V>
 [[nodiscard]] MILLRACE_HD result<value_layout> parse_values(std::byte const* in, std::size_t bytes,
                                                             std::uint32_t n) noexcept {
   value_layout found;
-  found.rows = n;
-  std::size_t const most = 1 + std::size_t{most_values} * (sizeof(V) + 32);
-  if (n == 0 || n > most_values || bytes == 0 || bytes > most) { return core::fail(errc::corrupt); }
-  found.bytes = static_cast<std::uint32_t>(bytes);
-  if (!detail::parse_block<V>(in, found.bytes, found)) { return core::fail(errc::corrupt); }
+  if (!detail::read_layout<V>(in, bytes, n, found)) { return core::fail(errc::corrupt); }
   return found;
+}
+
+/// Which stored number a row has: one for the first row and for each change up to it.
+/// @param row less than layout.rows
+[[nodiscard]] MILLRACE_HD inline std::uint32_t stored_of_row(std::byte const* in,
+                                                             value_layout const& layout,
+                                                             std::uint32_t row) noexcept {
+  if (layout.repeats == value_repeats::none) { return row; }
+  std::byte const* const from = in + layout.repeats_at;
+  if (layout.repeats == value_repeats::positions) {
+    std::uint32_t before = 0;
+    while (before < layout.changes && static_cast<std::uint32_t>(from[before]) <= row) { ++before; }
+    return before;
+  }
+  std::uint64_t map[4];
+  static_cast<void>(detail::load_bitmap(from, layout.rows, map));
+  for (std::uint32_t word = 0; word < 4; ++word) {
+    if (row / 64 < word) { map[word] = 0; }
+    if (row / 64 == word && row % 64 != 63) { map[word] &= low_mask64(row % 64 + 1); }
+  }
+  return count_bits(map);
 }
 
 /// Stored number j of a block: from its stream, with its patch.

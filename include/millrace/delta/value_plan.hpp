@@ -42,8 +42,9 @@ struct stream_plan {
   std::uint32_t bytes = 0;
 };
 
-/// The cheapest width for these counts: what is wider gets its upper bits as a patch. A patch
-/// counts one byte more than it has, for the time it takes.
+/// The cheapest width for these counts: what is wider gets its upper bits as a patch. Patches count
+/// 8 bytes more than they have, and 4 each, for the time they take: option quotes decode a fifth
+/// faster so and are 3 % larger.
 [[nodiscard]] inline stream_plan plan_stream(width_counts const& counts) noexcept {
   std::uint32_t const widest = counts.widest();
   stream_plan best;
@@ -58,8 +59,9 @@ struct stream_plan {
     std::uint32_t const patch_bytes = (widest - width + 7) / 8;
     std::uint32_t const bytes =
         packed_bytes(counts.total(), width) + 2 + patches * (1 + patch_bytes);
-    if (bytes + patches >= least) { continue; }
-    least = bytes + patches;
+    std::uint32_t const cost = bytes + 8 + 4 * patches;
+    if (cost >= least) { continue; }
+    least = cost;
     best = {width, patches, patch_bytes, bytes};
   }
   return best;
@@ -170,6 +172,11 @@ class number_block {
     for (std::uint32_t i = 1; i <= changes_; ++i) {
       ramps.add(static_cast<W>(change_[i] - change_[i - 1] - slope));
     }
+    // the first row steps as well, by nothing
+    steps.add(0);
+    flipped.add(0);
+    ramps.add(0);
+    auto const before = static_cast<W>(number[0] - slope);
     std::uint32_t const repeated = rows_ - 1 - changes_;
     consider(value_step::none, value_repeats::none, least_, 0, frame_of_all);
     if (repeated != 0 && changes_ != 0) {
@@ -177,11 +184,11 @@ class number_block {
           1 + changes_ < (rows_ + 7) / 8 ? value_repeats::positions : value_repeats::bitmap;
       consider(value_step::none, kind, least_, 0, frame);
       consider(value_step::delta, kind, change_[0], 0, steps);
-      consider(value_step::ramp, kind, change_[0], slope, ramps);
+      consider(value_step::ramp, kind, before, slope, ramps);
       if (flips) { consider(value_step::flip, kind, change_[0], 0, flipped); }
     }
     if (changes_ == 0) { return; }
-    if (repeated == 0) { consider(value_step::ramp, value_repeats::none, number[0], slope, ramps); }
+    if (repeated == 0) { consider(value_step::ramp, value_repeats::none, before, slope, ramps); }
     steps.add(0, repeated);
     consider(value_step::delta, value_repeats::none, number[0], 0, steps);
     if (!flips) { return; }
@@ -223,13 +230,14 @@ class number_block {
       for (std::uint32_t i = 0; i < count; ++i) { stored[i] = static_cast<W>(from[i] - base_); }
       return count;
     }
+    stored[0] = 0;
     for (std::uint32_t i = 1; i < count; ++i) {
       auto const step = static_cast<W>(from[i] - from[i - 1]);
-      stored[i - 1] = step_ == value_step::delta  ? to_zigzag(step)
-                      : step_ == value_step::ramp ? static_cast<W>(step - slope_)
-                                                  : static_cast<W>(from[i] ^ from[i - 1]);
+      stored[i] = step_ == value_step::delta  ? to_zigzag(step)
+                  : step_ == value_step::ramp ? static_cast<W>(step - slope_)
+                                              : static_cast<W>(from[i] ^ from[i - 1]);
     }
-    return count - 1;
+    return count;
   }
 
   std::byte* write_patches(W const* stored, std::uint32_t count, std::byte* out) const noexcept {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "unit/delta/runs.hpp"
+#include "unit/delta/encoded_runs.hpp"
 #include <millrace/delta/decode_run.hpp>
 #include <millrace/delta/read_run.hpp>
 
