@@ -82,13 +82,8 @@ class encoded_run_ref {
                                                    change_space<K, Vs...> out) const noexcept {
     if (b >= blocks()) { return core::fail(errc::bad_argument, 1); }
     if (out.capacity() < block_size(b)) { return core::fail(errc::bad_argument, 2); }
-    auto const header = check(b);
-    if (!header) { return cuda::std::unexpected(header.error()); }
-    std::uint64_t const offset = index_.block_offset(b);
-    auto const done = delta::decode_block(run_ + offset, *header, offset, out, isa_);
-    if (!done) { return cuda::std::unexpected(done.error()); }
-    if (!ends(b, out.keys()[header->rows - 1])) { return detail::corrupt(offset); }
-    return header->rows;
+    if (!read_block(b, out)) { return detail::corrupt(index_.block_offset(b)); }
+    return block_size(b);
   }
 
   /// Decodes the keys of block b alone.
@@ -98,13 +93,8 @@ class encoded_run_ref {
                                                   cuda::std::span<K> out) const noexcept {
     if (b >= blocks()) { return core::fail(errc::bad_argument, 1); }
     if (out.size() < block_size(b)) { return core::fail(errc::bad_argument, 2); }
-    auto const header = check(b);
-    if (!header) { return cuda::std::unexpected(header.error()); }
-    std::uint64_t const offset = index_.block_offset(b);
-    auto const done = decode_block_keys<K, Vs...>(run_ + offset, *header, offset, out.data(), isa_);
-    if (!done) { return cuda::std::unexpected(done.error()); }
-    if (!ends(b, out[header->rows - 1])) { return detail::corrupt(offset); }
-    return header->rows;
+    if (!read_keys(b, out.data())) { return detail::corrupt(index_.block_offset(b)); }
+    return block_size(b);
   }
 
   /// The row of a key; rows() when it has none.
@@ -120,16 +110,17 @@ class encoded_run_ref {
       count = right ? count - half : half;
     }
     K keys[block_rows];
-    auto const size = decode_keys(b, {keys, block_rows});
-    if (!size) { return cuda::std::unexpected(size.error()); }
-    std::size_t const at = change_set_ref<K>(keys, *size).find(key);
-    if (at < *size) { return b * block_rows + at; }
+    std::uint64_t const offset = index_.block_offset(b);
+    if (!read_keys(b, keys)) { return detail::corrupt(offset); }
+    std::uint32_t const size = block_size(b);
+    std::size_t const at = change_set_ref<K>(keys, size).find(key);
+    if (at < size) { return b * block_rows + at; }
     // Nothing else has it when this block begins below it and the next one, checked, above it.
-    if (key < keys[0] && b != 0) { return detail::corrupt(index_.block_offset(b)); }
-    if (key > keys[*size - 1] && b + 1 < blocks()) {
-      auto const next = check(b + 1);
-      if (!next) { return cuda::std::unexpected(next.error()); }
-      if (key >= next->first) { return detail::corrupt(index_.block_offset(b)); }
+    if (key < keys[0] && b != 0) { return detail::corrupt(offset); }
+    if (key > keys[size - 1] && b + 1 < blocks()) {
+      block_header next;
+      if (!check(b + 1, next)) { return detail::corrupt(index_.block_offset(b + 1)); }
+      if (key >= next.first) { return detail::corrupt(offset); }
     }
     return rows();
   }
@@ -141,10 +132,10 @@ class encoded_run_ref {
   [[nodiscard]] result<std::uint64_t> decode(change_space<K, Vs...> out) const noexcept {
     if (out.capacity() < rows()) { return core::fail(errc::bad_argument, 1); }
     for (std::uint64_t b = 0; b < blocks(); ++b) {
-      auto const done = decode_block(b, out.from(b * block_rows));
-      if (!done) { return cuda::std::unexpected(done.error()); }
+      bool good = read_block(b, out.from(b * block_rows));
       K const* const first = out.keys() + b * block_rows;
-      if (b != 0 && *(first - 1) >= *first) { return detail::corrupt(index_.block_offset(b)); }
+      good = good && (b == 0 || *(first - 1) < *first);
+      if (!good) { return detail::corrupt(index_.block_offset(b)); }
     }
     return rows();
   }
@@ -156,28 +147,36 @@ class encoded_run_ref {
     K keys[block_rows];
     K last = 0;
     for (std::uint64_t b = 0; b < blocks(); ++b) {
-      auto const count = decode_keys(b, {keys, block_rows});
-      if (!count) { return cuda::std::unexpected(count.error()); }
-      if (b != 0 && last >= keys[0]) { return detail::corrupt(index_.block_offset(b)); }
-      last = keys[*count - 1];
+      bool const good = read_keys(b, keys) && (b == 0 || last < keys[0]);
+      if (!good) { return detail::corrupt(index_.block_offset(b)); }
+      last = keys[block_size(b) - 1];
     }
     return {};
   }
 
  private:
   /// The header of block b, which must be what the index says.
-  [[nodiscard]] result<block_header> check(std::uint64_t b) const noexcept {
+  [[nodiscard]] bool check(std::uint64_t b, block_header& found) const noexcept {
     std::uint64_t const offset = index_.block_offset(b);
     std::uint64_t const bytes = index_.block_offset(b + 1) - offset;
-    auto const header = check_block<K, Vs...>(run_ + offset, bytes, offset, isa_);
-    if (header && (header->bytes != bytes || header->rows != block_size(b))) {
-      return detail::corrupt(offset);
-    }
-    return header;
+    return check_block<K, Vs...>(run_ + offset, bytes, found, isa_) && found.bytes == bytes &&
+           found.rows == block_size(b);
   }
   /// Whether the last key of block b can be that.
   [[nodiscard]] bool ends(std::uint64_t b, K last) const noexcept {
     return b + 1 < blocks() || last == last_key();
+  }
+  [[nodiscard]] bool read_block(std::uint64_t b, change_space<K, Vs...> out) const noexcept {
+    block_header header;
+    return check(b, header) &&
+           delta::decode_block(run_ + index_.block_offset(b), header, out, isa_) &&
+           ends(b, out.keys()[header.rows - 1]);
+  }
+  [[nodiscard]] bool read_keys(std::uint64_t b, K* out) const noexcept {
+    block_header header;
+    return check(b, header) &&
+           decode_block_keys<K, Vs...>(run_ + index_.block_offset(b), header, out, isa_) &&
+           ends(b, out[header.rows - 1]);
   }
 
   std::byte const* run_ = nullptr;
@@ -214,13 +213,13 @@ template <change_key K, run_value... Vs>
 [[nodiscard]] result<std::uint64_t> decode(cuda::std::span<std::byte const> run,
                                            change_space<K, Vs...> out,
                                            core::isa which = core::best_isa()) noexcept {
-  auto const rows = encoded_rows<K, Vs...>(run);
+  auto const packed = encoded_run_ref<K, Vs...>::make(run, which);
+  auto const rows = packed ? result<std::uint64_t>(packed->rows()) : encoded_rows<K, Vs...>(run);
   if (!rows) { return cuda::std::unexpected(rows.error()); }
   if (out.capacity() < *rows || detail::overlaps(out.filled(*rows), run.data(), run.size(),
                                                  std::index_sequence_for<Vs...>{})) {
     return core::fail(errc::bad_argument, 2);
   }
-  auto const packed = encoded_run_ref<K, Vs...>::make(run, which);
   return packed ? packed->decode(out) : decode_raw(run, out, which);
 }
 

@@ -130,20 +130,19 @@ class run_decoder {
     if (auto const read = fill(at + 8, bytes - 8); !read) {
       return cuda::std::unexpected(read.error());
     }
-    auto const header = check_block<K, Vs...>(at, bytes, offset_, isa_);
-    if (!header) { return cuda::std::unexpected(header.error()); }
-    auto const first = static_cast<K>(header->first);
-    bool const above = rows_ == 0 || last_ < first;
-    if (!above || header->rows > most() - rows_) { return detail::corrupt(offset_); }
-    auto const done = delta::decode_block(at, *header, offset_, out, isa_);
-    if (!done) { return cuda::std::unexpected(done.error()); }
+    block_header header;
+    if (!check_block<K, Vs...>(at, bytes, header, isa_)) { return detail::corrupt(offset_); }
+    bool const above = rows_ == 0 || last_ < header.first;
+    if (!above || header.rows > most() - rows_ || !delta::decode_block(at, header, out, isa_)) {
+      return detail::corrupt(offset_);
+    }
     std::byte word[4];
     detail::store(word, static_cast<std::uint32_t>(offset_ / word_bytes));
     words_crc_ = crc32c(word, sizeof word, words_crc_, isa_);
-    last_ = out.keys()[header->rows - 1];
-    rows_ += header->rows;
+    last_ = out.keys()[header.rows - 1];
+    rows_ += header.rows;
     offset_ += bytes;
-    return header->rows;
+    return header.rows;
   }
 
   /// Reads the footer, whose first 8 bytes are there, piece by piece: its offsets must have the

@@ -50,50 +50,42 @@ struct block_header {
   std::uint64_t first = 0;  ///< key
 };
 
+// What follows answers with a bool: a result that is built inline goes through memory, in whose
+// wide load a block would spend half of its time.
+
 /// Looks at the checksum of a block, then at its header. What else is in it is as it was written,
 /// but for a writer's mistake or malice.
-/// @param at     the block, and what follows it, `room` bytes in all
-/// @param offset of the block in its run, for errors
-/// @error errc::corrupt with the offset of the block
+/// @param at    the block, and what follows it, `room` bytes in all
+/// @param found filled when the answer is true
+/// @return false when the block is damaged or cut
 template <change_key K, run_value... Vs>
-[[nodiscard]] result<block_header> check_block(std::byte const* at, std::size_t room,
-                                               std::uint64_t offset,
-                                               core::isa which = core::best_isa()) noexcept {
+[[nodiscard]] bool check_block(std::byte const* at, std::size_t room, block_header& found,
+                               core::isa which = core::best_isa()) noexcept {
   constexpr std::size_t begin = block_header_bytes<K, Vs...>;
-  if (room < begin) { return detail::corrupt(offset); }
-  block_header found;
-  found.bytes = std::size_t{detail::load<std::uint16_t>(at + 4)} * word_bytes;
-  if (found.bytes < begin || found.bytes > room) { return detail::corrupt(offset); }
-  if (crc32c(at + 4, found.bytes - 4, 0, which) != detail::load<std::uint32_t>(at)) {
-    return detail::corrupt(offset);
-  }
+  if (room < begin) { return false; }
+  std::size_t const bytes = std::size_t{detail::load<std::uint16_t>(at + 4)} * word_bytes;
+  if (bytes < begin || bytes > room) { return false; }
+  if (crc32c(at + 4, bytes - 4, 0, which) != detail::load<std::uint32_t>(at)) { return false; }
+  found.bytes = bytes;
   found.rows = 1u + detail::load<std::uint8_t>(at + 6);
   found.key_bits = detail::load<std::uint8_t>(at + 7);
   found.first = detail::load<K>(at + 8);
-  if (found.key_bits > 8 * sizeof(K)) { return detail::corrupt(offset); }
+  if (found.key_bits > 8 * sizeof(K)) { return false; }
   std::uint64_t used = begin + packed_bytes(found.rows, found.key_bits);
   for (std::size_t i = 0; i < sizeof...(Vs); ++i) {
     used += detail::load<std::uint32_t>(at + 8 + sizeof(K) + 4 * i);
   }
-  if (detail::whole_words(used) != found.bytes ||
-      !detail::all_zero(at + used, found.bytes - used)) {
-    return detail::corrupt(offset);
-  }
-  return found;
+  return detail::whole_words(used) == bytes && detail::all_zero(at + used, bytes - used);
 }
 
 /// The keys of a block that was checked.
-/// @param out [header.rows]
-/// @error errc::corrupt with the offset of the block, when they do not increase; `out` is undefined
-///        then
+/// @param out [header.rows], undefined when the answer is false
+/// @return false when they do not increase
 template <change_key K, run_value... Vs>
-[[nodiscard]] result<void> decode_block_keys(std::byte const* at, block_header const& header,
-                                             std::uint64_t offset, K* out,
-                                             core::isa which = core::best_isa()) noexcept {
-  bool const good = unpack_keys(at + block_header_bytes<K, Vs...>, header.rows, header.key_bits,
-                                static_cast<K>(header.first), out, which);
-  if (!good) { return detail::corrupt(offset); }
-  return {};
+[[nodiscard]] bool decode_block_keys(std::byte const* at, block_header const& header, K* out,
+                                     core::isa which = core::best_isa()) noexcept {
+  return unpack_keys(at + block_header_bytes<K, Vs...>, header.rows, header.key_bits,
+                     static_cast<K>(header.first), out, which);
 }
 
 namespace detail {
@@ -155,21 +147,15 @@ template <change_key K, run_value... Vs>
 }
 
 /// The rows of a block that was checked.
-/// @param out [header.rows]
-/// @error errc::corrupt with the offset of the block, when a column is not as it should be; `out`
-/// is
-///        undefined then
+/// @param out [header.rows], undefined when the answer is false
+/// @return false when a column is not as it should be
 template <change_key K, run_value... Vs>
-[[nodiscard]] result<void> decode_block(std::byte const* at, block_header const& header,
-                                        std::uint64_t offset, change_space<K, Vs...> out,
-                                        core::isa which = core::best_isa()) noexcept {
+[[nodiscard]] bool decode_block(std::byte const* at, block_header const& header,
+                                change_space<K, Vs...> out,
+                                core::isa which = core::best_isa()) noexcept {
   MILLRACE_ASSERT(out.capacity() >= header.rows);
-  auto const keys = decode_block_keys<K, Vs...>(at, header, offset, out.keys(), which);
-  if (!keys) { return keys; }
-  if (!detail::decode_values_of(at, header, out, which, std::index_sequence_for<Vs...>{})) {
-    return detail::corrupt(offset);
-  }
-  return {};
+  return decode_block_keys<K, Vs...>(at, header, out.keys(), which) &&
+         detail::decode_values_of(at, header, out, which, std::index_sequence_for<Vs...>{});
 }
 
 }  // namespace millrace::inline v0::delta

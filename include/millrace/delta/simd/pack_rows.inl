@@ -42,14 +42,23 @@ template <class L>
   return L::add(v, L::template up<4>(v));
 }
 
-/// Stores 8 keys: `first` and the distances to it, which are below 2^32.
+/// Where sums begin whose first is that of `first`: with keys of 32 bits they are the keys.
 template <class L>
-inline void put_keys(std::uint32_t* out, std::uint32_t first, typename L::reg distances) noexcept {
-  L::store(out, L::add(distances, L::set(first)));
+[[nodiscard]] inline typename L::reg begin_keys(std::uint32_t first) noexcept {
+  return L::set(first - 1);
 }
 template <class L>
-inline void put_keys(std::uint64_t* out, std::uint64_t first, typename L::reg distances) noexcept {
-  L::store_wide(out, distances, first);
+[[nodiscard]] inline typename L::reg begin_keys(std::uint64_t) noexcept {
+  return L::set(~0u);
+}
+/// Stores 8 keys by their sums.
+template <class L>
+inline void put_keys(std::uint32_t* out, std::uint32_t, typename L::reg sums) noexcept {
+  L::store(out, sums);
+}
+template <class L>
+inline void put_keys(std::uint64_t* out, std::uint64_t first, typename L::reg sums) noexcept {
+  L::store_wide(out, sums, first);
 }
 
 /// Keys of a whole block whose numbers have at most 24 bits: sums of 256 fit 32 bits. The sum of a
@@ -58,10 +67,11 @@ template <class L, class K>
 inline void unpack_key_rows(std::byte const* in, std::uint32_t bits, K first, K* out) noexcept {
   typename L::reg const mask = L::set(low_mask(bits)), steps = L::ramp(0x0001'0001u);
   std::uint32_t const last = bits == 0 ? 0 : (bits - 1) * 32;
-  typename L::reg before = L::set(~0u);  // the distance of the key before a row, from `first`
+  typename L::reg before = begin_keys<L>(first);
   if (bits == 0) {
     for (std::uint32_t row = 0; row < block_rows / row_lanes; ++row, out += row_lanes) {
-      put_keys<L>(out, first, L::add(L::set(row * row_lanes - 1), L::ramp(1)));
+      put_keys<L>(out, first, L::add(before, L::ramp(1)));
+      before = L::add(before, L::set(row_lanes));
     }
     return;
   }
