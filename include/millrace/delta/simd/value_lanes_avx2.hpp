@@ -26,6 +26,7 @@ struct lanes {
   static words load(void const* from) noexcept {
     return _mm256_loadu_si256(static_cast<words const*>(from));
   }
+  static constexpr bool reads_within = false;
   static void store(void* to, words v) noexcept { _mm256_storeu_si256(static_cast<words*>(to), v); }
   static words broadcast(std::uint32_t v) noexcept {
     return _mm256_set1_epi32(static_cast<std::int32_t>(v));
@@ -120,7 +121,7 @@ struct lanes {
       mask = _mm256_set1_epi32(static_cast<std::int32_t>((1u << width) - 1));
     }
   };
-  static words unpack32(std::byte const* from, window32 const& w) noexcept {
+  static words unpack32(std::byte const* from, std::ptrdiff_t, window32 const& w) noexcept {
     words const bytes = _mm256_shuffle_epi8(load_two(from, from + w.upper), w.control);
     return _mm256_and_si256(_mm256_srlv_epi32(bytes, w.shift), w.mask);
   }
@@ -151,11 +152,13 @@ struct lanes {
         load_two(from + w.pair[2 * half], from + w.pair[2 * half + 1]), w.control[half]);
     return _mm256_and_si256(_mm256_srlv_epi64(bytes, w.shift[half]), w.mask);
   }
-  static void unpack64(std::byte const* from, window64 const& w, std::uint64_t* out) noexcept {
+  static void unpack64(std::byte const* from, std::ptrdiff_t, window64 const& w,
+                       std::uint64_t* out) noexcept {
     store(out, unpack4(from, w, 0));
     store(out + 4, unpack4(from, w, 1));
   }
-  static void unpack64(std::byte const* from, window64 const& w, std::uint32_t* out) noexcept {
+  static void unpack64(std::byte const* from, std::ptrdiff_t, window64 const& w,
+                       std::uint32_t* out) noexcept {
     __m256 const low = _mm256_castsi256_ps(unpack4(from, w, 0));
     __m256 const high = _mm256_castsi256_ps(unpack4(from, w, 1));
     words const mixed = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88));

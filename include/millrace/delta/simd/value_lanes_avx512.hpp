@@ -30,6 +30,13 @@ struct lanes {
   static constexpr std::uint32_t rows32 = 16, rows64 = 8;
 
   static words load(void const* from) noexcept { return _mm512_loadu_si512(from); }
+  /// Reads only the first `left` bytes; zero beyond. So the end of a block needs no copy, whose
+  /// bytes a wide load could not take from the stores just before.
+  static constexpr bool reads_within = true;
+  static words load_first(std::byte const* from, std::ptrdiff_t left) noexcept {
+    auto const bytes = static_cast<std::uint32_t>(left < 64 ? left : 64);
+    return _mm512_maskz_loadu_epi8(_bzhi_u64(~0ULL, bytes), from);
+  }
   static void store(void* to, words v) noexcept { _mm512_storeu_si512(to, v); }
   static words broadcast(std::uint32_t v) noexcept {
     return _mm512_set1_epi32(static_cast<std::int32_t>(v));
@@ -113,8 +120,8 @@ struct lanes {
       mask = _mm512_set1_epi32(static_cast<std::int32_t>((1u << width) - 1));
     }
   };
-  static words unpack32(std::byte const* from, window32 const& w) noexcept {
-    words const bytes = _mm512_permutexvar_epi8(w.control, load(from));
+  static words unpack32(std::byte const* from, std::ptrdiff_t left, window32 const& w) noexcept {
+    words const bytes = _mm512_permutexvar_epi8(w.control, load_first(from, left));
     return _mm512_and_si512(_mm512_srlv_epi32(bytes, w.shift), w.mask);
   }
 
@@ -132,15 +139,18 @@ struct lanes {
       mask = broadcast(low_mask64(width));
     }
   };
-  static words unpack64(std::byte const* from, window64 const& w) noexcept {
-    words const bytes = _mm512_permutexvar_epi8(w.control, load(from));
+  static words unpack64(std::byte const* from, std::ptrdiff_t left, window64 const& w) noexcept {
+    words const bytes = _mm512_permutexvar_epi8(w.control, load_first(from, left));
     return _mm512_and_si512(_mm512_srlv_epi64(bytes, w.shift), w.mask);
   }
-  static void unpack64(std::byte const* from, window64 const& w, std::uint64_t* out) noexcept {
-    store(out, unpack64(from, w));
+  static void unpack64(std::byte const* from, std::ptrdiff_t left, window64 const& w,
+                       std::uint64_t* out) noexcept {
+    store(out, unpack64(from, left, w));
   }
-  static void unpack64(std::byte const* from, window64 const& w, std::uint32_t* out) noexcept {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi64_epi32(unpack64(from, w)));
+  static void unpack64(std::byte const* from, std::ptrdiff_t left, window64 const& w,
+                       std::uint32_t* out) noexcept {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
+                        _mm512_cvtepi64_epi32(unpack64(from, left, w)));
   }
 
   /// base + integer, divided by a power of ten: see decimal_inverse.hpp.

@@ -32,7 +32,7 @@ struct stream {
 
   /// Where the next group lies; then `bytes` on.
   inline std::byte const* next(std::uint32_t bytes) noexcept {
-    if (end - from < reach) {
+    if (!lanes::reads_within && end - from < reach) {
       from = tail_of(from, begin, end, tail);
       end = tail + 2 * reach;
     }
@@ -51,7 +51,8 @@ struct stream {
 struct narrow_stream {
   narrow_stream(stream& from, std::uint32_t bits) noexcept : of(from), width(bits), window(bits) {}
   inline typename lanes::words next() noexcept {
-    return lanes::unpack32(of.next(lanes::rows32 / 8 * width), window);
+    std::byte const* const group = of.next(lanes::rows32 / 8 * width);
+    return lanes::unpack32(group, of.end - group, window);
   }
   stream& of;
   std::uint32_t width;
@@ -85,7 +86,8 @@ inline void unpack_stream(stream& from, std::uint32_t width, std::uint32_t count
   } else {
     typename lanes::window64 const window(width);
     for (std::uint32_t i = 0; i < count; i += 8) {
-      lanes::unpack64(from.next(width), window, out + i);
+      std::byte const* const group = from.next(width);
+      lanes::unpack64(group, from.end - group, window, out + i);
     }
   }
 }
