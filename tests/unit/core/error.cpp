@@ -45,8 +45,9 @@ TEST_CASE("describe: an error's line holds the code's words and the native statu
   CHECK(core::describe(error{errc::device_lost, core::origin::cuda, 700}).find("CUDA 700") !=
         std::string::npos);
   CHECK(core::describe(error{errc::full}) == core::describe(errc::full));
-  CHECK(core::describe(error{errc::corrupt, core::origin::millrace, 24}) ==
-        std::string(core::describe(errc::corrupt)) + " at byte 24");
+  auto const damaged = core::describe(error{errc::corrupt, core::origin::millrace, 24});
+  CHECK(damaged.starts_with(core::describe(errc::corrupt)));
+  CHECK(damaged.ends_with(" at byte 24"));
 }
 
 TEST_CASE("value_or_throw: gives the value or throws the words") {
