@@ -1,29 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-# cmake -DREADME= -DPLACE= -P extract_readme.cmake: writes the first block of C++ of the README to
-# main.cpp, the first block of CMake to CMakeLists.txt, and the line that the program prints, which
-# its first comment names as `// prints: `, to expected.txt.
+# cmake -DREADME= -DPLACE= -DNUMBER= -P extract_readme.cmake: writes the block of C++ of this number
+# (1 is the first) of the README to main.cpp, the first block of CMake to CMakeLists.txt, and the line
+# that the program prints, which its first comment names as `// prints: `, to expected.txt.
 cmake_minimum_required(VERSION 3.25)
 file(READ "${README}" text)
 
-# Sets `out` to the first block of `language`.
-function(first_block language out)
-  string(FIND "${text}" "```${language}\n" begin)
-  if(begin EQUAL -1)
-    message(FATAL_ERROR "README.md has no block of ${language}")
-  endif()
-  string(SUBSTRING "${text}" ${begin} -1 rest)
-  string(FIND "${rest}" "\n" first)
-  math(EXPR first "${first} + 1")
-  string(SUBSTRING "${rest}" ${first} -1 rest)
+# Sets `out` to block `number` of `language`.
+function(take_block language number out)
+  set(rest "${text}")
+  foreach(i RANGE 1 ${number})
+    string(FIND "${rest}" "```${language}\n" begin)
+    if(begin EQUAL -1)
+      message(FATAL_ERROR "README.md has no block ${i} of ${language}")
+    endif()
+    string(SUBSTRING "${rest}" ${begin} -1 rest)
+    string(FIND "${rest}" "\n" first)
+    math(EXPR first "${first} + 1")
+    string(SUBSTRING "${rest}" ${first} -1 rest)
+  endforeach()
   string(FIND "${rest}" "\n```" end)
   string(SUBSTRING "${rest}" 0 ${end} rest)
   set(${out} "${rest}\n" PARENT_SCOPE)
 endfunction()
 
-first_block(cpp program)
-first_block(cmake project)
+take_block(cpp ${NUMBER} program)
+take_block(cmake 1 project)
 if(NOT program MATCHES "// prints: ([^\n]+)")
-  message(FATAL_ERROR "the program of README.md has no line `// prints: `")
+  message(FATAL_ERROR "program ${NUMBER} of README.md has no line `// prints: `")
 endif()
 file(WRITE "${PLACE}/expected.txt" "${CMAKE_MATCH_1}\n")
 file(WRITE "${PLACE}/main.cpp" "${program}")

@@ -15,6 +15,11 @@ namespace millrace::inline v0::delta {
 
 namespace detail {
 
+/// How many times as long as the other a run is for galloping to be no slower than a pass over
+/// both: on a Zen 4, 0.5 against 0.76 ns a row of keys of 32 bits in a cache, 1.4 against 2.1 of 64
+/// from memory.
+inline constexpr std::size_t gallop_ratio = 32;
+
 /// The first of keys[from..size) that is not below `key`, sought from `from` on in steps that
 /// double, then halve.
 /// @cost O(log of the distance)

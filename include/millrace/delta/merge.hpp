@@ -6,6 +6,7 @@
 #include <millrace/core/isa.hpp>
 #include <millrace/delta/change_set_ref.hpp>
 #include <millrace/delta/combine.hpp>
+#include <millrace/delta/gallop.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge_scalar.hpp>
 #include <millrace/delta/merge_simd.hpp>
@@ -25,7 +26,11 @@ template <keep Keep, class C, change_key K, class Newer, change_value... Vs>
                                                 change_space<K, Vs...> out, C const& combine,
                                                 core::isa which) noexcept {
   if (!has_room<Keep>(out, older, newer)) { return core::fail(errc::bad_argument, 3); }
-  return merge_by<Keep>(which, older, newer, out, combine);
+  bool const more_newer = older.size() < newer.size();
+  std::size_t const larger = more_newer ? newer.size() : older.size();
+  std::size_t const smaller = more_newer ? older.size() : newer.size();
+  return larger / gallop_ratio >= smaller ? merge_gallop<Keep>(older, newer, out, combine)
+                                          : merge_by<Keep>(which, older, newer, out, combine);
 }
 
 }  // namespace detail
@@ -36,7 +41,9 @@ template <keep Keep, class C, change_key K, class Newer, change_value... Vs>
 /// @param which the instruction set; the result is the same bits with every one of them
 /// @return rows written; what lies behind them in `out` is undefined
 /// @error  errc::bad_argument (3): out is too short or overlaps an input; nothing is written
-/// @cost   O(n + m), one pass, no allocation  @thread any; one caller per out
+/// @cost   O(n + m), one pass, no allocation; of runs of which one is 32 times as long as the
+/// other,
+///         O(m log(n / m)) comparisons and copies of blocks  @thread any; one caller per out
 /// @source Green, McColl, Bader, "GPU Merge Path", ICS 2012; Batcher, "Sorting networks", 1968
 template <class C, change_key K, change_value... Vs>
   requires combine_policy<C, Vs...>

@@ -52,11 +52,12 @@ void same_verdict(std::vector<std::uint32_t>& block, std::uint32_t rows) {
   std::size_t const size = block.size() * 4;
   std::uint32_t const sum = delta::crc32c(bytes + 4, size - 4);
   std::memcpy(bytes, &sum, 4);
-  auto const header = delta::check_block<K, Vs...>(bytes, size, 0);
+  delta::block_header header;
+  bool const checked = delta::check_block<K, Vs...>(bytes, size, header);
   auto want = millrace::core::value_or_throw(delta::change_set<K, Vs...>::make(256));
   auto got = millrace::core::value_or_throw(delta::change_set<K, Vs...>::make(256));
-  bool const wanted = header && header->bytes == size && header->rows == rows &&
-                      delta::decode_block(bytes, *header, 0, want.space()).has_value();
+  bool const wanted = checked && header.bytes == size && header.rows == rows &&
+                      delta::decode_block(bytes, header, want.space());
   auto const shared = std::make_unique<delta::detail::decode_space<stepped_team<32>>>();
   K last = 0;
   bool const found = delta::detail::decode_block_of<stepped_team<32>>(

@@ -234,7 +234,8 @@ TEST_CASE("value codec: walks of doubles come back, in 32 bits and beyond") {
       std::size_t const bytes = round_trip(values);
       CHECK(bytes <= round_trip(integers) + 2);
       for (std::uint32_t const i : {3u, 77u, 200u}) { values[i] = 1.0 / 3; }
-      CHECK(round_trip(values) <= bytes + 1 + 3 * 9 + 3 * 5);
+      // three exceptions, and up to four larger steps about them, as patches or a bit in every row
+      CHECK(round_trip(values) <= bytes + 1 + 3 * 9 + 40);
     }
   }
 }

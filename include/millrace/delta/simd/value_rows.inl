@@ -113,6 +113,13 @@ inline typename lanes::words sums_of(typename lanes::words group, typename lanes
   } else {
     if constexpr (Step == value_step::delta) { group = lanes::template unzigzag<T>(group); }
     if constexpr (Step == value_step::ramp) { group = lanes::template add<T>(group, slope); }
+    if constexpr (lanes::rows32 == 8) {  // so many groups that they must not wait for each other
+      group = lanes::template prefix_add<T>(group);
+      typename lanes::words const total = lanes::template last<T>(group);
+      group = lanes::template add<T>(group, carry);
+      carry = lanes::template add<T>(carry, total);
+      return group;
+    }
     group = lanes::template add<T>(lanes::template prefix_add<T>(group), carry);
   }
   carry = lanes::template last<T>(group);
