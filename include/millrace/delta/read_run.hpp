@@ -123,7 +123,7 @@ class run_decoder {
     std::size_t const bytes = std::size_t{detail::load<std::uint16_t>(at + 4)} * word_bytes;
     if (bytes == 0) { return footer(); }
     // every block but the last is whole
-    if (rows_ % block_rows != 0 || bytes > max_block_bytes<K, Vs...>() ||
+    if (rows_ % block_rows != 0 || !is_block_length<K, Vs...>(bytes) ||
         offset_ > max_run_bytes - bytes) {
       return detail::corrupt(offset_);
     }

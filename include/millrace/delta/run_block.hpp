@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
 #include <millrace/core/isa.hpp>
 #include <millrace/delta/bit_pack.hpp>
@@ -29,9 +30,17 @@ inline constexpr std::size_t block_header_bytes = 8 + sizeof(K) + 4 * sizeof...(
 
 /// Bytes of a block of `rows` rows at most.
 template <change_key K, run_value... Vs>
-[[nodiscard]] constexpr std::size_t max_block_bytes(std::uint32_t rows = block_rows) noexcept {
+[[nodiscard]] MILLRACE_HD constexpr std::size_t max_block_bytes(
+    std::uint32_t rows = block_rows) noexcept {
   return detail::whole_words(block_header_bytes<K, Vs...> + rows * sizeof(K) +
                              (std::size_t{0} + ... + max_value_bytes<Vs>(rows)));
+}
+
+/// Whether a block of these types can have so many bytes. Asked before any of them is read.
+template <change_key K, run_value... Vs>
+[[nodiscard]] MILLRACE_HD constexpr bool is_block_length(std::size_t bytes) noexcept {
+  constexpr std::size_t least = block_header_bytes<K, Vs...>, most = max_block_bytes<K, Vs...>();
+  return bytes >= least && bytes <= most;
 }
 
 /// Writes a block.
@@ -50,6 +59,31 @@ struct block_header {
   std::uint64_t first = 0;  ///< key
 };
 
+namespace detail {
+
+/// Adds up the parts of a block.
+/// @param column_bytes what the header says of column i
+/// @param used  bytes of the header, the packed keys and the values, when the answer is true
+/// @return false when one of them is longer than it can be
+template <change_key K, run_value... Vs, class ColumnBytes>
+[[nodiscard]] MILLRACE_HD bool add_parts(block_header const& header,
+                                         [[maybe_unused]] ColumnBytes const& column_bytes,
+                                         std::size_t& used) noexcept {
+  if (header.key_bits > 8 * sizeof(K)) { return false; }
+  used = block_header_bytes<K, Vs...> + packed_bytes(header.rows, header.key_bits);
+  bool fit = true;
+  [[maybe_unused]] std::uint32_t i = 0;
+  [[maybe_unused]] auto const add = [&](std::size_t most) {
+    std::uint32_t const bytes = column_bytes(i++);
+    fit = fit && bytes <= most;
+    used += bytes;
+  };
+  (add(max_value_bytes<Vs>(header.rows)), ...);
+  return fit;
+}
+
+}  // namespace detail
+
 // What follows answers with a bool: a result that is built inline goes through memory, in whose
 // wide load a block would spend half of its time.
 
@@ -61,21 +95,20 @@ struct block_header {
 template <change_key K, run_value... Vs>
 [[nodiscard]] bool check_block(std::byte const* at, std::size_t room, block_header& found,
                                core::isa which = core::best_isa()) noexcept {
-  constexpr std::size_t begin = block_header_bytes<K, Vs...>;
-  if (room < begin) { return false; }
+  if (room < block_header_bytes<K, Vs...>) { return false; }
   std::size_t const bytes = std::size_t{detail::load<std::uint16_t>(at + 4)} * word_bytes;
-  if (bytes < begin || bytes > room) { return false; }
+  if (!is_block_length<K, Vs...>(bytes) || bytes > room) { return false; }
   if (crc32c(at + 4, bytes - 4, 0, which) != detail::load<std::uint32_t>(at)) { return false; }
   found.bytes = bytes;
   found.rows = 1u + detail::load<std::uint8_t>(at + 6);
   found.key_bits = detail::load<std::uint8_t>(at + 7);
   found.first = detail::load<K>(at + 8);
-  if (found.key_bits > 8 * sizeof(K)) { return false; }
-  std::uint64_t used = begin + packed_bytes(found.rows, found.key_bits);
-  for (std::size_t i = 0; i < sizeof...(Vs); ++i) {
-    used += detail::load<std::uint32_t>(at + 8 + sizeof(K) + 4 * i);
-  }
-  return detail::whole_words(used) == bytes && detail::all_zero(at + used, bytes - used);
+  std::size_t used = 0;
+  auto const column_bytes = [at](std::size_t i) {
+    return detail::load<std::uint32_t>(at + 8 + sizeof(K) + 4 * i);
+  };
+  return detail::add_parts<K, Vs...>(found, column_bytes, used) &&
+         detail::whole_words(used) == bytes && detail::all_zero(at + used, bytes - used);
 }
 
 /// The keys of a block that was checked.

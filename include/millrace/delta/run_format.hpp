@@ -111,7 +111,7 @@ void store(std::byte* to, T value) noexcept {
   std::memcpy(to, &value, sizeof(T));
 }
 
-[[nodiscard]] constexpr std::size_t whole_words(std::size_t bytes) noexcept {
+[[nodiscard]] MILLRACE_HD constexpr std::size_t whole_words(std::size_t bytes) noexcept {
   return (bytes + word_bytes - 1) / word_bytes * word_bytes;
 }
 [[nodiscard]] constexpr std::size_t whole_lines(std::size_t bytes) noexcept {

@@ -392,9 +392,8 @@ template <team Team, class K, class... Vs>
 [[nodiscard]] MILLRACE_HD bool check_block_of(block_place const& block, block_header& header,
                                               team_crc32c_tables const& tables,
                                               decode_space<Team>& shared) noexcept {
-  constexpr std::uint32_t begin = block_header_bytes<K, Vs...>;
   std::uint32_t const* const words = block.words;
-  if (block.bytes < begin) { return false; }
+  if (!is_block_length<K, Vs...>(block.bytes)) { return false; }
   header.bytes = std::size_t{words[1] & 0xFFFF} * word_bytes;
   if (header.bytes != block.bytes) { return false; }
   auto const count = static_cast<std::uint32_t>(header.bytes / 4 - 1);
@@ -404,12 +403,12 @@ template <team Team, class K, class... Vs>
   header.rows = 1 + (words[1] >> 16 & 0xFF);
   header.key_bits = words[1] >> 24;
   header.first = bits_at(words + 2, 0, 8 * sizeof(K));
-  if (header.rows != block.rows || header.key_bits > 8 * sizeof(K)) { return false; }
-  std::uint64_t used = begin + packed_bytes(header.rows, header.key_bits);
-  if constexpr (sizeof...(Vs) != 0) {
-    for (std::uint32_t i = 0; i < sizeof...(Vs); ++i) { used += words[2 + sizeof(K) / 4 + i]; }
+  if (header.rows != block.rows) { return false; }
+  std::size_t used = 0;
+  auto const column_bytes = [words](std::uint32_t i) { return words[2 + sizeof(K) / 4 + i]; };
+  if (!add_parts<K, Vs...>(header, column_bytes, used) || whole_words(used) != header.bytes) {
+    return false;
   }
-  if ((used + word_bytes - 1) / word_bytes * word_bytes != header.bytes) { return false; }
   auto const end = static_cast<std::uint32_t>(used),
              spare = 8 * (static_cast<std::uint32_t>(header.bytes) - end);
   return bits_at(words, 8 * end, spare) == 0;

@@ -49,7 +49,7 @@ template <class V>
 
 /// Bytes that `n` values never exceed when encoded.
 template <class V>
-[[nodiscard]] inline constexpr std::size_t max_value_bytes(std::uint32_t n) noexcept {
+[[nodiscard]] MILLRACE_HD constexpr std::size_t max_value_bytes(std::uint32_t n) noexcept {
   return 1 + std::size_t{n} * sizeof(V);
 }
 
