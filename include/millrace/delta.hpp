@@ -50,8 +50,10 @@
 #include <millrace/delta/split.hpp>
 #include <millrace/delta/stream_copy.hpp>
 #include <millrace/delta/team.hpp>
+#include <millrace/delta/team_bits.hpp>
 #include <millrace/delta/team_crc32c.hpp>
 #include <millrace/delta/team_decode.hpp>
+#include <millrace/delta/team_values.hpp>
 #include <millrace/delta/validate.hpp>
 #include <millrace/delta/value_codec.hpp>
 #include <millrace/delta/value_decode.hpp>

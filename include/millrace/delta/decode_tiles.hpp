@@ -9,6 +9,7 @@
 #include <millrace/delta/run_footer.hpp>
 #include <millrace/delta/run_format.hpp>
 #include <millrace/delta/team.hpp>
+#include <millrace/delta/team_bits.hpp>
 #include <millrace/delta/team_crc32c.hpp>
 #include <millrace/delta/team_decode.hpp>
 
