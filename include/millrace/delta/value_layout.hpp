@@ -71,11 +71,10 @@ struct value_layout {
 template <class V>
 concept float_value = std::is_same_v<V, float> || std::is_same_v<V, double>;
 
+/// The integers of the format; any other, char32_t for one, is a value of so many bytes.
 template <class V>
-concept integer_value =
-    std::is_same_v<V, std::int32_t> || std::is_same_v<V, std::uint32_t> ||
-    std::is_same_v<V, std::int64_t> || std::is_same_v<V, std::uint64_t> ||
-    (std::is_integral_v<V> && !std::is_same_v<V, bool> && (sizeof(V) == 4 || sizeof(V) == 8));
+concept integer_value = std::is_same_v<V, std::int32_t> || std::is_same_v<V, std::uint32_t> ||
+                        std::is_same_v<V, std::int64_t> || std::is_same_v<V, std::uint64_t>;
 
 /// The word in which the numbers of a value type are computed.
 template <class V>

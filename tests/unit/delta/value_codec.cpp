@@ -507,6 +507,15 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("value codec: what the format has no integer for is written as bytes") {
+  std::vector<char32_t> values(256);
+  std::vector<std::uint32_t> integers(256);
+  for (std::uint32_t i = 0; i < 256; ++i) { values[i] = integers[i] = i; }
+  std::size_t const bytes = round_trip(values);
+  CHECK(bytes == 1 + 1 + 3 + 256);  // planes, three of them the same in all rows
+  CHECK(round_trip(integers) < 16);
+}
+
 TEST_CASE("value codec: no rows and too many rows are refused") {
   std::byte const block[] = {std::byte{1}, std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0}};
   std::vector<float> out(257);
