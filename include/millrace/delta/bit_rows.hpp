@@ -121,19 +121,6 @@ inline void pack_short(std::uint32_t const* in, std::uint32_t count, std::uint32
   if (filled != 0) { *out = static_cast<std::byte>(window); }
 }
 
-/// Every number of a block shorter than 256; reads eight bytes at once where so many are left.
-inline void unpack_short(std::byte const* in, std::uint32_t count, std::uint32_t bits,
-                         std::uint32_t* out) noexcept {
-  std::uint32_t const bytes = packed_bytes(count, bits), mask = low_mask(bits);
-  std::uint32_t i = 0;
-  for (std::uint32_t at = 0; i < count && at / 8 + 8 <= bytes; ++i, at += bits) {
-    std::uint64_t window = 0;
-    std::memcpy(&window, in + at / 8, 8);
-    out[i] = static_cast<std::uint32_t>(window >> (at % 8)) & mask;
-  }
-  for (; i < count; ++i) { out[i] = unpack_one(in, bits, i); }
-}
-
 }  // namespace detail
 
 }  // namespace millrace::inline v0::delta

@@ -164,7 +164,7 @@ MILLRACE_TARGET_END
                                           std::uint32_t before = 0,
                                           core::isa which = core::best_isa()) noexcept {
 #if defined(__x86_64__)
-  if (which != core::isa::scalar && core::best_isa() != core::isa::scalar) {
+  if (core::usable_isa(which) != core::isa::scalar) {
     return ~detail::avx2::crc32c(data, bytes, ~before);
   }
 #endif

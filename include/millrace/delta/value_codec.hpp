@@ -32,7 +32,7 @@ template <class V>
   if constexpr (float_value<V> || integer_value<V>) {
     bool const numbers = layout.scheme != value_scheme::raw &&
                          layout.scheme != value_scheme::constant && layout.rows >= 16;
-    core::isa const has = which <= core::best_isa() ? which : core::best_isa();
+    core::isa const has = core::usable_isa(which);
     if (numbers && has == core::isa::avx512) {
       return detail::avx512::values::decode_numbers(in, layout, out);
     }
@@ -54,7 +54,7 @@ template <class V>
 }
 
 /// Encodes values in the smallest scheme. The bytes do not depend on the instruction set.
-/// @tparam V float, double, an integer of 4 or 8 bytes, or a trivially copyable struct
+/// @tparam V float, double, a fixed-width integer of 4 or 8 bytes, or anything trivially copyable
 /// @param in  [n] values, any bits
 /// @param n   1 to 256
 /// @param out [max_value_bytes<V>(n)], not overlapping `in`

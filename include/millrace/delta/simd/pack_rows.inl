@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loops of bit_pack.hpp and key_codec.hpp over whole blocks, for registers of eight 32-bit
-// lanes
-// (`pack_lanes`). Widths are arguments, not templates: a jump that depends on the width would be
+// lanes (`pack_lanes`). Widths are arguments, not templates: a jump that depends on the width would be
 // mispredicted at every change, and 33 bodies would be compiled in every translation unit.
 
 /// 32 bits of each lane's stream, from bit `at` on. `last` is where the block's last row begins, in
@@ -17,21 +16,6 @@ template <class L>
 [[nodiscard]] inline typename L::reg row_at(std::byte const* in, std::uint32_t at,
                                             std::uint32_t last, typename L::reg mask) noexcept {
   return L::bits_and(row_bits<L>(in, at, last), mask);
-}
-
-template <class L>
-inline void unpack_whole(std::byte const* in, std::uint32_t bits, std::uint32_t base,
-                         std::uint32_t* out) noexcept {
-  typename L::reg const add = L::set(base);
-  if (bits == 0) {
-    for (std::uint32_t i = 0; i < block_rows; i += row_lanes) { L::store(out + i, add); }
-    return;
-  }
-  typename L::reg const mask = L::set(low_mask(bits));
-  std::uint32_t const last = (bits - 1) * 32;
-  for (std::uint32_t row = 0; row < block_rows / row_lanes; ++row) {
-    L::store(out + row * row_lanes, L::add(row_at<L>(in, row * bits, last, mask), add));
-  }
 }
 
 /// Sums of each lane and those before it.
