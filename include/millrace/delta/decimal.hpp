@@ -56,7 +56,7 @@ template <class V>
   return most_exponent + 1;
 }
 
-/// Exponents worth trying for a block: found from a few of its rows.
+/// Exponents worth trying for a block: found from a few of its rows, evenly apart.
 struct exponent_choice {
   std::uint32_t most = 0;   ///< under which every decimal of the sample is one
   std::uint32_t usual = 0;  ///< under which three of four are
@@ -71,7 +71,6 @@ template <class V>
   std::uint32_t const rows = std::min(n, sample);
   std::uint32_t count[most_exponent + 2] = {};
   for (std::uint32_t i = 0; i < rows; ++i) {
-    // n / rows apart, and not at the same place of every eight
     std::uint32_t const found = decimal_exponent(in[std::uint64_t{i} * n / rows]);
     ++count[found];
     if (count[most_exponent + 1] > rows / 2) { return {}; }

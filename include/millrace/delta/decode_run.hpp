@@ -32,8 +32,7 @@ class encoded_run_ref {
 
   /// @param run the whole run and nothing else
   /// @error errc::layout_mismatch for a run of other types, or one that is not packed;
-  /// errc::corrupt
-  ///        with the offset of what is wrong, the run's length when it is cut;
+  ///        errc::corrupt with the offset of what is wrong, the run's length when it is cut;
   ///        errc::unsupported_version
   /// @cost O(blocks)
   [[nodiscard]] static result<encoded_run_ref> make(cuda::std::span<std::byte const> run,
@@ -76,8 +75,7 @@ class encoded_run_ref {
   /// @param out room for block_size(b) rows, not overlapping the run; undefined after an error
   /// @return rows written
   /// @error errc::bad_argument: 1 no such block, 2 too little room; errc::corrupt with the offset
-  /// of
-  ///        the block
+  ///        of the block
   [[nodiscard]] result<std::uint32_t> decode_block(std::uint64_t b,
                                                    change_space<K, Vs...> out) const noexcept {
     if (b >= blocks()) { return core::fail(errc::bad_argument, 1); }

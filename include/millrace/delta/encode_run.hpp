@@ -64,8 +64,9 @@ template <class K, class... Vs, std::size_t... Is>
 /// @param rows keys strictly increasing
 /// @param out  [>= max_encoded_bytes<K, Vs...>(rows.size())], not overlapping the rows
 /// @return bytes written, a multiple of 4
-/// @error errc::bad_argument: 1 keys that do not strictly increase, which leaves `out` undefined; 2
-///        too short, more than a run may have, or overlapping the rows
+/// @error errc::bad_argument: 1 more rows than a run may have, or keys that do not strictly
+///        increase, which leaves `out` undefined; 2 too short, overlapping the rows, or rows that
+///        may take more than max_run_bytes
 /// @cost O(n), no allocation   @thread any; one caller per out
 template <change_key K, run_value... Vs>
 [[nodiscard]] result<std::uint64_t> encode(change_set_ref<K, Vs...> rows,

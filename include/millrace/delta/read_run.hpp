@@ -56,8 +56,7 @@ class run_decoder {
  public:
   /// Reads the header.
   /// @error errc::layout_mismatch for a run of other types, or one that is not packed;
-  /// errc::corrupt
-  ///        with the offset of what is wrong, or of where the source ended;
+  ///        errc::corrupt with the offset of what is wrong, or of where the source ended;
   ///        errc::unsupported_version; errc::out_of_memory; the source's
   [[nodiscard]] static result<run_decoder> make(Source source,
                                                 core::isa which = core::best_isa()) noexcept {
@@ -84,8 +83,7 @@ class run_decoder {
   /// @param out room for 256 rows; undefined after an error
   /// @return rows written; 0 when the run has ended and its footer agrees with what came before it
   /// @error errc::bad_argument (1) for too little room, and it can be asked again; errc::corrupt
-  /// with
-  ///        the offset of the block or footer that is damaged or cut; the source's; afterwards
+  ///        with the offset of the block or footer that is damaged or cut; the source's; afterwards
   ///        always the same
   [[nodiscard]] result<std::uint32_t> next(change_space<K, Vs...> out) noexcept {
     if (out.capacity() < block_rows) { return core::fail(errc::bad_argument, 1); }

@@ -170,8 +170,7 @@ inline void write_header(run_header const& header, std::byte* out) noexcept {
 /// The header of a run.
 /// @param run the run, or what there is of it
 /// @error errc::corrupt with the offset of what is wrong, the run's length when it is cut inside
-/// the
-///        header; errc::unsupported_version
+///        the header; errc::unsupported_version
 [[nodiscard]] inline result<run_header> read_header(cuda::std::span<std::byte const> run) noexcept {
   std::byte const* const from = run.data();
   if (run.size() < detail::header_begin_bytes) { return detail::corrupt(run.size()); }

@@ -43,8 +43,8 @@ struct stream_plan {
 };
 
 /// The cheapest width for these counts: what is wider gets its upper bits as a patch. Patches count
-/// 16 bytes more than they have, and 16 each, for the time they take: option quotes decode a fifth
-/// faster so and are a tenth larger.
+/// 16 bytes more than they have, and 16 each, for the time they take: than with the smallest,
+/// option quotes decode two fifths faster and are a tenth larger.
 [[nodiscard]] inline stream_plan plan_stream(width_counts const& counts) noexcept {
   std::uint32_t const widest = counts.widest();
   stream_plan best;
