@@ -129,6 +129,23 @@ TEST_CASE("team_decode: of bytes that no encoder writes it says what a host says
   damaged<std::uint64_t, stored_quote, std::int32_t>(gaps::wild, 3, 1000);
 }
 
+TEST_CASE("team_decode: a column of more bytes than raw values have is refused, as by a host") {
+  // one row of a float: a pattern on a ramp, whose slope needs no bytes and may have four
+  for (std::uint32_t const slope_bytes : {0u, 4u}) {
+    std::uint32_t const bytes = 5 + slope_bytes, whole = (bytes + 3) / 4;
+    std::vector<std::uint32_t> block(4 + whole);
+    block[1] = 4 + whole;  // words; one row, keys of no bits
+    block[2] = 7;          // the key
+    block[3] = bytes;
+    block[4] = 0x0003'0005;
+    block[5] = slope_bytes;
+    same_verdict<std::uint32_t, float>(block, 1);
+    delta::block_header header;
+    CHECK(delta::check_block<std::uint32_t, float>(reinterpret_cast<std::byte*>(block.data()),
+                                                   block.size() * 4, header) == (slope_bytes == 0));
+  }
+}
+
 TEST_CASE("team_crc32c: is the CRC32C of as many words as there are") {
   std::mt19937_64 random(1);
   std::vector<std::uint32_t> words(200);
