@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loops of bit_pack.hpp and key_codec.hpp over whole blocks, for registers of eight 32-bit
-// lanes (`pack_lanes`). Widths are arguments, not templates: a jump that depends on the width would be
-// mispredicted at every change, and 33 bodies would be compiled in every translation unit.
+// lanes (`pack_lanes`). Widths are arguments, not templates: a jump that depends on the width would
+// be mispredicted at every change, and 33 bodies would be compiled in every translation unit.
 
 /// 32 bits of each lane's stream, from bit `at` on. `last` is where the block's last row begins, in
 /// bytes; of what lies behind the block there come any bits.
