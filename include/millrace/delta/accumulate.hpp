@@ -149,7 +149,9 @@ class accumulation {
       }
     }
     if (here.o > here.i) {
-      up(stretch, {size_, newer_.size(), here.o + (size_ - here.i)});
+      // of rows out of order more may seem to be added than the first walk found room for
+      std::size_t const end = here.o + (size_ - here.i);
+      if (end <= into_.capacity()) { up(stretch, {size_, newer_.size(), end}); }
     } else {
       move_block(here.i, size_, here.o, columns);
     }

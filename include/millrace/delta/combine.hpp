@@ -104,28 +104,29 @@ struct last_writer {
   }
 };
 
-/// The smaller. Floating numbers in totalOrder (-NaN first, -0 before +0, NaN last), so that it is
-/// associative and commutative in every bit.
-struct minimum {
+namespace detail {
+
+/// The first of two in the total order, or the last.
+template <bool Last>
+struct extreme {
   static constexpr bool commutative = true;
   template <class V>
   static constexpr bool associative = true;
-  template <detail::number V>
+  template <number V>
   [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
-    return detail::total_order(newer) < detail::total_order(older) ? newer : older;
+    auto const a = total_order(older), b = total_order(newer);
+    return (Last ? a < b : b < a) ? newer : older;
   }
 };
 
+}  // namespace detail
+
+/// The smaller. Floating numbers in totalOrder (-NaN first, -0 before +0, NaN last), so that it is
+/// associative and commutative in every bit.
+struct minimum : detail::extreme<false> {};
+
 /// The larger; the order is that of `minimum`.
-struct maximum {
-  static constexpr bool commutative = true;
-  template <class V>
-  static constexpr bool associative = true;
-  template <detail::number V>
-  [[nodiscard]] MILLRACE_HD V operator()(V older, V newer) const noexcept {
-    return detail::total_order(older) < detail::total_order(newer) ? newer : older;
-  }
-};
+struct maximum : detail::extreme<true> {};
 
 /// The bits that differ. Associative and commutative; a value is its own inverse. For numbers,
 /// floating ones by their bits.

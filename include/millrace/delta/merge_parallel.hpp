@@ -102,9 +102,13 @@ class shared_merge {
       if (part >= parts_) { break; }
       auto const from = split(older_, newer_, static_cast<std::size_t>(part) * part_rows);
       auto const to = split(older_, newer_, static_cast<std::size_t>(part + 1) * part_rows);
+      // cuts of unsorted rows may lie behind one another in one run: no part is longer for that
+      std::size_t const inputs = to.rows() - from.rows();
+      std::size_t const ahead = to.older > from.older ? to.older - from.older : 0;
+      std::size_t const olders = ahead < inputs ? ahead : inputs;
       auto const merged =
-          merge(older_.slice(from.older, to.older - from.older),
-                newer_.slice(from.newer, to.newer - from.newer), scratch, combine_, which_);
+          merge(older_.slice(from.older, olders), newer_.slice(from.newer, inputs - olders),
+                scratch, combine_, which_);
       MILLRACE_ASSERT(merged.has_value());
       std::size_t const rows = *merged;
       std::size_t const at = place(part, rows);

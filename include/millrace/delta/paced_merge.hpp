@@ -10,6 +10,7 @@
 #include <millrace/delta/fold_equal.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/merge.hpp>
+#include <millrace/delta/split.hpp>
 #include <millrace/memory/resource.hpp>
 
 #include <cstddef>
@@ -99,16 +100,7 @@ class paced_merge<change<K, Vs...>, Combine, Resource> {
     K const* const a = older_.keys().data() + i_;
     K const* const b = newer_.keys().data() + j_;
     std::size_t const as = older_.size() - i_, bs = newer_.size() - j_;
-    std::size_t low = rows < bs ? 0 : rows - bs, high = rows < as ? rows : as;
-    while (low < high) {
-      std::size_t const mid = low + (high - low) / 2;
-      if (a[mid] <= b[rows - 1 - mid]) {
-        low = mid + 1;
-      } else {
-        high = mid;
-      }
-    }
-    return low;
+    return detail::older_rows(a, as, b, bs, rows);
   }
 
   /// @return rows taken: as many, or one more

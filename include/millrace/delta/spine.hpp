@@ -11,6 +11,7 @@
 #include <millrace/delta/merge_many.hpp>
 #include <millrace/delta/paced_merge.hpp>
 #include <millrace/delta/read_runs.hpp>
+#include <millrace/delta/validate.hpp>
 #include <millrace/memory/resource.hpp>
 
 #include <cuda/std/span>
@@ -111,12 +112,11 @@ class spine<change<K, Vs...>, Combine, Resource> {
 
   /// Takes in a batch, which is newer than everything before it, and goes on with merges.
   /// @error errc::bad_argument with the index of the first row whose key is not above the one
-  ///        before, or that the policy would drop; errc::out_of_memory. The spine is as it was
+  ///        before, or that the policy would drop, as validate says; errc::out_of_memory. The spine
+  ///        is as it was
   /// @cost  O(n log(rows / n)) rows moved: at most n (1 + pace (2 runs + 2))
   [[nodiscard]] result<void> insert(ref batch) noexcept {
-    if (std::size_t const bad = first_bad(batch); bad != batch.size()) {
-      return core::fail(errc::bad_argument, static_cast<std::int32_t>(bad));
-    }
+    if (auto const good = validate(batch, combine_, which_); !good) { return good; }
     if (batch.empty()) { return {}; }
     if (!make_room()) { return core::fail(errc::out_of_memory); }
     auto copied = set::make(batch, from_);
@@ -237,7 +237,6 @@ class spine<change<K, Vs...>, Combine, Resource> {
   using merging = paced_merge<row, Combine, Resource>;
   using sources = detail::read_of_runs<max_runs, K, Vs...>;
   static constexpr bool at_once = associates<Combine, Vs...>;
-  static constexpr auto columns = std::index_sequence_for<Vs...>{};
 
   struct slot {
     std::optional<set> rows;
@@ -264,20 +263,6 @@ class spine<change<K, Vs...>, Combine, Resource> {
   /// Whether a run wants a block of its own size, or its keys folded.
   [[nodiscard]] bool wants_rewrite(std::size_t at) const noexcept {
     return slots_[at].rows->capacity() / 2 > rows_of(at) || (at == 0 && !slots_[at].unique);
-  }
-
-  /// @return rows.size() when nothing is wrong
-  [[nodiscard]] std::size_t first_bad(ref rows) const noexcept {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      if (i != 0 && rows.key(i) <= rows.key(i - 1)) { return i; }
-      if (would_drop(rows, i, columns)) { return i; }
-    }
-    return rows.size();
-  }
-  template <std::size_t... Is>
-  [[nodiscard]] bool would_drop([[maybe_unused]] ref rows, [[maybe_unused]] std::size_t i,
-                                std::index_sequence<Is...>) const noexcept {
-    return drops_row(combine_, rows.template value<Is>(i)...);
   }
 
   /// Begins to merge a run with the next, or alone.

@@ -123,3 +123,28 @@ TEST_CASE("accumulate: a newer run that overlaps the room is refused") {
 TEST_CASE("accumulate: keys alone are united") {
   check(random_run<std::uint32_t>(300, 3, 1), random_run<std::uint32_t>(50, 9, 2), delta::add{});
 }
+
+TEST_CASE("accumulate: rows out of order give no good result, and no row beyond the room") {
+  using rows = delta::change_set_ref<std::uint32_t, std::int32_t>;
+  core::splitmix_rng chance(3);
+  for (int round = 0; round < 2000; ++round) {
+    std::size_t const had = chance.next() % 12, spare = chance.next() % 3;
+    table<std::uint32_t, std::int32_t> room(had + spare + 8), newer(chance.next() % 12);
+    for (std::size_t i = 0; i < room.size(); ++i) {
+      room.key(i) = static_cast<std::uint32_t>(i < had ? chance.next() % 14 : 99);
+      room.value(i) = i < had ? 1 : 99;
+    }
+    for (std::size_t i = 0; i < newer.size(); ++i) {
+      newer.key(i) = static_cast<std::uint32_t>(chance.next() % 14);
+      newer.value(i) = chance.next() % 3 == 0 ? -1 : 1;
+    }
+    delta::change_space<std::uint32_t, std::int32_t> const into(room.keys.data(), had + spare,
+                                                                &room.value(0));
+    auto const size = delta::accumulate(into, had, rows(newer.ref()), delta::count{});
+    if (size) { CHECK(*size <= had + spare); }
+    for (std::size_t i = had + spare; i < room.size(); ++i) {
+      REQUIRE(room.key(i) == 99);
+      REQUIRE(room.value(i) == 99);
+    }
+  }
+}

@@ -76,15 +76,19 @@ template <class V>
   std::uint64_t const bits = chance.next();
   if constexpr (std::is_floating_point_v<V>) {
     using L = std::numeric_limits<V>;
-    switch (bits % 16) {
+    switch (bits % 32) {
       case 0: return L::infinity();
       case 1: return -L::infinity();
       case 2: return L::quiet_NaN();
       case 3: return V{-0.0};
       case 4: return V{0.0};
       case 5: return L::denorm_min();
-      case 6: return -L::max();
-      case 7: {
+      case 6: return -L::denorm_min();
+      case 7: return L::max();
+      case 8: return L::lowest();
+      case 9: return L::min();
+      case 10: return -L::quiet_NaN();
+      case 11: {
         V any;
         std::memcpy(&any, &bits, sizeof any);
         return any;

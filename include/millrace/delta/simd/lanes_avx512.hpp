@@ -13,7 +13,7 @@ MILLRACE_TARGET_AVX512
 namespace millrace::inline v0::delta::detail::avx512 {
 
 /// A mask as a number. Through a general register: where g++ 12 keeps the number on the stack, it
-/// would store the mask's one byte and load four.
+/// would store the one byte of a mask of 8 lanes and load four.
 static inline std::uint32_t mask_bits(std::uint32_t m) noexcept {
   asm("" : "+r"(m));
   return m;

@@ -114,8 +114,9 @@ constexpr std::size_t first_drop_rule(std::index_sequence<Is...>) noexcept {
   return first;
 }
 
-/// One pass over columns of 4 and 8 bytes, step by step, and where it stands. Past: whole registers
-/// go past the caches, which takes rows that begin at lines.
+/// One pass over columns of 4 and 8 bytes, step by step, and where it stands. Far: what is written
+/// does not stay in the caches; where every row is kept, whole registers go past them, which takes
+/// columns that begin at lines.
 template <keep Keep, bool Packed, bool Far, class C, class K, class Newer, class... Vs>
 struct pass {
   static constexpr std::size_t count = lane_count<std::max({sizeof(K), sizeof(Vs)...})>;
