@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# cmake [-DMODULE=queue] [-DJSON=rows.jsonl] -P cmake/bench.cmake
+# cmake [-DMODULE=queue] [-DJSON=rows.jsonl] [-DSTREAMVBYTE_SOURCE_DIR=folder] -P cmake/bench.cmake
 # Builds the benches in Release, with the peers that they are measured against, and runs those of
-# one module, or all. With JSON the rows are also appended to that file, one JSON object a line.
+# one module, or all. With JSON the rows are also appended to that file, one JSON object a line. With
+# StreamVByte's sources the key codec is measured against a build of them for this very machine.
 include("${CMAKE_CURRENT_LIST_DIR}/setup.cmake")
 if(NOT MODULE)
   set(MODULE all)
@@ -16,13 +17,18 @@ millrace_require(PURPOSE "the peers that the benches are measured against" PACKA
   libboost-dev=boost/lockfree/spsc_queue.hpp libtbb-dev=tbb/concurrent_queue.h
   libhwy-dev=hwy/contrib/sort/vqsort.h
   libquantlib0-dev=ql/version.hpp libjemalloc2=libjemalloc.so.2 libmimalloc2.0=libmimalloc.so.2
-  libtcmalloc-minimal4=libtcmalloc_minimal.so.4 libzstd-dev=zstd.h)
+  libtcmalloc-minimal4=libtcmalloc_minimal.so.4 libzstd-dev=zstd.h
+  libstreamvbyte-dev=streamvbyte.h)
 
 set(build "${MILLRACE_ROOT}/build/bench")
 millrace_find_nvcc(nvcc)
 millrace_find_gpu(gpu)
 set(options -DCMAKE_BUILD_TYPE=Release -DMILLRACE_TESTS=OFF -DMILLRACE_BENCHES=ON
             -DMILLRACE_EXAMPLES=OFF)
+if(STREAMVBYTE_SOURCE_DIR)
+  cmake_path(ABSOLUTE_PATH STREAMVBYTE_SOURCE_DIR NORMALIZE)
+  list(APPEND options "-DSTREAMVBYTE_SOURCE_DIR=${STREAMVBYTE_SOURCE_DIR}")
+endif()
 if(nvcc AND gpu)
   list(APPEND options -DMILLRACE_CUDA=ON "-DCMAKE_CUDA_COMPILER=${nvcc}"
                       -DCMAKE_CUDA_ARCHITECTURES=native)

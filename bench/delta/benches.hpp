@@ -19,6 +19,8 @@ void build_benches(session& out);
 void dense_benches(session& out);
 /// Two runs of which one is much the shorter, in another room and in the longer one's own.
 void skewed_benches(session& out);
+/// `delta.codec.keys.*`: runs of keys alone, against StreamVByte and copies.
+void key_codec_benches(session& out);
 /// `delta.codec.f64.*`: real prices against byte-shuffle and zstd.
 void value_codec_benches(session& out);
 

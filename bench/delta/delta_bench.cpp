@@ -8,6 +8,7 @@ int main(int argc, char** argv) {
     millrace::bench::merge_benches(out);
     millrace::bench::kway_benches(out);
     millrace::bench::spine_benches(out);
+    millrace::bench::key_codec_benches(out);
     millrace::bench::value_codec_benches(out);
     millrace::bench::two_thread_benches(out);
     millrace::bench::build_benches(out);

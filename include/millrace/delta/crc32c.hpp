@@ -105,49 +105,80 @@ namespace detail::avx2 {
   return _mm_crc32_u64(0, static_cast<std::uint64_t>(_mm_cvtsi128_si64(product)));
 }
 
+/// Bytes that are few enough for one stream.
+inline constexpr std::size_t crc32c_short = 3 * 4 * 8;
+
 /// By the processor's instruction, which takes a word a cycle but gives its result after three: so
-/// three streams run beside each other.
+/// three streams run beside each other, and all of them beside other work, a step at a time.
+class crc32c_streams {
+ public:
+  /// @param bytes at least crc32c_short
+  crc32c_streams(std::byte const* data, std::size_t bytes, std::uint32_t start) noexcept
+      : at_{data}, left_{bytes}, third_{third_of(bytes)}, end_{data + third_}, a_{start} {}
+
+  /// A word of each stream; there are as many as a third of the bytes has, 128 at most.
+  void step() noexcept {
+    a_ = _mm_crc32_u64(a_, crc32c_word(at_));
+    b_ = _mm_crc32_u64(b_, crc32c_word(at_ + third_));
+    c_ = _mm_crc32_u64(c_, crc32c_word(at_ + 2 * third_));
+    at_ += 8;
+  }
+  /// What is left. The remainder of all bytes.
+  [[nodiscard]] std::uint32_t finish() noexcept {
+    for (;;) {
+      while (end_ - at_ >= 32) {
+        step();
+        step();
+        step();
+        step();
+      }
+      while (at_ != end_) { step(); }
+      auto const words = static_cast<std::uint32_t>(third_ / 8);
+      a_ = crc32c_shifted(a_, 2 * words) ^ crc32c_shifted(b_, words) ^ c_;
+      at_ += 2 * third_;
+      left_ -= 3 * third_;
+      if (left_ < crc32c_short) { return crc32c_single(at_, left_, a_); }
+      third_ = third_of(left_);
+      end_ = at_ + third_;
+      b_ = c_ = 0;
+    }
+  }
+
+  [[nodiscard]] static std::uint32_t crc32c_single(std::byte const* data, std::size_t bytes,
+                                                   std::uint64_t crc) noexcept {
+    for (; bytes >= 8; bytes -= 8, data += 8) { crc = _mm_crc32_u64(crc, crc32c_word(data)); }
+    auto rest = static_cast<std::uint32_t>(crc);
+    if (bytes >= 4) {
+      std::uint32_t half = 0;
+      std::memcpy(&half, data, 4);
+      rest = _mm_crc32_u32(rest, half);
+      data += 4;
+      bytes -= 4;
+    }
+    for (; bytes != 0; --bytes, ++data) {
+      rest = _mm_crc32_u8(rest, static_cast<unsigned char>(*data));
+    }
+    return rest;
+  }
+
+ private:
+  /// Bytes of each stream.
+  [[nodiscard]] static std::size_t third_of(std::size_t bytes) noexcept {
+    std::size_t const words = bytes / (3 * 8);
+    return (words < crc32c_most_words ? words : crc32c_most_words) * 8;
+  }
+
+  std::byte const* at_;   // in the first stream
+  std::size_t left_;      // bytes from where the streams began
+  std::size_t third_;     // bytes of each stream
+  std::byte const* end_;  // of the first stream
+  std::uint64_t a_, b_ = 0, c_ = 0;
+};
+
 [[nodiscard]] inline std::uint32_t crc32c(std::byte const* data, std::size_t bytes,
                                           std::uint32_t start) noexcept {
-  std::uint64_t crc = start;
-  while (bytes >= 3 * 4 * 8) {
-    std::size_t const third = bytes / (3 * 8);
-    auto const words =
-        static_cast<std::uint32_t>(third < crc32c_most_words ? third : crc32c_most_words);
-    std::byte const* const second = data + std::size_t{words} * 8;
-    std::byte const* const last = second + std::size_t{words} * 8;
-    std::uint64_t b = 0, c = 0;
-    std::size_t const end = std::size_t{words} * 8;
-    std::size_t at = 0;
-    for (; at + 32 <= end; at += 32) {
-      for (std::size_t i = at; i < at + 32; i += 8) {  // compilers unroll a constant number
-        crc = _mm_crc32_u64(crc, crc32c_word(data + i));
-        b = _mm_crc32_u64(b, crc32c_word(second + i));
-        c = _mm_crc32_u64(c, crc32c_word(last + i));
-      }
-    }
-    for (; at < end; at += 8) {
-      crc = _mm_crc32_u64(crc, crc32c_word(data + at));
-      b = _mm_crc32_u64(b, crc32c_word(second + at));
-      c = _mm_crc32_u64(c, crc32c_word(last + at));
-    }
-    crc = crc32c_shifted(crc, 2 * words) ^ crc32c_shifted(b, words) ^ c;
-    data += std::size_t{words} * 24;
-    bytes -= std::size_t{words} * 24;
-  }
-  for (; bytes >= 8; bytes -= 8, data += 8) { crc = _mm_crc32_u64(crc, crc32c_word(data)); }
-  auto rest = static_cast<std::uint32_t>(crc);
-  if (bytes >= 4) {
-    std::uint32_t half = 0;
-    std::memcpy(&half, data, 4);
-    rest = _mm_crc32_u32(rest, half);
-    data += 4;
-    bytes -= 4;
-  }
-  for (; bytes != 0; --bytes, ++data) {
-    rest = _mm_crc32_u8(rest, static_cast<unsigned char>(*data));
-  }
-  return rest;
+  if (bytes < crc32c_short) { return crc32c_streams::crc32c_single(data, bytes, start); }
+  return crc32c_streams(data, bytes, start).finish();
 }
 
 }  // namespace detail::avx2

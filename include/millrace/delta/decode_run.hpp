@@ -82,7 +82,8 @@ class encoded_run_ref {
                                                    change_space<K, Vs...> out) const noexcept {
     if (b >= blocks()) { return core::fail(errc::bad_argument, 1); }
     if (out.capacity() < block_size(b)) { return core::fail(errc::bad_argument, 2); }
-    if (!read_block(b, out)) { return detail::corrupt(index_.block_offset(b)); }
+    bytes_ahead none;
+    if (!read_block(b, out, none)) { return detail::corrupt(index_.block_offset(b)); }
     return block_size(b);
   }
 
@@ -131,8 +132,9 @@ class encoded_run_ref {
   /// @error errc::bad_argument (1) for too little room; errc::corrupt with the offset of a block
   [[nodiscard]] result<std::uint64_t> decode(change_space<K, Vs...> out) const noexcept {
     if (out.capacity() < rows()) { return core::fail(errc::bad_argument, 1); }
+    bytes_ahead ahead;
     for (std::uint64_t b = 0; b < blocks(); ++b) {
-      bool good = read_block(b, out.from(b * block_rows));
+      bool good = read_block(b, out.from(b * block_rows), ahead);
       K const* const first = out.keys() + b * block_rows;
       good = good && (b == 0 || *(first - 1) < *first);
       if (!good) { return detail::corrupt(index_.block_offset(b)); }
@@ -156,20 +158,29 @@ class encoded_run_ref {
 
  private:
   /// The header of block b, which must be what the index says.
-  [[nodiscard]] bool check(std::uint64_t b, block_header& found) const noexcept {
+  [[nodiscard]] bool check(std::uint64_t b, block_header& found,
+                           bytes_ahead const* known = nullptr) const noexcept {
     std::uint64_t const offset = index_.block_offset(b);
     std::uint64_t const bytes = index_.block_offset(b + 1) - offset;
-    return check_block<K, Vs...>(run_ + offset, bytes, found, isa_) && found.bytes == bytes &&
-           found.rows == block_size(b);
+    return check_block<K, Vs...>(run_ + offset, bytes, found, isa_, known) &&
+           found.bytes == bytes && found.rows == block_size(b);
   }
   /// Whether the last key of block b can be that.
   [[nodiscard]] bool ends(std::uint64_t b, K last) const noexcept {
     return b + 1 < blocks() || last == last_key();
   }
-  [[nodiscard]] bool read_block(std::uint64_t b, change_space<K, Vs...> out) const noexcept {
+  /// @param ahead what was found out of block b while another was decoded; then, of the next one
+  [[nodiscard]] bool read_block(std::uint64_t b, change_space<K, Vs...> out,
+                                bytes_ahead& ahead) const noexcept {
     block_header header;
-    return check(b, header) &&
-           delta::decode_block(run_ + index_.block_offset(b), header, out, isa_) &&
+    if (!check(b, header, &ahead)) { return false; }
+    ahead = {};
+    if (b + 1 < blocks()) {
+      std::uint64_t const next = index_.block_offset(b + 1) + 4;
+      ahead.data = run_ + next;
+      ahead.bytes = index_.block_offset(b + 2) - next;
+    }
+    return delta::decode_block(run_ + index_.block_offset(b), header, out, isa_, &ahead) &&
            ends(b, out.keys()[header.rows - 1]);
   }
   [[nodiscard]] bool read_keys(std::uint64_t b, K* out) const noexcept {

@@ -194,87 +194,79 @@ struct pack_lanes {
 
 #include <millrace/delta/simd/pack_rows.inl>
 
+/// Steps that unpack_small_gaps takes of what runs beside it.
+inline constexpr std::uint32_t small_gaps_steps = 8;
+
+/// Nothing beside.
+struct idle {
+  static void step() noexcept {}
+};
+
 /// unpack_key_rows for 1 to 8 bits: four rows of each lane fit a word, whose bits the processor
-/// puts where they are wanted, two rows to a register. Eight rows are in the second half of their
-/// work while the next eight are in the first: in the order of one after the other the processor's
-/// scheduler fills with what waits, and it takes almost twice as long.
-struct small_gaps {
+/// puts where they are wanted, two rows to a register. Every step is taken for all 16 pairs of rows
+/// before the next one: a pair waits for each of its steps, and the processor's scheduler holds too
+/// few pairs that follow each other to fill that time.
+/// @param beside work for the units of scalar numbers, which all of this leaves idle: it is almost
+///        free; by value, so that it stays in registers
+/// @return beside, after its steps
+template <class K, class Beside>
+inline Beside unpack_small_gaps(std::byte const* in, std::uint32_t bits, K first, K* out,
+                                Beside beside) noexcept {
   using L = pack_lanes;
   using reg = L::reg;
-  static constexpr std::uint32_t pairs = 4;  // of rows, at a time
-
-  reg mask, begin, behind;
-  reg half = L::set(0xFFFF), steps = L::ramp(0x0001'0001u);
-  reg from_pair = _mm256_setr_epi32(0, 0, 1, 1, 3, 3, 5, 5);
-  reg from_four = _mm256_setr_epi32(0, 0, 0, 0, 3, 3, 3, 3);
-  reg row_end = _mm256_set1_epi16(14), end = L::set(7);
-
-  explicit small_gaps(std::uint32_t bits) noexcept {
-    mask = L::set(low_mask(bits) * 0x0001'0001u);
+  constexpr std::uint32_t pairs = block_rows / row_lanes / 2;
+  reg v[pairs];
+  {
+    reg const mask = L::set(low_mask(bits) * 0x0001'0001u);
     // the first bits of the bytes of two lanes: a row's number and the next row's, 16 bits each
-    begin = L::set_wide(0x2820'2820'0800'0800u + bits * 0x0101'0000'0101'0000u);
-    behind = _mm256_add_epi8(begin, _mm256_set1_epi8(static_cast<char>(2 * bits)));
-  }
-
-  /// Eight rows from bit `at` of the lanes on, each summed over four neighbours.
-  void first_half(std::byte const* in, std::uint32_t bits, std::uint32_t at,
-                  reg* v) const noexcept {
+    reg const begin = L::set_wide(0x2820'2820'0800'0800u + bits * 0x0101'0000'0101'0000u);
+    reg const behind = _mm256_add_epi8(begin, _mm256_set1_epi8(static_cast<char>(2 * bits)));
     std::uint32_t const last = (bits - 1) * 32;
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (std::uint32_t i = 0; i < pairs; i += 2) {
-      reg const word = row_bits<L>(in, at + 2 * i * bits, last);
+      reg const word = row_bits<L>(in, 2 * i * bits, last);
       v[i] = _mm256_maskz_multishift_epi64_epi8(~0u, begin, word);
       v[i + 1] = _mm256_maskz_multishift_epi64_epi8(~0u, behind, word);
     }
-#pragma GCC unroll 4
+    beside.step();
+#pragma GCC unroll 16
     for (std::uint32_t i = 0; i < pairs; ++i) { v[i] = L::bits_and(v[i], mask); }
-#pragma GCC unroll 4
-    for (std::uint32_t i = 0; i < pairs; ++i) { v[i] = L::add(v[i], _mm256_slli_epi64(v[i], 32)); }
-#pragma GCC unroll 4
-    for (std::uint32_t i = 0; i < pairs; ++i) {
-      v[i] = L::add(v[i], _mm256_maskz_permutexvar_epi32(0xCC, from_pair, v[i]));
-    }
   }
-  /// Sums them over their rows, each first row into its second, and stores keys.
-  /// @param before the sums before them
-  /// @return the sums behind them
-  template <class K>
-  reg second_half(reg* v, K first, K* out, reg before) const noexcept {
-#pragma GCC unroll 4
-    for (std::uint32_t i = 0; i < pairs; ++i) {
-      v[i] = L::add(v[i], L::add(steps, _mm256_maskz_permutexvar_epi32(0xF0, from_four, v[i])));
-    }
-#pragma GCC unroll 4
-    for (std::uint32_t i = 0; i < pairs; ++i) {
-      v[i] = L::add(v[i], _mm256_maskz_permutexvar_epi16(0xAAAA, row_end, v[i]));
-    }
-    reg second[pairs];
-#pragma GCC unroll 4
-    for (std::uint32_t i = 0; i < pairs; ++i) { second[i] = L::right<16>(v[i]); }
-#pragma GCC unroll 4
-    for (std::uint32_t i = 0; i < pairs; ++i) {
-      put_keys<L>(out + 2 * i * row_lanes, first, L::add(before, L::bits_and(v[i], half)));
-      put_keys<L>(out + (2 * i + 1) * row_lanes, first, L::add(before, second[i]));
-      before = L::add(before, _mm256_permutexvar_epi32(end, second[i]));
-    }
-    return before;
+  beside.step();
+  reg const second_lane = L::set_wide(0x0000'0001'0000'0001u);
+#pragma GCC unroll 16
+  for (std::uint32_t i = 0; i < pairs; ++i) { v[i] = _mm256_mullo_epi64(v[i], second_lane); }
+  beside.step();
+  reg const from_pair = _mm256_setr_epi32(0, 0, 1, 1, 3, 3, 5, 5);
+#pragma GCC unroll 16
+  for (std::uint32_t i = 0; i < pairs; ++i) {
+    v[i] = L::add(v[i], _mm256_maskz_permutexvar_epi32(0xCC, from_pair, v[i]));
   }
-};
-
-template <class K>
-inline void unpack_small_gaps(std::byte const* in, std::uint32_t bits, K first, K* out) noexcept {
-  constexpr std::uint32_t rows = 2 * small_gaps::pairs, keys = rows * row_lanes;
-  small_gaps const of(bits);
-  small_gaps::reg a[small_gaps::pairs], b[small_gaps::pairs];
-  small_gaps::reg before = begin_keys<pack_lanes>(first);
-  of.first_half(in, bits, 0, a);
-  of.first_half(in, bits, rows * bits, b);
-  before = of.second_half(a, first, out, before);
-  of.first_half(in, bits, 2 * rows * bits, a);
-  before = of.second_half(b, first, out + keys, before);
-  of.first_half(in, bits, 3 * rows * bits, b);
-  before = of.second_half(a, first, out + 2 * keys, before);
-  of.second_half(b, first, out + 3 * keys, before);
+  beside.step();
+  reg const from_four = _mm256_setr_epi32(0, 0, 0, 0, 3, 3, 3, 3);
+#pragma GCC unroll 16
+  for (std::uint32_t i = 0; i < pairs; ++i) {
+    v[i] = L::add(v[i], _mm256_maskz_permutexvar_epi32(0xF0, from_four, v[i]));
+  }
+  beside.step();
+  reg const steps = L::ramp(0x0001'0001u);
+#pragma GCC unroll 16
+  for (std::uint32_t i = 0; i < pairs; ++i) { v[i] = L::add(v[i], steps); }
+  beside.step();
+  // each lane has the sums of two rows; to the second belongs the first's last one as well
+  reg const end = L::set(7), both = L::set(0x0001'0001u), low = L::set(1);
+  reg const with_row = _mm256_setr_epi16(14, 1, 14, 3, 14, 5, 14, 7, 14, 9, 14, 11, 14, 13, 14, 15);
+  reg before = begin_keys<L>(first);
+#pragma GCC unroll 16
+  for (std::uint32_t i = 0; i < pairs; ++i) {
+    if (i == pairs / 2) { beside.step(); }
+    reg const second = _mm256_permutexvar_epi16(with_row, v[i]);
+    put_keys<L>(out + 2 * i * row_lanes, first, _mm256_dpwssd_epi32(before, v[i], low));
+    put_keys<L>(out + (2 * i + 1) * row_lanes, first, _mm256_dpwssd_epi32(before, second, both));
+    before = L::add(before, _mm256_madd_epi16(_mm256_permutexvar_epi32(end, v[i]), both));
+  }
+  beside.step();
+  return beside;
 }
 
 }  // namespace detail::avx512
