@@ -70,7 +70,7 @@ template <change_key K>
 
 /// Bytes whose checksum may be found beside the unpacking of keys, at little cost.
 struct bytes_ahead {
-  std::byte const* data = nullptr;
+  std::byte const* data = nullptr;  ///< with 40 readable bytes before it
   std::size_t bytes = 0;
   bool done = false;      ///< whether `crc` is theirs
   std::uint32_t crc = 0;  ///< CRC32C
@@ -79,21 +79,44 @@ struct bytes_ahead {
 namespace detail {
 
 #if defined(__x86_64__)
+MILLRACE_TARGET_AVX512
+namespace avx512 {
+
+/// Keys of 1 to 8 bits.
+template <class K>
+[[gnu::noinline]] void unpack_small_keys(std::byte const* in, std::uint32_t bits, K first,
+                                         K* out) noexcept {
+  idle nothing;
+  unpack_small_gaps(in, bits, first, out, nothing);
+}
+/// The same, and beside it the CRC32C of bytes, as crc32c_padded takes them.
+template <class K>
+[[gnu::noinline]] std::uint32_t unpack_small_keys(std::byte const* in, std::uint32_t bits, K first,
+                                                  K* out, std::byte const* data,
+                                                  std::size_t bytes) noexcept {
+  static_assert(small_gaps_steps <= avx2::crc32c_padded::fewest_steps);
+  avx2::crc32c_padded checksum(data, bytes);
+  unpack_small_gaps(in, bits, first, out, checksum);
+  return checksum.finish(small_gaps_steps, bytes);
+}
+
+}  // namespace avx512
+MILLRACE_TARGET_END
+
 /// unpack_key_rows by the widest registers, and perhaps a checksum beside.
 template <class K>
 inline void unpack_key_rows(std::byte const* in, std::uint32_t bits, K first, K* out,
-                            [[maybe_unused]] bytes_ahead* ahead, core::isa which) noexcept {
+                            bytes_ahead* ahead, core::isa which) noexcept {
   if (which != core::isa::avx512) {
     avx2::unpack_key_rows<avx2::pack_lanes>(in, bits, first, out);
   } else if (bits == 0 || bits > 8) {
     avx512::unpack_key_rows<avx512::pack_lanes>(in, bits, first, out);
-  } else if (ahead != nullptr && ahead->bytes >= std::size_t{24} * avx512::small_gaps_steps) {
-    ahead->crc = ~avx512::unpack_small_gaps(in, bits, first, out,
-                                            avx2::crc32c_streams(ahead->data, ahead->bytes, ~0u))
-                      .finish();
+  } else if (ahead != nullptr && ahead->bytes >= avx2::crc32c_padded::fewest_bytes &&
+             ahead->bytes <= avx2::crc32c_padded::most_bytes) {
+    ahead->crc = avx512::unpack_small_keys(in, bits, first, out, ahead->data, ahead->bytes);
     ahead->done = true;
   } else {
-    avx512::unpack_small_gaps(in, bits, first, out, avx512::idle{});
+    avx512::unpack_small_keys(in, bits, first, out);
   }
 }
 #endif

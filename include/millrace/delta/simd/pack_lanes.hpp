@@ -199,7 +199,7 @@ inline constexpr std::uint32_t small_gaps_steps = 8;
 
 /// Nothing beside.
 struct idle {
-  static void step() noexcept {}
+  static void step(std::uint32_t) noexcept {}
 };
 
 /// unpack_key_rows for 1 to 8 bits: four rows of each lane fit a word, whose bits the processor
@@ -207,11 +207,10 @@ struct idle {
 /// before the next one: a pair waits for each of its steps, and the processor's scheduler holds too
 /// few pairs that follow each other to fill that time.
 /// @param beside work for the units of scalar numbers, which all of this leaves idle: it is almost
-///        free; by value, so that it stays in registers
-/// @return beside, after its steps
+///        free. Inlined, so that it stays in registers.
 template <class K, class Beside>
-inline Beside unpack_small_gaps(std::byte const* in, std::uint32_t bits, K first, K* out,
-                                Beside beside) noexcept {
+[[gnu::always_inline]] inline void unpack_small_gaps(std::byte const* in, std::uint32_t bits,
+                                                     K first, K* out, Beside& beside) noexcept {
   using L = pack_lanes;
   using reg = L::reg;
   constexpr std::uint32_t pairs = block_rows / row_lanes / 2;
@@ -228,45 +227,44 @@ inline Beside unpack_small_gaps(std::byte const* in, std::uint32_t bits, K first
       v[i] = _mm256_maskz_multishift_epi64_epi8(~0u, begin, word);
       v[i + 1] = _mm256_maskz_multishift_epi64_epi8(~0u, behind, word);
     }
-    beside.step();
+    beside.step(0);
 #pragma GCC unroll 16
     for (std::uint32_t i = 0; i < pairs; ++i) { v[i] = L::bits_and(v[i], mask); }
   }
-  beside.step();
+  beside.step(1);
   reg const second_lane = L::set_wide(0x0000'0001'0000'0001u);
 #pragma GCC unroll 16
   for (std::uint32_t i = 0; i < pairs; ++i) { v[i] = _mm256_mullo_epi64(v[i], second_lane); }
-  beside.step();
+  beside.step(2);
   reg const from_pair = _mm256_setr_epi32(0, 0, 1, 1, 3, 3, 5, 5);
 #pragma GCC unroll 16
   for (std::uint32_t i = 0; i < pairs; ++i) {
     v[i] = L::add(v[i], _mm256_maskz_permutexvar_epi32(0xCC, from_pair, v[i]));
   }
-  beside.step();
+  beside.step(3);
   reg const from_four = _mm256_setr_epi32(0, 0, 0, 0, 3, 3, 3, 3);
 #pragma GCC unroll 16
   for (std::uint32_t i = 0; i < pairs; ++i) {
     v[i] = L::add(v[i], _mm256_maskz_permutexvar_epi32(0xF0, from_four, v[i]));
   }
-  beside.step();
+  beside.step(4);
   reg const steps = L::ramp(0x0001'0001u);
 #pragma GCC unroll 16
   for (std::uint32_t i = 0; i < pairs; ++i) { v[i] = L::add(v[i], steps); }
-  beside.step();
+  beside.step(5);
   // each lane has the sums of two rows; to the second belongs the first's last one as well
   reg const end = L::set(7), both = L::set(0x0001'0001u), low = L::set(1);
   reg const with_row = _mm256_setr_epi16(14, 1, 14, 3, 14, 5, 14, 7, 14, 9, 14, 11, 14, 13, 14, 15);
   reg before = begin_keys<L>(first);
 #pragma GCC unroll 16
   for (std::uint32_t i = 0; i < pairs; ++i) {
-    if (i == pairs / 2) { beside.step(); }
+    if (i == pairs / 2) { beside.step(6); }
     reg const second = _mm256_permutexvar_epi16(with_row, v[i]);
     put_keys<L>(out + 2 * i * row_lanes, first, _mm256_dpwssd_epi32(before, v[i], low));
     put_keys<L>(out + (2 * i + 1) * row_lanes, first, _mm256_dpwssd_epi32(before, second, both));
     before = L::add(before, _mm256_madd_epi16(_mm256_permutexvar_epi32(end, v[i]), both));
   }
-  beside.step();
-  return beside;
+  beside.step(7);
 }
 
 }  // namespace detail::avx512
