@@ -82,6 +82,12 @@ function(millrace_require)
       find_path(found "${sign}" PATHS /usr/include /usr/local/include NO_CACHE)
     elseif(sign MATCHES "\\.so[.0-9]*$")
       find_library(found NAMES "${sign}" NO_CACHE)
+    elseif(sign MATCHES "\\.a$")  # one of clang's own, which it knows where to find
+      execute_process(COMMAND clang++ "--print-file-name=${sign}" OUTPUT_VARIABLE found
+                      OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+      if(NOT IS_ABSOLUTE "${found}" OR NOT EXISTS "${found}")
+        set(found "")
+      endif()
     else()
       find_program(found "${sign}" NO_CACHE)
     endif()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # cmake [-DTIER=ci|long] -P cmake/test.cmake
 # Sets up what is missing, builds, and runs every test that this machine can run: everything, then
-# the unit and race tests under AddressSanitizer and UndefinedBehaviorSanitizer, then under
+# the unit, race and fuzz tests under AddressSanitizer and UndefinedBehaviorSanitizer, then under
 # ThreadSanitizer. A person repeats one of them with `cmake --workflow --preset cuda|host|asan|tsan`.
 include("${CMAKE_CURRENT_LIST_DIR}/setup.cmake")
 if(NOT TIER)
@@ -15,8 +15,9 @@ millrace_require(PURPOSE "the tests" PACKAGES ninja-build=ninja doctest-dev=doct
 millrace_require(PURPOSE "the format check" OPTIONAL PACKAGES clang-format-19=clang-format-19)
 millrace_require(PURPOSE "the interop tests" OPTIONAL PACKAGES libquantlib0-dev=ql/version.hpp)
 millrace_require(PURPOSE "the component zstd" OPTIONAL PACKAGES libzstd-dev=zstd.h)
-millrace_require(PURPOSE "the fuzzers" OPTIONAL PACKAGES clang=clang++ libclang-rt-dev=clang++)
 millrace_require(PURPOSE "the tests of pictures" OPTIONAL PACKAGES libexpat1-dev=expat.h)
+millrace_require(PURPOSE "the fuzz tests" OPTIONAL PACKAGES
+  clang=clang++ libclang-rt-dev=libclang_rt.fuzzer-x86_64.a)
 millrace_require(PURPOSE "the benches' peers, which are compiled" OPTIONAL PACKAGES
   libatomic-queue-dev=atomic_queue/atomic_queue.h
   libconcurrentqueue-dev=concurrentqueue/concurrentqueue.h

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "calendar.hpp"
+#include "update.hpp"
 #include <millrace/core/backend.hpp>
 
 #include <charconv>
@@ -27,6 +28,7 @@ struct arguments {
   millrace::core::backend backend;
   std::uint32_t workers = 0;  ///< 0: as many as fit
   std::size_t size = 0;       ///< options of a generated book; 0: by the kind of series
+  std::uint32_t batch = 0;    ///< updates that travel together; 0: each alone
   std::uint64_t memory = 0;   ///< bytes of state at most; 0: as many as it takes
   double rate = 0.01;         ///< continuously compounded, per year
   double dividend = 0;        ///< continuous yield, per year
@@ -49,6 +51,8 @@ inline constexpr char const* usage =
   --dividend Q        continuous dividend yield (default: 0)
   --backend B         auto, host, cuda or cuda:N (default: auto)
   --workers N         host threads or device blocks that price (default: as many as fit)
+  --batch N           send N updates together, 1 to 1024, as encoded runs in which the newest
+                      of each instrument remains; on host threads (default: each alone)
   --memory-budget N   bytes that the state may take: desks, results and the queue's lanes
                       (default: as many as it takes; the summary says how many)
   --heatmap FILE      draw the state's memory, an HTML page that needs no other file
@@ -69,6 +73,7 @@ inline constexpr char const* usage =
                                      {"dividend", required_argument, nullptr, 'y'},
                                      {"backend", required_argument, nullptr, 'k'},
                                      {"workers", required_argument, nullptr, 'w'},
+                                     {"batch", required_argument, nullptr, 'n'},
                                      {"memory-budget", required_argument, nullptr, 'm'},
                                      {"heatmap", required_argument, nullptr, 'e'},
                                      {"out", required_argument, nullptr, 'o'},
@@ -107,6 +112,10 @@ inline constexpr char const* usage =
       case 'h': out.help = true; break;
       case 's': number(out.size, 1u, 50'000'000u, "size", "a number from 1 to 50000000"); break;
       case 'w': number(out.workers, 1u, 256u, "workers", "a number from 1 to 256"); break;
+      case 'n':
+        number(out.batch, 1u, static_cast<unsigned>(most_batched), "batch",
+               "a number from 1 to 1024");
+        break;
       case 'm':
         number(out.memory, std::uint64_t{1}, std::uint64_t{1} << 46, "memory-budget",
                "bytes, from 1 to 64 TiB");
@@ -152,6 +161,10 @@ inline constexpr char const* usage =
   }
   if (out.problem.empty() && !out.out.empty() && out.out == out.picture) {
     out.problem = "--out and --heatmap name one file; each writes its own";
+  }
+  if (out.problem.empty() && out.batch != 0 &&
+      out.backend.kind() == millrace::core::backend_kind::cuda) {
+    out.problem = "--batch needs host threads, which decode the batches; leave --backend cuda away";
   }
   return out;
 }

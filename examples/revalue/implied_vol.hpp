@@ -76,6 +76,19 @@ struct implied {
   return s;
 }
 
+/// Whether a mid lies inside the model's no-arbitrage bounds, or which it does not respect: all
+/// that decides whether it implies a volatility.
+/// @param sign, forward_value, strike_value  as for implied_volatility
+[[nodiscard]] MILLRACE_HD inline outcome within_bounds(double mid, double sign,
+                                                       double forward_value,
+                                                       double strike_value) noexcept {
+  double const in_the_money = sign * (forward_value - strike_value);
+  double const least = in_the_money > 0 ? in_the_money : 0.0;
+  double const greatest = sign > 0 ? forward_value : strike_value;
+  if (!(mid > least)) { return outcome::below_bound; }
+  return mid < greatest ? outcome::applied : outcome::above_bound;
+}
+
 /// The volatility at which Black-Scholes-Merton gives `mid`.
 /// @param sign           +1 call, -1 put
 /// @param forward_value  S e^(-qT), positive
@@ -86,11 +99,10 @@ struct implied {
                                                             double forward_value,
                                                             double strike_value,
                                                             double root_years) noexcept {
+  outcome const verdict = within_bounds(mid, sign, forward_value, strike_value);
+  if (verdict != outcome::applied) { return {0, verdict}; }
   double const in_the_money = sign * (forward_value - strike_value);
   double const least = in_the_money > 0 ? in_the_money : 0.0;
-  double const greatest = sign > 0 ? forward_value : strike_value;
-  if (!(mid > least)) { return {0, outcome::below_bound}; }
-  if (!(mid < greatest)) { return {0, outcome::above_bound}; }
 
   // By parity the time value is an out-of-the-money option's whole value.
   double const unit = std::sqrt(forward_value) * std::sqrt(strike_value);

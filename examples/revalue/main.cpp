@@ -4,6 +4,8 @@
 // price touches and adds up the risk of each desk; the firm's risk comes back after every update.
 // Expected: a summary whose messages were "each exactly once and in order"; status 0.
 #include "arguments.hpp"
+#include "batch_engine.hpp"
+#include "batched_run.hpp"
 #include "book_csv.hpp"
 #include "chain.hpp"
 #include "device.hpp"
@@ -68,6 +70,12 @@ std::optional<complaint> read(arguments const& asked, input& in) {
   return std::nullopt;
 }
 
+/// Host threads that price.
+std::uint32_t host_workers(arguments const& asked, std::uint32_t desk_count) {
+  std::uint32_t const threads = std::max(2u, std::thread::hardware_concurrency());
+  return std::min(asked.workers == 0 ? threads - 1 : asked.workers, desk_count);
+}
+
 /// Starts the workers: on the device if it can be, else on host threads.
 millrace::result<std::unique_ptr<engine>> open_engine(arguments const& asked, desks& on,
                                                       std::string& why) {
@@ -92,10 +100,7 @@ millrace::result<std::unique_ptr<engine>> open_engine(arguments const& asked, de
     if (device || !automatic) { return device; }
     why = "host threads: " + core::describe(where) + ": " + core::describe(device.error());
   }
-  std::uint32_t const threads = std::max(2u, std::thread::hardware_concurrency());
-  std::uint32_t const workers =
-      std::min(asked.workers == 0 ? threads - 1 : asked.workers, desk_count);
-  return open_host_engine(on, workers);
+  return open_host_engine(on, host_workers(asked, desk_count));
 }
 
 int fail(std::string const& text) {
@@ -110,6 +115,61 @@ int fail_for_memory(arguments const& asked, memory::budget const& state, std::st
               std::to_string(asked.memory) + " bytes of --memory-budget");
 }
 
+/// What a run has beside its engine.
+struct surroundings {
+  arguments const& asked;
+  memory::budget& state;
+  memory::heap<> const& room;
+  input const& in;
+  desks& on;
+  results* out;
+  memory_picture& picture;
+  circumstances how;
+};
+
+/// Does all updates with running workers and tells what came of it.
+/// @param job  a run, or a batched one, through `workers`
+template <class Job, class Workers>
+int work_through(Job& job, Workers& workers, surroundings& at) {
+  feed const& prices = at.in.prices;
+  at.how.processor = workers.processor();
+  at.how.workers = workers.workers();
+  {
+    progress bar(prices.events.size(), !at.asked.quiet);
+    auto const done = job.all([&](std::size_t count_done) {
+      bar.show(count_done);
+      at.picture.look(at.room);
+    });
+    if (!done && done.error().code == millrace::errc::out_of_memory) { throw std::bad_alloc(); }
+    if (!done) { return fail("the run stopped: " + core::describe(done.error())); }
+  }
+  if (auto const ended = workers.finish(); !ended) {
+    return fail("the workers did not end: " + core::describe(ended.error()));
+  }
+
+  summary const report(prices, at.in.book, at.on, job.found(), at.how);
+  if (at.out != nullptr) {
+    at.out->write(prices, at.in.book, at.on, job.found());
+    if (at.out->problem()) { return fail(at.out->problem()->text); }
+  }
+  if (!at.asked.quiet) { report.print(at.asked.format, stdout); }
+  at.picture.look(at.room, true);
+  at.picture.write(at.in.book_source + " book of " + std::to_string(at.in.book.contracts.size()) +
+                   " options, " + std::to_string(prices.events.size()) + " updates, " +
+                   std::to_string(at.how.workers) + (at.how.workers == 1 ? " worker" : " workers"));
+  if (at.picture.problem()) { return fail(at.picture.problem()->text); }
+  return report.whole() ? 0 : fail("a desk did not process every message once and in order");
+}
+
+/// Says why no workers run.
+int fail_to_open(surroundings const& at, millrace::error const& why) {
+  if (why.code == millrace::errc::out_of_memory) {
+    return fail_for_memory(at.asked, at.state, at.how.backend + ": ");
+  }
+  bool const said = why.code == millrace::errc::no_device;
+  return fail(said ? at.how.backend : at.how.backend + ": " + core::describe(why));
+}
+
 /// From the input to the summary.
 /// @throws std::bad_alloc
 int work(arguments const& asked, memory::budget& state, input const& in, results* out,
@@ -118,47 +178,21 @@ int work(arguments const& asked, memory::budget& state, input const& in, results
   if (!room) { throw std::bad_alloc(); }
   desks on(in.book, memory::budgeted_resource<memory::heap<>>(state, *room));
   picture.look(*room);
-  circumstances how;
-  how.book = in.book_source;
-  how.memory = &state;
-  auto const opened = open_engine(asked, on, how.backend);
-  if (!opened) {
-    millrace::errc const code = opened.error().code;
-    if (code == millrace::errc::out_of_memory) {
-      return fail_for_memory(asked, state, how.backend + ": ");
-    }
-    bool const said = code == millrace::errc::no_device;
-    return fail(said ? how.backend : how.backend + ": " + core::describe(opened.error()));
+  surroundings at{asked, state, *room, in, on, out, picture, {}};
+  at.how.book = in.book_source;
+  at.how.memory = &state;
+  if (asked.batch != 0) {
+    at.how.backend = "host threads, which decode the batches";
+    auto const desk_count = static_cast<std::uint32_t>(on.refs().size());
+    auto const opened = open_batch_engine(on, host_workers(asked, desk_count), asked.batch);
+    if (!opened) { return fail_to_open(at, opened.error()); }
+    batched_run job(in.prices, on, **opened, asked.batch);
+    return work_through(job, **opened, at);
   }
-  engine& workers = **opened;
-  how.processor = workers.processor();
-  how.workers = workers.workers();
-
-  run job(in.prices, on, workers);
-  {
-    progress bar(in.prices.events.size(), !asked.quiet);
-    auto const done = job.all([&](std::size_t count_done) {
-      bar.show(count_done);
-      picture.look(*room);
-    });
-    if (!done) { return fail("the run stopped: " + core::describe(done.error())); }
-  }
-  if (auto const ended = workers.finish(); !ended) {
-    return fail("the workers did not end: " + core::describe(ended.error()));
-  }
-
-  summary const report(in.prices, in.book, on, job.found(), how);
-  if (out != nullptr) {
-    out->write(in.prices, in.book, on, job.found());
-    if (out->problem()) { return fail(out->problem()->text); }
-  }
-  if (!asked.quiet) { report.print(asked.format, stdout); }
-  picture.look(*room, true);
-  picture.write(in.book_source + " book of " + std::to_string(in.book.contracts.size()) +
-                " options, " + std::to_string(in.prices.events.size()) + " updates, " +
-                std::to_string(how.workers) + (how.workers == 1 ? " worker" : " workers"));
-  if (picture.problem()) { return fail(picture.problem()->text); }
-  return report.whole() ? 0 : fail("a desk did not process every message once and in order");
+  auto const opened = open_engine(asked, on, at.how.backend);
+  if (!opened) { return fail_to_open(at, opened.error()); }
+  run job(in.prices, on, **opened);
+  return work_through(job, **opened, at);
 }
 
 }  // namespace

@@ -25,8 +25,10 @@ struct findings {
   column<std::uint32_t> latency_ns;                ///< of each event, from submit to its last reply
   std::array<std::size_t, outcome_count> tally{};  ///< of option quotes
   std::uint64_t recomputed = 0;                    ///< options priced anew
-  std::uint64_t messages = 0;
+  std::uint64_t messages = 0;                      ///< to desks; in batches, rows
   double seconds = 0;
+  std::uint64_t batches = 0;      ///< 0: every update was a message of its own
+  std::uint64_t batch_bytes = 0;  ///< of their messages
 };
 
 /// Sends a feed through an engine and adds the desks up to the firm. Several events are in flight

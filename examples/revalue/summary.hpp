@@ -52,6 +52,7 @@ class summary {
     figure("seconds", "time", found.seconds, " s");
     figure("updates_per_s", "throughput", rate_of(static_cast<double>(events)), " updates/s");
     figure("options_per_s", "", rate_of(static_cast<double>(found.recomputed)), " options/s");
+    batches(events);
     latency();
     if (how.memory != nullptr) {
       figure("memory_peak_bytes", "memory", static_cast<double>(how.memory->counts().peak_bytes),
@@ -97,6 +98,16 @@ class summary {
     return found_.seconds > 0 ? count / found_.seconds : 0;
   }
 
+  void batches(std::size_t events) {
+    if (found_.batches == 0) { return; }
+    double const updates = static_cast<double>(events);
+    figure("batches", "batches", static_cast<double>(found_.batches), "");
+    figure("updates_per_batch", "", updates / static_cast<double>(found_.batches),
+           " updates a batch");
+    figure("bytes_per_update", "", static_cast<double>(found_.batch_bytes) / updates,
+           " encoded bytes an update");
+  }
+
   void latency() {
     column<std::uint32_t> sorted = found_.latency_ns;
     std::sort(sorted.begin(), sorted.end());
@@ -114,7 +125,7 @@ class summary {
       whole_ = whole_ && desk.out_of_order == 0;
     }
     whole_ = whole_ && applied == found_.messages;
-    figure("messages", "messages", static_cast<double>(applied),
+    figure("messages", found_.batches == 0 ? "messages" : "changes", static_cast<double>(applied),
            whole_ ? " processed by the desks, each exactly once and in order"
                   : " processed by the desks: NOT each exactly once and in order");
   }

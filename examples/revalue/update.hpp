@@ -26,6 +26,9 @@ struct update {
 };
 static_assert(sizeof(update) == 32 && std::is_trivially_copyable_v<update>);
 
+/// Updates that travel together at most.
+inline constexpr std::size_t most_batched = 1024;
+
 /// What became of an update or of a quote on its way to becoming one.
 enum class outcome : std::uint32_t {
   applied = 0,

@@ -37,6 +37,7 @@ inline void pack(std::uint32_t const* in, std::uint32_t count, std::uint32_t bit
 inline void pack(std::uint64_t const* in, std::uint32_t count, std::uint32_t bits, std::byte* out,
                  core::isa which = core::best_isa()) noexcept {
   std::uint32_t half[block_rows];
+  if (count == 0) { return; }  // never; GCC warns of what would then be read
   for (std::uint32_t i = 0; i < count; ++i) { half[i] = static_cast<std::uint32_t>(in[i]); }
   std::uint32_t const low = bits < 32 ? bits : 32;
   pack(half, count, low, out, which);

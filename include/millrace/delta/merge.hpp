@@ -26,7 +26,9 @@ template <keep Keep, class C, change_key K, class Newer, change_value... Vs>
                                                 change_space<K, Vs...> out, C const& combine,
                                                 core::isa which) noexcept {
   if (!has_room<Keep>(out, older, newer)) { return core::fail(errc::bad_argument, 3); }
-  std::size_t const larger = older.size() < newer.size() ? newer.size() : older.size();
+  bool const more_newer = older.size() < newer.size();
+  std::size_t const larger = more_newer ? newer.size() : older.size();
+  std::size_t const smaller = more_newer ? older.size() : newer.size();
   return larger / gallop_ratio >= smaller ? merge_gallop<Keep>(older, newer, out, combine)
                                           : merge_by<Keep>(which, older, newer, out, combine);
 }

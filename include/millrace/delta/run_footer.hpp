@@ -15,9 +15,8 @@
 
 /// \file
 /// The footer of a packed run: checksum of all that follows it (32 bits), 0 where a block has its
-/// length (16), 0 (16), rows (64), the first key of each block, the last key of the run when it has
-/// rows, where each block begins in words of 4 bytes (32 each), zero bytes up to a whole word,
-/// words of the footer (32), run_end_magic (32).
+/// length (16), 0 (16), rows (64), the last key of the run when it has rows, where each block
+/// begins in words of 4 bytes (32 each), words of the footer (32), run_end_magic (32).
 
 namespace millrace::inline v0::delta {
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// also compiled as CUDA
 #include "unit/delta/runs.hpp"
 #include <millrace/delta/change_set_ref.hpp>
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// also compiled as CUDA
 #include "unit/delta/runs.hpp"
 #include <millrace/core/rng.hpp>
 #include <millrace/delta/hash.hpp>

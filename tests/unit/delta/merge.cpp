@@ -24,7 +24,7 @@ struct point {
 };
 struct wide_value {
   std::int64_t a, b;
-  std::int32_t c;
+  std::int64_t c;  // no padding: a copy need not keep it
 };
 
 /// A user's policy: neither commutative nor one that lanes know, and it drops.

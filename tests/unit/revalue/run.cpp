@@ -148,6 +148,12 @@ TEST_CASE("arguments: what cannot be is named") {
           std::string("--memory-budget needs bytes, from 1 to 64 TiB, not '") + bytes + "'");
   }
   CHECK(problem({"--memory-budget", "70368744177664"}) == "");
+  for (char const* updates : {"0", "1025", "many", ""}) {
+    CHECK(problem({"--batch", updates}) ==
+          std::string("--batch needs a number from 1 to 1024, not '") + updates + "'");
+  }
+  CHECK(problem({"--batch", "1024", "--backend", "host"}) == "");
+  CHECK(problem({"--backend", "cuda:0", "--batch", "8"}).starts_with("--batch needs host threads"));
   CHECK(problem({"--frobnicate"}) == "unknown option '--frobnicate'");
   CHECK(problem({"file.csv"}) == "unexpected argument 'file.csv'");
   CHECK(problem({"--options", "x.csv"}).starts_with("--options needs --underlying"));

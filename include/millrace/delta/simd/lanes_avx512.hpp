@@ -24,8 +24,11 @@ static inline std::uint32_t mask_bits(std::uint32_t m) noexcept {
 template <std::size_t Bytes, std::size_t Count>
 struct lanes;
 
+// Whole registers by a mask of every lane: g++ 12 warns of what the forms without one leave
+// undefined.
 template <>
 struct lanes<4, 16> {
+  static constexpr __mmask16 every = 0xFFFF;
   static constexpr std::size_t count = 16;
   using reg = __m512i;
   using mask = __mmask16;
@@ -46,25 +49,27 @@ struct lanes<4, 16> {
     return _mm512_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16);
   }
   static inline reg reverse(reg x) noexcept {
-    return _mm512_permutexvar_epi32(
-        _mm512_setr_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), x);
+    return _mm512_maskz_permutexvar_epi32(
+        every, _mm512_setr_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), x);
   }
   static inline bits to_bits(mask m) noexcept { return mask_bits(m); }
   static inline mask less_equal(reg a, reg b) noexcept { return _mm512_cmple_epu32_mask(a, b); }
   static inline mask equal(reg a, reg b) noexcept { return _mm512_cmpeq_epi32_mask(a, b); }
   static inline mask greater_signed(reg a, reg b) noexcept { return _mm512_cmpgt_epi32_mask(a, b); }
-  static inline reg lower(reg a, reg b, mask) noexcept { return _mm512_min_epu32(a, b); }
+  static inline reg lower(reg a, reg b, mask) noexcept {
+    return _mm512_maskz_min_epu32(every, a, b);
+  }
   static inline reg select(mask m, reg yes, reg no) noexcept {
     return _mm512_mask_mov_epi32(no, m, yes);
   }
   static inline reg previous(reg x, reg before) noexcept {
-    return _mm512_alignr_epi32(x, before, 15);
+    return _mm512_maskz_alignr_epi32(every, x, before, 15);
   }
   static inline reg gather(reg older, reg index, reg newer) noexcept {
     return _mm512_permutex2var_epi32(older, index, newer);
   }
   static inline reg gather_older(reg older, reg index) noexcept {
-    return _mm512_permutexvar_epi32(index, older);
+    return _mm512_maskz_permutexvar_epi32(every, index, older);
   }
   static inline bits newer_bits(reg index) noexcept { return to_bits(newer_mask(index)); }
   static inline mask newer_mask(reg index) noexcept {
@@ -84,7 +89,8 @@ struct lanes<4, 16> {
     return _mm512_cmp_ps_mask(f, f, _CMP_UNORD_Q);
   }
   static inline reg total_order(reg x) noexcept {
-    return _mm512_xor_si512(x, _mm512_srli_epi32(_mm512_srai_epi32(x, 31), 1));
+    return _mm512_xor_si512(
+        x, _mm512_maskz_srli_epi32(every, _mm512_maskz_srai_epi32(every, x, 31), 1));
   }
   static inline reg flip_sign(reg x) noexcept {
     return _mm512_xor_si512(x, _mm512_set1_epi32(INT32_MIN));
@@ -96,10 +102,11 @@ struct lanes<4, 16> {
   static constexpr int distance_bits = 26;
   static constexpr std::uint32_t bias = 0;
   static inline reg pack(reg stored_keys, reg index_less_base) noexcept {
-    return _mm512_add_epi32(_mm512_slli_epi32(stored_keys, index_bits), index_less_base);
+    return _mm512_add_epi32(_mm512_maskz_slli_epi32(every, stored_keys, index_bits),
+                            index_less_base);
   }
   static inline reg unpack(reg packed, reg base) noexcept {
-    return _mm512_add_epi32(_mm512_srli_epi32(packed, index_bits), base);
+    return _mm512_add_epi32(_mm512_maskz_srli_epi32(every, packed, index_bits), base);
   }
   static inline reg packed_index(reg packed) noexcept { return packed; }
   static inline reg subtract(reg a, reg b) noexcept { return _mm512_sub_epi32(a, b); }
@@ -108,13 +115,15 @@ struct lanes<4, 16> {
                  : _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   }
   static inline mask packed_less(reg a, reg b) noexcept { return _mm512_cmplt_epu32_mask(a, b); }
-  static inline reg packed_lower(reg a, reg b) noexcept { return _mm512_min_epu32(a, b); }
+  static inline reg packed_lower(reg a, reg b) noexcept {
+    return _mm512_maskz_min_epu32(every, a, b);
+  }
   template <int Distance>
   static inline reg swap(reg x) noexcept {
-    if constexpr (Distance == 8) { return _mm512_shuffle_i64x2(x, x, 0x4E); }
-    if constexpr (Distance == 4) { return _mm512_shuffle_i64x2(x, x, 0xB1); }
-    if constexpr (Distance == 2) { return _mm512_shuffle_epi32(x, _MM_PERM_BADC); }
-    if constexpr (Distance == 1) { return _mm512_shuffle_epi32(x, _MM_PERM_CDAB); }
+    if constexpr (Distance == 8) { return _mm512_maskz_shuffle_i64x2(0xFF, x, x, 0x4E); }
+    if constexpr (Distance == 4) { return _mm512_maskz_shuffle_i64x2(0xFF, x, x, 0xB1); }
+    if constexpr (Distance == 2) { return _mm512_maskz_shuffle_epi32(every, x, _MM_PERM_BADC); }
+    if constexpr (Distance == 1) { return _mm512_maskz_shuffle_epi32(every, x, _MM_PERM_CDAB); }
   }
   template <int Distance>
   static constexpr mask low = Distance == 8   ? 0x00FF
@@ -124,7 +133,8 @@ struct lanes<4, 16> {
   template <int Distance>
   static inline void exchange(reg& keys) noexcept {
     reg const other = swap<Distance>(keys);
-    keys = _mm512_mask_min_epu32(_mm512_max_epu32(keys, other), low<Distance>, keys, other);
+    keys = _mm512_mask_min_epu32(_mm512_maskz_max_epu32(every, keys, other), low<Distance>, keys,
+                                 other);
   }
   template <int Distance>
   static inline void exchange_packed(reg& packed) noexcept {
@@ -275,6 +285,7 @@ struct lanes<4, 8> {
 
 template <>
 struct lanes<8, 8> {
+  static constexpr __mmask8 every = 0xFF;
   static constexpr std::size_t count = 8;
   using reg = __m512i;
   using mask = __mmask8;
@@ -295,24 +306,26 @@ struct lanes<8, 8> {
     return _mm512_setr_epi64(15, 14, 13, 12, 11, 10, 9, 8);
   }
   static inline reg reverse(reg x) noexcept {
-    return _mm512_permutexvar_epi64(_mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), x);
+    return _mm512_maskz_permutexvar_epi64(every, _mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), x);
   }
   static inline bits to_bits(mask m) noexcept { return mask_bits(m); }
   static inline mask less_equal(reg a, reg b) noexcept { return _mm512_cmple_epu64_mask(a, b); }
   static inline mask equal(reg a, reg b) noexcept { return _mm512_cmpeq_epi64_mask(a, b); }
   static inline mask greater_signed(reg a, reg b) noexcept { return _mm512_cmpgt_epi64_mask(a, b); }
-  static inline reg lower(reg a, reg b, mask) noexcept { return _mm512_min_epu64(a, b); }
+  static inline reg lower(reg a, reg b, mask) noexcept {
+    return _mm512_maskz_min_epu64(every, a, b);
+  }
   static inline reg select(mask m, reg yes, reg no) noexcept {
     return _mm512_mask_mov_epi64(no, m, yes);
   }
   static inline reg previous(reg x, reg before) noexcept {
-    return _mm512_alignr_epi64(x, before, 7);
+    return _mm512_maskz_alignr_epi64(every, x, before, 7);
   }
   static inline reg gather(reg older, reg index, reg newer) noexcept {
     return _mm512_permutex2var_epi64(older, index, newer);
   }
   static inline reg gather_older(reg older, reg index) noexcept {
-    return _mm512_permutexvar_epi64(index, older);
+    return _mm512_maskz_permutexvar_epi64(every, index, older);
   }
   static inline bits newer_bits(reg index) noexcept { return to_bits(newer_mask(index)); }
   static inline mask newer_mask(reg index) noexcept {
@@ -332,7 +345,8 @@ struct lanes<8, 8> {
     return _mm512_cmp_pd_mask(f, f, _CMP_UNORD_Q);
   }
   static inline reg total_order(reg x) noexcept {
-    return _mm512_xor_si512(x, _mm512_srli_epi64(_mm512_srai_epi64(x, 63), 1));
+    return _mm512_xor_si512(
+        x, _mm512_maskz_srli_epi64(every, _mm512_maskz_srai_epi64(every, x, 63), 1));
   }
   static inline reg flip_sign(reg x) noexcept {
     return _mm512_xor_si512(x, _mm512_set1_epi64(INT64_MIN));
@@ -346,10 +360,11 @@ struct lanes<8, 8> {
   static constexpr int distance_bits = 57;
   static constexpr std::uint64_t bias = std::uint64_t{1} << 57;
   static inline reg pack(reg stored_keys, reg index_less_base) noexcept {
-    return _mm512_add_epi64(_mm512_slli_epi64(stored_keys, index_bits), index_less_base);
+    return _mm512_add_epi64(_mm512_maskz_slli_epi64(every, stored_keys, index_bits),
+                            index_less_base);
   }
   static inline reg unpack(reg packed, reg base) noexcept {
-    return _mm512_add_epi64(_mm512_srli_epi64(packed, index_bits), base);
+    return _mm512_add_epi64(_mm512_maskz_srli_epi64(every, packed, index_bits), base);
   }
   static inline reg packed_index(reg packed) noexcept { return packed; }
   static inline reg subtract(reg a, reg b) noexcept { return _mm512_sub_epi64(a, b); }
@@ -358,12 +373,14 @@ struct lanes<8, 8> {
                  : _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
   }
   static inline mask packed_less(reg a, reg b) noexcept { return _mm512_cmplt_epu64_mask(a, b); }
-  static inline reg packed_lower(reg a, reg b) noexcept { return _mm512_min_epu64(a, b); }
+  static inline reg packed_lower(reg a, reg b) noexcept {
+    return _mm512_maskz_min_epu64(every, a, b);
+  }
   template <int Distance>
   static inline reg swap(reg x) noexcept {
-    if constexpr (Distance == 4) { return _mm512_shuffle_i64x2(x, x, 0x4E); }
-    if constexpr (Distance == 2) { return _mm512_permutex_epi64(x, 0x4E); }
-    if constexpr (Distance == 1) { return _mm512_shuffle_epi32(x, _MM_PERM_BADC); }
+    if constexpr (Distance == 4) { return _mm512_maskz_shuffle_i64x2(every, x, x, 0x4E); }
+    if constexpr (Distance == 2) { return _mm512_maskz_permutex_epi64(every, x, 0x4E); }
+    if constexpr (Distance == 1) { return _mm512_maskz_shuffle_epi32(every, x, _MM_PERM_BADC); }
   }
   template <int Distance>
   static constexpr mask low = Distance == 4   ? 0x0F
@@ -372,15 +389,16 @@ struct lanes<8, 8> {
   template <int Distance>
   static inline void exchange(reg& keys) noexcept {
     reg const other = swap<Distance>(keys);
-    keys = _mm512_mask_min_epu64(_mm512_max_epu64(keys, other), low<Distance>, keys, other);
+    keys = _mm512_mask_min_epu64(_mm512_maskz_max_epu64(every, keys, other), low<Distance>, keys,
+                                 other);
   }
   template <int Distance>
   static inline void exchange_packed(reg& packed) noexcept {
     // as numbers of floating point, of the same order: integers' maximum would wait for their
     // minimum
     reg const other = swap<Distance>(packed);
-    reg const higher =
-        _mm512_castpd_si512(_mm512_max_pd(_mm512_castsi512_pd(packed), _mm512_castsi512_pd(other)));
+    reg const higher = _mm512_castpd_si512(
+        _mm512_maskz_max_pd(every, _mm512_castsi512_pd(packed), _mm512_castsi512_pd(other)));
     packed = _mm512_mask_min_epu64(higher, low<Distance>, packed, other);
   }
   template <int Distance>
@@ -413,9 +431,9 @@ static inline typename lanes<To, Count>::reg index_as(
   if constexpr (From == To) {
     return index;
   } else if constexpr (From == 4) {
-    return _mm512_cvtepu32_epi64(index);
+    return _mm512_maskz_cvtepu32_epi64(0xFF, index);
   } else {
-    return _mm512_cvtepi64_epi32(index);
+    return _mm512_maskz_cvtepi64_epi32(0xFF, index);
   }
 }
 /// A mask of lanes of From bytes as one of lanes of To bytes.
