@@ -83,8 +83,8 @@ class number_block {
     rows_ = n;
     order_ = is_signed ? W{1} << (sizeof(W) * 8 - 1) : W{0};
     find_changes();
-    W const range = find_range();
-    wide_ = sizeof(W) == 8 && static_cast<std::uint64_t>(range) >> 31 != 0;
+    range_ = find_range();
+    wide_ = sizeof(W) == 8 && static_cast<std::uint64_t>(range_) >> 31 != 0;
     best_bytes_ = ~std::uint32_t{0};
     consider_changes(patterns && (wide_ || sizeof(W) == 4));
     return best_bytes_;
@@ -172,6 +172,10 @@ class number_block {
     for (std::uint32_t i = 1; i <= changes_; ++i) {
       ramps.add(static_cast<W>(change_[i] - change_[i - 1] - slope));
     }
+    // the first row steps by the slope, and sums of numbers that are not wide have 32 bits
+    W const steepness = slope >> (sizeof(W) * 8 - 1) != 0 ? static_cast<W>(W{0} - slope) : slope;
+    bool const ramp_fits =
+        wide_ || sizeof(W) == 4 || (static_cast<std::uint64_t>(steepness) + range_) >> 31 == 0;
     // the first row steps as well, by nothing
     steps.add(0);
     flipped.add(0);
@@ -184,11 +188,13 @@ class number_block {
           1 + changes_ < (rows_ + 7) / 8 ? value_repeats::positions : value_repeats::bitmap;
       consider(value_step::none, kind, least_, 0, frame);
       consider(value_step::delta, kind, change_[0], 0, steps);
-      consider(value_step::ramp, kind, before, slope, ramps);
+      if (ramp_fits) { consider(value_step::ramp, kind, before, slope, ramps); }
       if (flips) { consider(value_step::flip, kind, change_[0], 0, flipped); }
     }
     if (changes_ == 0) { return; }
-    if (repeated == 0) { consider(value_step::ramp, value_repeats::none, before, slope, ramps); }
+    if (repeated == 0 && ramp_fits) {
+      consider(value_step::ramp, value_repeats::none, before, slope, ramps);
+    }
     steps.add(0, repeated);
     consider(value_step::delta, value_repeats::none, number[0], 0, steps);
     if (!flips) { return; }
@@ -258,6 +264,7 @@ class number_block {
   std::uint64_t map_[4];
   std::uint32_t rows_ = 0, changes_ = 0;
   W order_ = 0, least_ = 0;
+  W range_ = 0;
   bool wide_ = false;
   std::uint32_t best_bytes_ = 0;
   value_step step_ = value_step::none;

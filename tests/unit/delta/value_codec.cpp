@@ -472,6 +472,41 @@ TEST_CASE("value codec: a row is found by its stored number where rows do not su
   }
 }
 
+TEST_CASE(
+    "value codec: steps of every size come back, also where they sum up to more than 31 bits") {
+  auto const back = [](std::vector<std::int64_t> const& values) {
+    auto const n = static_cast<std::uint32_t>(values.size());
+    std::vector<std::byte> block(delta::max_value_bytes<std::int64_t>(n));
+    block.resize(delta::encode_values(values.data(), n, block.data()));
+    for (core::isa const which : core::all_isas) {
+      std::vector<std::int64_t> out(n);
+      if (!delta::decode_values(block.data(), block.size(), out.data(), n, which)) { return false; }
+      if (out != values) { return false; }
+    }
+    return true;
+  };
+  for (std::int64_t const step : {0x3FFF'FFFFll, 0x4000'0000ll, 0x4700'0000ll, 0x7FFF'FFFFll}) {
+    for (std::int64_t const sign : {1, -1}) {
+      CHECK(back({5, 5, 5 + sign * step}));
+      CHECK(back({5, 5 + sign * step}));
+      CHECK(back({5, 5 + sign * step, 5 + sign * step}));
+    }
+  }
+  std::mt19937_64 random(13);
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<std::int64_t> values(1 + random() % 6);
+    int const shift = static_cast<int>(random() % 63);
+    std::uint64_t const step = random() >> shift;
+    std::uint64_t number = random();
+    for (std::int64_t& each : values) {
+      std::uint64_t const kind = random() % 4;
+      number += kind == 0 ? 0 : kind == 1 ? step : kind == 2 ? 0 - step : random() >> shift;
+      each = static_cast<std::int64_t>(number);
+    }
+    REQUIRE(back(values));
+  }
+}
+
 TEST_CASE("value codec: no rows and too many rows are refused") {
   std::byte const block[] = {std::byte{1}, std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0}};
   std::vector<float> out(257);
