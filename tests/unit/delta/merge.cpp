@@ -32,8 +32,8 @@ struct halve {
   static constexpr bool commutative = false;
   template <class V>
   MILLRACE_HD V operator()(V const& older, V const& newer) const noexcept {
-    if constexpr (std::is_arithmetic_v<V>) {
-      return static_cast<V>(older - newer / 2);
+    if constexpr (std::is_integral_v<V>) {
+      return static_cast<V>(older ^ (newer >> 1));
     } else {
       V mixed = newer;
       unsigned char first;
@@ -43,7 +43,7 @@ struct halve {
     }
   }
   template <class V>
-    requires std::is_arithmetic_v<V>
+    requires std::is_integral_v<V>
   MILLRACE_HD bool drops(V value) const noexcept {
     return value == V(16);
   }

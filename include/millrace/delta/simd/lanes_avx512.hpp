@@ -380,7 +380,7 @@ struct lanes<8, 8> {
   static inline reg swap(reg x) noexcept {
     if constexpr (Distance == 4) { return _mm512_maskz_shuffle_i64x2(every, x, x, 0x4E); }
     if constexpr (Distance == 2) { return _mm512_maskz_permutex_epi64(every, x, 0x4E); }
-    if constexpr (Distance == 1) { return _mm512_maskz_shuffle_epi32(every, x, _MM_PERM_BADC); }
+    if constexpr (Distance == 1) { return _mm512_maskz_shuffle_epi32(0xFFFF, x, _MM_PERM_BADC); }
   }
   template <int Distance>
   static constexpr mask low = Distance == 4   ? 0x0F
