@@ -5,6 +5,7 @@ include(CMakePackageConfigHelpers)
 set(millrace_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/millrace")
 set(millrace_target_host millrace)
 set(millrace_target_cuda millrace_cuda)
+set(millrace_target_zstd millrace_zstd)
 foreach(component IN LISTS millrace_components)
   install(TARGETS ${millrace_target_${component}} EXPORT millrace-${component}-targets
           FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")

@@ -14,6 +14,7 @@ millrace_require_compiler("the tests")
 millrace_require(PURPOSE "the tests" PACKAGES ninja-build=ninja doctest-dev=doctest/doctest.h)
 millrace_require(PURPOSE "the format check" OPTIONAL PACKAGES clang-format-19=clang-format-19)
 millrace_require(PURPOSE "the interop tests" OPTIONAL PACKAGES libquantlib0-dev=ql/version.hpp)
+millrace_require(PURPOSE "the component zstd" OPTIONAL PACKAGES libzstd-dev=zstd.h)
 millrace_require(PURPOSE "the tests of pictures" OPTIONAL PACKAGES libexpat1-dev=expat.h)
 millrace_require(PURPOSE "the fuzz tests" OPTIONAL PACKAGES
   clang=clang++ libclang-rt-dev=libclang_rt.fuzzer-x86_64.a)

@@ -52,7 +52,7 @@
 #define MILLRACE_TARGET_AVX2 \
   _Pragma("clang attribute push(__attribute__((target(\"avx2,bmi,bmi2,lzcnt,popcnt,prfchw,sse4.2,pclmul\"))), apply_to = function)")
 #define MILLRACE_TARGET_AVX512 \
-  _Pragma("clang attribute push(__attribute__((target(\"avx2,bmi,bmi2,lzcnt,popcnt,prfchw,sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2\"))), apply_to = function)")
+  _Pragma("clang attribute push(__attribute__((target(\"avx2,bmi,bmi2,lzcnt,popcnt,prfchw,sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx512vnni\"))), apply_to = function)")
 #define MILLRACE_TARGET_END _Pragma("clang attribute pop")
 #elif defined(__x86_64__)
 #define MILLRACE_TARGET_AVX2 \
@@ -60,7 +60,7 @@
   _Pragma("GCC target(\"avx2,bmi,bmi2,lzcnt,popcnt,prfchw,sse4.2,pclmul\")")
 #define MILLRACE_TARGET_AVX512 \
   _Pragma("GCC push_options") \
-  _Pragma("GCC target(\"avx2,bmi,bmi2,lzcnt,popcnt,prfchw,sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2\")")
+  _Pragma("GCC target(\"avx2,bmi,bmi2,lzcnt,popcnt,prfchw,sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx512vnni\")")
 #define MILLRACE_TARGET_END _Pragma("GCC pop_options")
 #endif
 // clang-format on

@@ -12,8 +12,8 @@ namespace millrace::inline v0::core {
 enum class isa : std::uint8_t {
   scalar = 0,  ///< what the program was compiled for
   avx2 = 1,    ///< x86-64-v3 and PCLMUL: AVX2, BMI2 (Haswell, Zen)
-  avx512 = 2,  ///< AVX-512 F, BW, DQ, VL, VBMI and VBMI2 (Ice Lake, Zen 4); not Skylake's, which is
-               ///< slow to wake
+  avx512 = 2,  ///< AVX-512 F, BW, DQ, VL, VBMI, VBMI2 and VNNI (Ice Lake, Zen 4); not Skylake's,
+               ///< which is slow to wake
 };
 
 /// Every instruction set, narrowest first.
@@ -39,7 +39,8 @@ inline constexpr isa all_isas[] = {isa::scalar, isa::avx2, isa::avx512};
   bool const avx512 =
       avx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
       __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
-      __builtin_cpu_supports("avx512vbmi") != 0 && __builtin_cpu_supports("avx512vbmi2") != 0;
+      __builtin_cpu_supports("avx512vbmi") != 0 && __builtin_cpu_supports("avx512vbmi2") != 0 &&
+      __builtin_cpu_supports("avx512vnni") != 0;
 #else
   bool const avx2 = false, avx512 = false;
 #endif

@@ -85,6 +85,21 @@ struct crc32c_shifts {
 }
 inline constexpr crc32c_shifts crc32c_shift = make_crc32c_shifts();
 
+/// of[n]: the remainder of 32 ones that n words of zero follow.
+struct crc32c_starts {
+  std::uint32_t of[3 * crc32c_most_words + 1];
+};
+[[nodiscard]] constexpr crc32c_starts make_crc32c_starts() noexcept {
+  crc32c_starts made{};
+  std::uint32_t crc = ~0u;
+  for (std::uint32_t n = 0; n <= 3 * crc32c_most_words; ++n) {
+    made.of[n] = crc;
+    for (int bit = 0; bit < 64; ++bit) { crc = crc32c_times_x(crc); }
+  }
+  return made;
+}
+inline constexpr crc32c_starts crc32c_start = make_crc32c_starts();
+
 }  // namespace detail
 
 #if defined(__x86_64__)
@@ -105,36 +120,38 @@ namespace detail::avx2 {
   return _mm_crc32_u64(0, static_cast<std::uint64_t>(_mm_cvtsi128_si64(product)));
 }
 
+/// Bytes that are few enough for one stream.
+inline constexpr std::size_t crc32c_short = 3 * 4 * 8;
+
+/// Bytes of each of three streams that begin `bytes` bytes.
+[[nodiscard]] inline std::size_t crc32c_third(std::size_t bytes) noexcept {
+  std::size_t const words = bytes / (3 * 8);
+  return (words < crc32c_most_words ? words : crc32c_most_words) * 8;
+}
+
 /// By the processor's instruction, which takes a word a cycle but gives its result after three: so
-/// three streams run beside each other.
-[[nodiscard]] inline std::uint32_t crc32c(std::byte const* data, std::size_t bytes,
-                                          std::uint32_t start) noexcept {
-  std::uint64_t crc = start;
-  while (bytes >= 3 * 4 * 8) {
-    std::size_t const third = bytes / (3 * 8);
-    auto const words =
-        static_cast<std::uint32_t>(third < crc32c_most_words ? third : crc32c_most_words);
-    std::byte const* const second = data + std::size_t{words} * 8;
-    std::byte const* const last = second + std::size_t{words} * 8;
-    std::uint64_t b = 0, c = 0;
-    std::size_t const end = std::size_t{words} * 8;
-    std::size_t at = 0;
-    for (; at + 32 <= end; at += 32) {
-      for (std::size_t i = at; i < at + 32; i += 8) {  // compilers unroll a constant number
-        crc = _mm_crc32_u64(crc, crc32c_word(data + i));
-        b = _mm_crc32_u64(b, crc32c_word(second + i));
-        c = _mm_crc32_u64(c, crc32c_word(last + i));
-      }
-    }
-    for (; at < end; at += 8) {
-      crc = _mm_crc32_u64(crc, crc32c_word(data + at));
-      b = _mm_crc32_u64(b, crc32c_word(second + at));
-      c = _mm_crc32_u64(c, crc32c_word(last + at));
-    }
-    crc = crc32c_shifted(crc, 2 * words) ^ crc32c_shifted(b, words) ^ c;
-    data += std::size_t{words} * 24;
-    bytes -= std::size_t{words} * 24;
+/// three streams run beside each other, and all of them beside other work, a step at a time. As
+/// small as can be, for other work needs registers as well.
+struct crc32c_streams {
+  std::byte const* at;  // in the first stream
+  std::size_t third;    // bytes of each stream
+  std::uint64_t a, b = 0, c = 0;
+
+  /// @param bytes at least crc32c_short
+  crc32c_streams(std::byte const* data, std::size_t bytes, std::uint64_t start) noexcept
+      : at{data}, third{crc32c_third(bytes)}, a{start} {}
+
+  /// A word of each stream; there are third / 8 of them.
+  void step() noexcept {
+    a = _mm_crc32_u64(a, crc32c_word(at));
+    b = _mm_crc32_u64(b, crc32c_word(at + third));
+    c = _mm_crc32_u64(c, crc32c_word(at + 2 * third));
+    at += 8;
   }
+};
+
+[[nodiscard]] inline std::uint32_t crc32c_single(std::byte const* data, std::size_t bytes,
+                                                 std::uint64_t crc) noexcept {
   for (; bytes >= 8; bytes -= 8, data += 8) { crc = _mm_crc32_u64(crc, crc32c_word(data)); }
   auto rest = static_cast<std::uint32_t>(crc);
   if (bytes >= 4) {
@@ -148,6 +165,72 @@ namespace detail::avx2 {
     rest = _mm_crc32_u8(rest, static_cast<unsigned char>(*data));
   }
   return rest;
+}
+
+/// The rest of what streams began with.
+[[nodiscard]] inline std::uint32_t crc32c_finish(crc32c_streams streams, std::byte const* data,
+                                                 std::size_t bytes) noexcept {
+  for (;;) {
+    std::byte const* const end = data + streams.third;
+    while (end - streams.at >= 32) {
+      streams.step();
+      streams.step();
+      streams.step();
+      streams.step();
+    }
+    while (streams.at != end) { streams.step(); }
+    auto const words = static_cast<std::uint32_t>(streams.third / 8);
+    std::uint64_t const crc =
+        crc32c_shifted(streams.a, 2 * words) ^ crc32c_shifted(streams.b, words) ^ streams.c;
+    data += 3 * streams.third;
+    bytes -= 3 * streams.third;
+    if (bytes < crc32c_short) { return crc32c_single(data, bytes, crc); }
+    streams = crc32c_streams(data, bytes, crc);
+  }
+}
+
+/// The checksum of 19 to 384 words, beside other work. Lengths that differ by a few words take the
+/// same way, so that no branch is mispredicted when they change: words of zero stand before the
+/// data, which leave a remainder that begins with 0 as it is, until their number is one of six.
+struct crc32c_padded {
+  static constexpr std::size_t fewest_bytes = 19 * 8, most_bytes = 3 * 8 * crc32c_most_words + 7;
+  static constexpr std::uint32_t fewest_steps = 8;
+
+  std::byte const* at;  // before the data by the padding, which is readable
+  std::size_t third;    // bytes of each stream
+  std::uint64_t padding;
+  std::uint64_t a = 0, b = 0, c = 0;
+
+  /// @param data  with 40 readable bytes before it
+  /// @param bytes fewest_bytes to most_bytes
+  crc32c_padded(std::byte const* data, std::size_t bytes) noexcept {
+    std::size_t const words = bytes / 8, padded = (words + 5) / 6 * 6;
+    padding = padded - words;
+    at = data - 8 * padding;
+    third = padded / 3 * 8;
+  }
+  /// Word i of each stream, in their order.
+  void step(std::uint32_t i) noexcept {
+    std::uint64_t word = crc32c_word(at + 8 * i);
+    if (i < 5) { word &= i >= padding ? ~std::uint64_t{0} : 0; }
+    a = _mm_crc32_u64(a, word);
+    b = _mm_crc32_u64(b, crc32c_word(at + third + 8 * i));
+    c = _mm_crc32_u64(c, crc32c_word(at + 2 * third + 8 * i));
+  }
+  /// The CRC32C, after `taken` steps.
+  [[nodiscard]] std::uint32_t finish(std::uint32_t taken, std::size_t bytes) noexcept {
+    auto const words = static_cast<std::uint32_t>(third / 8);
+    for (; taken < words; ++taken) { step(taken); }
+    std::uint64_t const crc = crc32c_shifted(a, 2 * words) ^ crc32c_shifted(b, words) ^ c;
+    std::uint64_t const start = crc32c_start.of[bytes / 8];
+    return ~crc32c_single(at + 3 * third, bytes % 8, crc ^ start);
+  }
+};
+
+[[nodiscard]] inline std::uint32_t crc32c(std::byte const* data, std::size_t bytes,
+                                          std::uint32_t start) noexcept {
+  if (bytes < crc32c_short) { return crc32c_single(data, bytes, start); }
+  return crc32c_finish(crc32c_streams(data, bytes, start), data, bytes);
 }
 
 }  // namespace detail::avx2

@@ -117,7 +117,7 @@ class encoded_run_ref {
     if (key < keys[0] && b != 0) { return detail::corrupt(offset); }
     if (key > keys[size - 1] && b + 1 < blocks()) {
       block_header next;
-      if (!check(b + 1, next)) { return detail::corrupt(index_.block_offset(b + 1)); }
+      if (!check(place_of(b + 1), next)) { return detail::corrupt(index_.block_offset(b + 1)); }
       if (key >= next.first) { return detail::corrupt(offset); }
     }
     return rows();
@@ -129,12 +129,21 @@ class encoded_run_ref {
   /// @error errc::bad_argument (1) for too little room; errc::corrupt with the offset of a block
   [[nodiscard]] result<std::uint64_t> decode(change_space<K, Vs...> out) const noexcept {
     if (out.capacity() < rows()) { return core::fail(errc::bad_argument, 1); }
-    for (std::uint64_t b = 0; b < blocks(); ++b) {
-      bool good = read_block(b, out.from(b * block_rows));
-      K const* const first = out.keys() + b * block_rows;
-      good = good && (b == 0 || *(first - 1) < *first);
-      if (!good) { return detail::corrupt(index_.block_offset(b)); }
+    std::uint64_t const n = blocks();
+    bytes_ahead ahead;
+    place at = n != 0 ? place_of(0) : place{};
+    K last = 0;
+    for (std::uint64_t b = 0; b < n; ++b) {
+      place const next = b + 1 < n ? place_of(b + 1) : place{};
+      change_space<K, Vs...> const room = out.from(b * block_rows);
+      block_header header;
+      bool const good = check(at, header, &ahead) && (b == 0 || last < header.first) &&
+                        decode_at(at, header, room, ahead, next);
+      if (!good) { return detail::corrupt(at.offset); }
+      last = room.keys()[at.rows - 1];
+      at = next;
     }
+    if (n != 0 && last != last_key()) { return detail::corrupt(index_.block_offset(n - 1)); }
     return rows();
   }
 
@@ -153,27 +162,45 @@ class encoded_run_ref {
   }
 
  private:
-  /// The header of block b, which must be what the index says.
-  [[nodiscard]] bool check(std::uint64_t b, block_header& found) const noexcept {
+  /// Where a block is in the run, by the index.
+  struct place {
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
+    std::uint32_t rows = 0;
+  };
+  [[nodiscard]] place place_of(std::uint64_t b) const noexcept {
     std::uint64_t const offset = index_.block_offset(b);
-    std::uint64_t const bytes = index_.block_offset(b + 1) - offset;
-    return check_block<K, Vs...>(run_ + offset, bytes, found, isa_) && found.bytes == bytes &&
-           found.rows == block_size(b);
+    return {offset, index_.block_offset(b + 1) - offset, block_size(b)};
+  }
+  /// The header of a block, which must be what the index says.
+  [[nodiscard]] bool check(place const& at, block_header& found,
+                           bytes_ahead const* known = nullptr) const noexcept {
+    return check_block<K, Vs...>(run_ + at.offset, at.bytes, found, isa_, known) &&
+           found.bytes == at.bytes && found.rows == at.rows;
+  }
+  /// @param ahead what may be found meanwhile out of `next`, a block unless it has no bytes
+  [[nodiscard]] bool decode_at(place const& at, block_header const& header,
+                               change_space<K, Vs...> out, bytes_ahead& ahead,
+                               place const& next) const noexcept {
+    ahead = {};
+    if (next.bytes > 4) { ahead = {run_ + next.offset + 4, next.bytes - 4, false, 0}; }
+    return delta::decode_block(run_ + at.offset, header, out, isa_, &ahead);
   }
   /// Whether the last key of block b can be that.
   [[nodiscard]] bool ends(std::uint64_t b, K last) const noexcept {
     return b + 1 < blocks() || last == last_key();
   }
   [[nodiscard]] bool read_block(std::uint64_t b, change_space<K, Vs...> out) const noexcept {
+    place const at = place_of(b);
     block_header header;
-    return check(b, header) &&
-           delta::decode_block(run_ + index_.block_offset(b), header, out, isa_) &&
+    bytes_ahead nothing;
+    return check(at, header) && decode_at(at, header, out, nothing, {}) &&
            ends(b, out.keys()[header.rows - 1]);
   }
   [[nodiscard]] bool read_keys(std::uint64_t b, K* out) const noexcept {
+    place const at = place_of(b);
     block_header header;
-    return check(b, header) &&
-           decode_block_keys<K, Vs...>(run_ + index_.block_offset(b), header, out, isa_) &&
+    return check(at, header) && decode_block_keys<K, Vs...>(run_ + at.offset, header, out, isa_) &&
            ends(b, out[header.rows - 1]);
   }
 

@@ -5,6 +5,7 @@
 #include <millrace/core/isa.hpp>
 #include <millrace/delta/bit_pack.hpp>
 #include <millrace/delta/bit_rows.hpp>
+#include <millrace/delta/crc32c.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/simd/pack_lanes.hpp>
 
@@ -67,27 +68,78 @@ template <change_key K>
   return bits;
 }
 
+/// Bytes whose checksum may be found beside the unpacking of keys, at little cost.
+struct bytes_ahead {
+  std::byte const* data = nullptr;  ///< with 40 readable bytes before it
+  std::size_t bytes = 0;
+  bool done = false;      ///< whether `crc` is theirs
+  std::uint32_t crc = 0;  ///< CRC32C
+};
+
+namespace detail {
+
+#if defined(__x86_64__)
+MILLRACE_TARGET_AVX512
+namespace avx512 {
+
+/// Keys of 1 to 8 bits.
+template <class K>
+[[gnu::noinline]] void unpack_small_keys(std::byte const* in, std::uint32_t bits, K first,
+                                         K* out) noexcept {
+  idle nothing;
+  unpack_small_gaps(in, bits, first, out, nothing);
+}
+/// The same, and beside it the CRC32C of bytes, as crc32c_padded takes them.
+template <class K>
+[[gnu::noinline]] std::uint32_t unpack_small_keys(std::byte const* in, std::uint32_t bits, K first,
+                                                  K* out, std::byte const* data,
+                                                  std::size_t bytes) noexcept {
+  static_assert(small_gaps_steps <= avx2::crc32c_padded::fewest_steps);
+  avx2::crc32c_padded checksum(data, bytes);
+  unpack_small_gaps(in, bits, first, out, checksum);
+  return checksum.finish(small_gaps_steps, bytes);
+}
+
+}  // namespace avx512
+MILLRACE_TARGET_END
+
+/// unpack_key_rows by the widest registers, and perhaps a checksum beside.
+template <class K>
+inline void unpack_key_rows(std::byte const* in, std::uint32_t bits, K first, K* out,
+                            bytes_ahead* ahead, core::isa which) noexcept {
+  if (which != core::isa::avx512) {
+    avx2::unpack_key_rows<avx2::pack_lanes>(in, bits, first, out);
+  } else if (bits == 0 || bits > 8) {
+    avx512::unpack_key_rows<avx512::pack_lanes>(in, bits, first, out);
+  } else if (ahead != nullptr && ahead->bytes >= avx2::crc32c_padded::fewest_bytes &&
+             ahead->bytes <= avx2::crc32c_padded::most_bytes) {
+    ahead->crc = avx512::unpack_small_keys(in, bits, first, out, ahead->data, ahead->bytes);
+    ahead->done = true;
+  } else {
+    avx512::unpack_small_keys(in, bits, first, out);
+  }
+}
+#endif
+
+}  // namespace detail
+
 /// Unpacks the keys of a block.
 /// @param in    [packed_bytes(count, bits)]
 /// @param count 1 to 256
 /// @param bits  at most K's
 /// @param first the first key
 /// @param out   [count], whose content is undefined when the answer is false
+/// @param ahead bytes whose checksum may be found meanwhile, or null
 /// @return false when the numbers are not those of increasing keys: they go beyond the largest key,
 ///         or the first is not 0
 template <change_key K>
 [[nodiscard]] bool unpack_keys(std::byte const* in, std::uint32_t count, std::uint32_t bits,
-                               K first, K* out, core::isa which = core::best_isa()) noexcept {
+                               K first, K* out, core::isa which = core::best_isa(),
+                               [[maybe_unused]] bytes_ahead* ahead = nullptr) noexcept {
 #if defined(__x86_64__)
   which = core::usable_isa(which);
   if (count == block_rows && bits <= 24 && which != core::isa::scalar) {
-    if (which == core::isa::avx512 && bits - 1 < 8) {
-      detail::avx512::unpack_small_gaps(in, bits, first, out);
-    } else if (which == core::isa::avx512) {
-      detail::avx512::unpack_key_rows<detail::avx512::pack_lanes>(in, bits, first, out);
-    } else {
-      detail::avx2::unpack_key_rows<detail::avx2::pack_lanes>(in, bits, first, out);
-    }
+    detail::unpack_key_rows(in, bits, first, out, ahead, which);
     return out[0] == first && out[block_rows - 1] > first;  // less than 2^32 lie between the two
   }
 #endif

@@ -91,14 +91,19 @@ template <change_key K, run_value... Vs, class ColumnBytes>
 /// but for a writer's mistake or malice.
 /// @param at    the block, and what follows it, `room` bytes in all
 /// @param found filled when the answer is true
+/// @param known what the decoding of another block may have found out of this one, or null
 /// @return false when the block is damaged or cut
 template <change_key K, run_value... Vs>
 [[nodiscard]] bool check_block(std::byte const* at, std::size_t room, block_header& found,
-                               core::isa which = core::best_isa()) noexcept {
+                               core::isa which = core::best_isa(),
+                               bytes_ahead const* known = nullptr) noexcept {
   if (room < block_header_bytes<K, Vs...>) { return false; }
   std::size_t const bytes = std::size_t{detail::load<std::uint16_t>(at + 4)} * word_bytes;
   if (!is_block_length<K, Vs...>(bytes) || bytes > room) { return false; }
-  if (crc32c(at + 4, bytes - 4, 0, which) != detail::load<std::uint32_t>(at)) { return false; }
+  bool const done =
+      known != nullptr && known->done && known->data == at + 4 && known->bytes == bytes - 4;
+  std::uint32_t const crc = done ? known->crc : crc32c(at + 4, bytes - 4, 0, which);
+  if (crc != detail::load<std::uint32_t>(at)) { return false; }
   found.bytes = bytes;
   found.rows = 1u + detail::load<std::uint8_t>(at + 6);
   found.key_bits = detail::load<std::uint8_t>(at + 7);
@@ -112,13 +117,15 @@ template <change_key K, run_value... Vs>
 }
 
 /// The keys of a block that was checked.
-/// @param out [header.rows], undefined when the answer is false
+/// @param out   [header.rows], undefined when the answer is false
+/// @param ahead bytes whose checksum may be found meanwhile, or null
 /// @return false when they do not increase
 template <change_key K, run_value... Vs>
 [[nodiscard]] bool decode_block_keys(std::byte const* at, block_header const& header, K* out,
-                                     core::isa which = core::best_isa()) noexcept {
+                                     core::isa which = core::best_isa(),
+                                     bytes_ahead* ahead = nullptr) noexcept {
   return unpack_keys(at + block_header_bytes<K, Vs...>, header.rows, header.key_bits,
-                     static_cast<K>(header.first), out, which);
+                     static_cast<K>(header.first), out, which, ahead);
 }
 
 namespace detail {
@@ -180,14 +187,15 @@ template <change_key K, run_value... Vs>
 }
 
 /// The rows of a block that was checked.
-/// @param out [header.rows], undefined when the answer is false
+/// @param out   [header.rows], undefined when the answer is false
+/// @param ahead bytes whose checksum may be found meanwhile, or null
 /// @return false when a column is not as it should be
 template <change_key K, run_value... Vs>
 [[nodiscard]] bool decode_block(std::byte const* at, block_header const& header,
-                                change_space<K, Vs...> out,
-                                core::isa which = core::best_isa()) noexcept {
+                                change_space<K, Vs...> out, core::isa which = core::best_isa(),
+                                bytes_ahead* ahead = nullptr) noexcept {
   MILLRACE_ASSERT(out.capacity() >= header.rows);
-  return decode_block_keys<K, Vs...>(at, header, out.keys(), which) &&
+  return decode_block_keys<K, Vs...>(at, header, out.keys(), which, ahead) &&
          detail::decode_values_of(at, header, out, which, std::index_sequence_for<Vs...>{});
 }
 

@@ -69,4 +69,21 @@ TEST_CASE("crc32c: every length equals the definition, at once and in two parts,
   }
 }
 
+#if defined(__x86_64__)
+TEST_CASE("crc32c: beside other work it is the same, for every length that is taken") {
+  if (!core::has_isa(core::isa::avx2)) {
+    MESSAGE("skipped: this machine has no AVX2");
+    return;
+  }
+  using padded = delta::detail::avx2::crc32c_padded;
+  std::mt19937_64 random(8);
+  auto const data = bytes_of(40 + padded::most_bytes, [&](std::size_t) { return random() & 255; });
+  for (std::size_t n = padded::fewest_bytes; n <= padded::most_bytes; n += n < 400 ? 1 : 29) {
+    padded beside(data.data() + 40, n);
+    for (std::uint32_t i = 0; i < padded::fewest_steps; ++i) { beside.step(i); }
+    REQUIRE(beside.finish(padded::fewest_steps, n) == delta::crc32c(data.data() + 40, n));
+  }
+}
+#endif
+
 }  // namespace

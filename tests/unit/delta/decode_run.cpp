@@ -402,6 +402,41 @@ TEST_CASE("decode: values that say what they say in more bytes than raw ones are
   }
 }
 
+TEST_CASE("decode: whole blocks in another order are found, though each is as it should be") {
+  std::vector<std::uint32_t> keys(1'024);  // blocks of one length
+  for (std::uint32_t i = 0; i < 1'024; ++i) { keys[i] = 5 * i; }
+  auto const run = encoded(change_set_ref<std::uint32_t>(keys.data(), keys.size()));
+  auto const ref = core::value_or_throw(encoded_run_ref<std::uint32_t>::make(run.bytes()));
+  auto const at = [&](std::uint64_t b) {
+    return static_cast<std::size_t>(ref.index().block_offset(b));
+  };
+  std::size_t const bytes = at(1) - at(0);
+  REQUIRE(at(3) - at(2) == bytes);
+  std::vector<std::byte> kept(&run[at(1)], &run[at(1)] + bytes);
+  std::memcpy(&run[at(1)], &run[at(2)], bytes);
+  error const third{errc::corrupt, {}, static_cast<int>(at(2))};
+  for (bool const twice : {true, false}) {  // block 2 in place of 1 as well, then 1 in place of 2
+    if (!twice) { std::memcpy(&run[at(2)], kept.data(), bytes); }
+    auto const twisted = core::value_or_throw(encoded_run_ref<std::uint32_t>::make(run.bytes()));
+    CHECK(delta::decode<std::uint32_t>(run.bytes()).error() == third);
+    CHECK(twisted.verify().error() == third);
+    auto reader = core::value_or_throw(delta::run_decoder<delta::span_source, std::uint32_t>::make(
+        delta::span_source(run.bytes())));
+    auto room = core::value_or_throw(change_set<std::uint32_t>::make(block_rows));
+    CHECK(reader.next(room.space()) == block_rows);
+    CHECK(reader.next(room.space()) == block_rows);
+    CHECK(reader.next(room.space()).error() == third);
+    for (std::uint32_t const key : keys) {  // never a row that has another key
+      auto const row = twisted.find(key);
+      if (!row || *row == twisted.rows()) { continue; }
+      std::uint32_t found[block_rows];
+      auto const b = *row / block_rows;
+      REQUIRE(twisted.decode_keys(b, {found, block_rows}).has_value());
+      CHECK(found[*row % block_rows] == key);
+    }
+  }
+}
+
 TEST_CASE("view_raw: columns are read where they lie") {
   auto const rows = rows_of<std::uint64_t, stored_quote, double>(1'000, gaps::geometric, 1);
   auto const run = encoded_raw(rows.ref());

@@ -96,4 +96,42 @@ TEST_CASE("run_encoder: after an error of its sink it takes no more") {
   CHECK(writer.finish().error().code == errc::closed);
 }
 
+TEST_CASE("encode: small runs stay small, gapless ones smaller, and no run exceeds its bound") {
+  auto const bytes = [](std::size_t count, gaps how) {
+    auto const keys = keys_of<std::uint32_t>(count, how, 3);
+    return encoded(delta::change_set_ref<std::uint32_t>(keys.data(), keys.size())).size();
+  };
+  CHECK(bytes(0, gaps::dense) == 48);
+  CHECK(bytes(1, gaps::dense) == 68);
+  CHECK(bytes(50, gaps::dense) == 68);
+  CHECK(bytes(50, gaps::geometric) <= 68 + 50 * 7 / 8);
+  CHECK(bytes(256'000, gaps::dense) == 52 + 1'000 * 16);
+  for (std::size_t const n : {1u, 8u, 255u, 256u, 257u, 2'000u}) {
+    CHECK(bytes(n, gaps::wild) <= delta::max_encoded_bytes<std::uint32_t>(n));
+  }
+}
+
+TEST_CASE("run_encoder: rows that do not belong are refused, and it goes on without them") {
+  std::vector<std::byte> got;
+  auto to = millrace::core::value_or_throw(
+      delta::run_encoder<bytes_sink, std::uint32_t>::make(bytes_sink{&got}, 5));
+  std::uint32_t const good[] = {1, 5, 9}, low[] = {9, 10}, torn[] = {12, 20, 20}, more[] = {30, 31};
+  error const bad{errc::bad_argument, {}, 1};
+  REQUIRE(to.append(delta::change_set_ref<std::uint32_t>(good, 3)).has_value());
+  CHECK(to.append(delta::change_set_ref<std::uint32_t>(low, 2)).error() == bad);
+  CHECK(to.append(delta::change_set_ref<std::uint32_t>(torn, 3)).error() == bad);
+  CHECK(to.finish().error().code == errc::bad_argument);  // two rows are missing
+  REQUIRE(to.append(delta::change_set_ref<std::uint32_t>(more, 2)).has_value());
+  std::uint32_t const beyond = 40;
+  CHECK(to.append(delta::change_set_ref<std::uint32_t>(&beyond, 1)).error() == bad);
+  REQUIRE(to.finish().has_value());
+  auto const back = delta::decode<std::uint32_t>({got.data(), got.size()});
+  REQUIRE(back.has_value());
+  std::uint32_t const want[] = {1, 5, 9, 30, 31};
+  CHECK(back->ref() == delta::change_set_ref<std::uint32_t>(want, 5));
+  CHECK(
+      delta::run_encoder<bytes_sink, std::uint32_t>::make(bytes_sink{&got}, delta::max_run_rows + 1)
+          .error() == error{errc::bad_argument, {}, 2});
+}
+
 }  // namespace
