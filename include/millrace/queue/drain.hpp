@@ -144,6 +144,7 @@ class worker_loop : detail::lane_claims<P, A, Group>,
       cursor.position += run;
       cursor.index = lane.after(cursor.index, run);
       taken += run;
+      if constexpr (detail::defers<P>) { cursor.dry = false; }  // what follows is younger than this
       bool over = false;
       if constexpr (counts_epoch) { over = this->ends_epoch(args_.crew, worker_, run); }
       if constexpr (detail::counts_credit<P>) {
@@ -165,7 +166,6 @@ class worker_loop : detail::lane_claims<P, A, Group>,
     if constexpr (detail::counts_credit<P>) {
       if (cursor.fresh != 0) { give_credit(lane, cursor); }
     }
-    if (taken != 0) { cursor.dry = false; }
     processed_ += taken;
     return taken;
   }

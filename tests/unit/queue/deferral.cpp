@@ -111,6 +111,30 @@ TEST_CASE_TEMPLATE("deferral: a silent producer's messages are done once they ar
   }
 }
 
+TEST_CASE_TEMPLATE("deferral: what came during a message is as old as that message's end", P,
+                   deferring, deferring_pinned, deferring_spin) {
+  gate door;
+  door.held = 9;
+  auto consumer = launch<P>({.capacity = 8}, {&door});
+  auto lane = open(consumer);
+  REQUIRE(begin(lane));
+  REQUIRE(lane.try_result(0));
+  REQUIRE(looked_around());
+  still_clock::time_ns += 10 * age_ns;  // the lane has been dry for long
+  REQUIRE(looked_around());
+  REQUIRE(lane.submit(9));
+  REQUIRE(eventually([&]() noexcept { return door.entered == 1; }));
+  auto const a = lane.submit(1);
+  REQUIRE(a);
+  door.open = true;
+  REQUIRE(eventually([&]() noexcept { return lane.try_result(1).has_value(); }));
+  REQUIRE(looked_around());
+  CHECK(code_of(lane.try_result(*a)) == errc::not_ready);
+  still_clock::time_ns += age_ns;
+  bool const came = eventually([&]() noexcept { return lane.try_result(*a).has_value(); });
+  CHECK(came);
+}
+
 TEST_CASE_TEMPLATE("deferral: without completions old messages are done as well", P,
                    deferring_unanswered<queue::claim_mode::shared>,
                    deferring_unanswered<queue::claim_mode::pinned>) {
