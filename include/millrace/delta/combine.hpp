@@ -27,11 +27,12 @@ template <class To, class From>
   return to;
 }
 
-/// The one NaN that arithmetic gives: quiet, positive, no payload. Processors and devices differ in
-/// the NaN of an operation, and results are the same bits everywhere.
+/// The one NaN that arithmetic gives: quiet, no payload, negative as x86 makes it of numbers.
+/// Processors and devices differ in the NaN of an operation, and results are the same bits
+/// everywhere.
 template <class V>
 inline constexpr bits_of_size<sizeof(V)> canonical_nan =
-    sizeof(V) == 4 ? 0x7FC0'0000u : static_cast<bits_of_size<sizeof(V)>>(0x7FF8'0000'0000'0000ull);
+    sizeof(V) == 4 ? 0xFFC0'0000u : static_cast<bits_of_size<sizeof(V)>>(0xFFF8'0000'0000'0000ull);
 
 /// By bits, which no compiler flag for fast mathematics removes.
 template <class V>

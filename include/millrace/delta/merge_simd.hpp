@@ -22,12 +22,14 @@
 #if defined(__x86_64__)
 MILLRACE_TARGET_AVX2
 namespace millrace::inline v0::delta::detail::avx2 {
+#include <millrace/delta/simd/merge_pass.inl>
 #include <millrace/delta/simd/merge_rows.inl>
 }  // namespace millrace::inline v0::delta::detail::avx2
 MILLRACE_TARGET_END
 
 MILLRACE_TARGET_AVX512
 namespace millrace::inline v0::delta::detail::avx512 {
+#include <millrace/delta/simd/merge_pass.inl>
 #include <millrace/delta/simd/merge_rows.inl>
 }  // namespace millrace::inline v0::delta::detail::avx512
 MILLRACE_TARGET_END

@@ -139,7 +139,7 @@ TEST_CASE("combine: a floating sum is older plus newer rounded once, and its NaN
       ++nans;
       std::uint64_t bits;
       std::memcpy(&bits, &sum, 8);
-      CHECK(bits == 0x7FF8'0000'0000'0000u);
+      CHECK(bits == 0xFFF8'0000'0000'0000u);
     } else {
       CHECK(same_bits(sum, double{plain}));
     }

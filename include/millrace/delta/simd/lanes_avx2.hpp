@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/core/config.hpp>
+#include <millrace/delta/combine.hpp>
 
 #include <array>
 #include <cstddef>
@@ -94,14 +95,12 @@ struct lanes<4, 8> {
   }
   static inline reg exclusive_or(reg a, reg b) noexcept { return _mm256_xor_si256(a, b); }
   static inline reg add_integers(reg a, reg b) noexcept { return _mm256_add_epi32(a, b); }
+  /// a + b in the lanes of m.
   static inline reg add_floats(mask m, reg a, reg b, reg otherwise) noexcept {
-    return select(
-        m, _mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b))),
-        otherwise);
-  }
-  static inline mask nan(reg x) noexcept {
-    __m256 const f = _mm256_castsi256_ps(x);
-    return _mm256_castps_si256(_mm256_cmp_ps(f, f, _CMP_UNORD_Q));
+    __m256 const sum = _mm256_add_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+    __m256 const nan = _mm256_castsi256_ps(all(canonical_nan<float>));
+    __m256 const one = _mm256_blendv_ps(sum, nan, _mm256_cmp_ps(sum, sum, _CMP_UNORD_Q));
+    return select(m, _mm256_castps_si256(one), otherwise);
   }
   static inline reg total_order(reg x) noexcept {
     return _mm256_xor_si256(x, _mm256_srli_epi32(_mm256_srai_epi32(x, 31), 1));
@@ -129,7 +128,10 @@ struct lanes<4, 8> {
     return newer ? _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)
                  : _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   }
-  static inline mask packed_less(reg a, reg b) noexcept { return _mm256_cmpgt_epi32(b, a); }
+  /// Of keys, and of the same packed: here the latter, which are signed.
+  static inline mask packed_less_equal(reg, reg, reg a, reg b) noexcept {
+    return _mm256_cmpgt_epi32(b, a);
+  }
   static inline reg packed_lower(reg a, reg b) noexcept { return _mm256_min_epu32(a, b); }
   template <int Distance>
   static inline reg swap(reg x) noexcept {
@@ -225,13 +227,12 @@ struct lanes<4, 4> {
   }
   static inline reg exclusive_or(reg a, reg b) noexcept { return _mm_xor_si128(a, b); }
   static inline reg add_integers(reg a, reg b) noexcept { return _mm_add_epi32(a, b); }
+  /// a + b in the lanes of m.
   static inline reg add_floats(mask m, reg a, reg b, reg otherwise) noexcept {
-    return select(m, _mm_castps_si128(_mm_add_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b))),
-                  otherwise);
-  }
-  static inline mask nan(reg x) noexcept {
-    __m128 const f = _mm_castsi128_ps(x);
-    return _mm_castps_si128(_mm_cmp_ps(f, f, _CMP_UNORD_Q));
+    __m128 const sum = _mm_add_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b));
+    __m128 const nan = _mm_castsi128_ps(all(canonical_nan<float>));
+    __m128 const one = _mm_blendv_ps(sum, nan, _mm_cmp_ps(sum, sum, _CMP_UNORD_Q));
+    return select(m, _mm_castps_si128(one), otherwise);
   }
   static inline reg total_order(reg x) noexcept {
     return _mm_xor_si128(x, _mm_srli_epi32(_mm_srai_epi32(x, 31), 1));
@@ -258,7 +259,10 @@ struct lanes<4, 4> {
   static inline reg numbers(bool newer) noexcept {
     return newer ? _mm_setr_epi32(4, 5, 6, 7) : _mm_setr_epi32(0, 1, 2, 3);
   }
-  static inline mask packed_less(reg a, reg b) noexcept { return _mm_cmpgt_epi32(b, a); }
+  /// Of keys, and of the same packed: here the latter, which are signed.
+  static inline mask packed_less_equal(reg, reg, reg a, reg b) noexcept {
+    return _mm_cmpgt_epi32(b, a);
+  }
   static inline reg packed_lower(reg a, reg b) noexcept { return _mm_min_epu32(a, b); }
   template <int Distance>
   static inline reg swap(reg x) noexcept {
@@ -363,14 +367,12 @@ struct lanes<8, 4> {
   }
   static inline reg exclusive_or(reg a, reg b) noexcept { return _mm256_xor_si256(a, b); }
   static inline reg add_integers(reg a, reg b) noexcept { return _mm256_add_epi64(a, b); }
+  /// a + b in the lanes of m.
   static inline reg add_floats(mask m, reg a, reg b, reg otherwise) noexcept {
-    return select(
-        m, _mm256_castpd_si256(_mm256_add_pd(_mm256_castsi256_pd(a), _mm256_castsi256_pd(b))),
-        otherwise);
-  }
-  static inline mask nan(reg x) noexcept {
-    __m256d const f = _mm256_castsi256_pd(x);
-    return _mm256_castpd_si256(_mm256_cmp_pd(f, f, _CMP_UNORD_Q));
+    __m256d const sum = _mm256_add_pd(_mm256_castsi256_pd(a), _mm256_castsi256_pd(b));
+    __m256d const nan = _mm256_castsi256_pd(all(canonical_nan<double>));
+    __m256d const one = _mm256_blendv_pd(sum, nan, _mm256_cmp_pd(sum, sum, _CMP_UNORD_Q));
+    return select(m, _mm256_castpd_si256(one), otherwise);
   }
   static inline reg total_order(reg x) noexcept {
     return _mm256_xor_si256(x, _mm256_srli_epi64(_mm256_cmpgt_epi64(_mm256_setzero_si256(), x), 1));
@@ -397,8 +399,13 @@ struct lanes<8, 4> {
   static inline reg numbers(bool newer) noexcept {
     return newer ? _mm256_setr_epi64x(4, 5, 6, 7) : _mm256_setr_epi64x(0, 1, 2, 3);
   }
-  static inline mask packed_less(reg a, reg b) noexcept { return _mm256_cmpgt_epi64(b, a); }
-  static inline reg packed_lower(reg a, reg b) noexcept { return select(packed_less(a, b), a, b); }
+  /// Of keys, and of the same packed: here the latter, which are signed.
+  static inline mask packed_less_equal(reg, reg, reg a, reg b) noexcept {
+    return _mm256_cmpgt_epi64(b, a);
+  }
+  static inline reg packed_lower(reg a, reg b) noexcept {
+    return select(_mm256_cmpgt_epi64(b, a), a, b);
+  }
   template <int Distance>
   static inline reg swap(reg x) noexcept {
     if constexpr (Distance == 2) { return _mm256_permute4x64_epi64(x, 0x4E); }
@@ -445,6 +452,9 @@ struct lanes<8, 4> {
   }
 };
 
+/// Whether there are registers for a step to be sorted while the one before it is put out.
+inline constexpr bool sorts_ahead = false;
+
 template <std::size_t WidestBytes>
 inline constexpr std::size_t lane_count = 32 / WidestBytes;
 
@@ -474,14 +484,6 @@ static inline typename lanes<To, Count>::mask mask_as(
     return _mm256_cvtepi32_epi64(m);
   } else {
     return lower_halves(m);
-  }
-}
-template <class Mask>
-static inline Mask both_of(Mask a, Mask b) noexcept {
-  if constexpr (sizeof(Mask) == 16) {
-    return _mm_and_si128(a, b);
-  } else {
-    return _mm256_and_si256(a, b);
   }
 }
 

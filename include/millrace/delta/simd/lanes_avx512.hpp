@@ -19,7 +19,10 @@ static inline std::uint32_t mask_bits(std::uint32_t m) noexcept {
   return m;
 }
 
-/// Lanes of 4 or 8 bytes in one register: what merge_rows.inl is written in. Bit i of a word of
+/// For fixupimm: a NaN, quiet or signalling, becomes the canonical one, and other numbers stay.
+inline constexpr int canonical_nans = 0x33;
+
+/// Lanes of 4 or 8 bytes in one register: what merge_pass.inl is written in. Bit i of a word of
 /// bits is lane i. An index names a lane of two registers, older's (below `count`) or newer's.
 template <std::size_t Bytes, std::size_t Count>
 struct lanes;
@@ -80,13 +83,12 @@ struct lanes<4, 16> {
   }
   static inline reg exclusive_or(reg a, reg b) noexcept { return _mm512_xor_si512(a, b); }
   static inline reg add_integers(reg a, reg b) noexcept { return _mm512_add_epi32(a, b); }
+  /// a + b in the lanes of m.
   static inline reg add_floats(mask m, reg a, reg b, reg otherwise) noexcept {
-    return _mm512_castps_si512(_mm512_mask_add_ps(_mm512_castsi512_ps(otherwise), m,
-                                                  _mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
-  }
-  static inline mask nan(reg x) noexcept {
-    __m512 const f = _mm512_castsi512_ps(x);
-    return _mm512_cmp_ps_mask(f, f, _CMP_UNORD_Q);
+    __m512 const sum = _mm512_mask_add_ps(_mm512_castsi512_ps(otherwise), m, _mm512_castsi512_ps(a),
+                                          _mm512_castsi512_ps(b));
+    return _mm512_castps_si512(
+        _mm512_mask_fixupimm_ps(sum, m, sum, _mm512_set1_epi32(canonical_nans), 0));
   }
   static inline reg total_order(reg x) noexcept {
     return _mm512_xor_si512(
@@ -114,7 +116,8 @@ struct lanes<4, 16> {
     return newer ? _mm512_setr_epi32(16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31)
                  : _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   }
-  static inline mask packed_less(reg a, reg b) noexcept { return _mm512_cmplt_epu32_mask(a, b); }
+  /// Of keys, and of the same packed: here the former, which are there before.
+  static inline mask packed_less_equal(reg a, reg b, reg, reg) noexcept { return less_equal(a, b); }
   static inline reg packed_lower(reg a, reg b) noexcept {
     return _mm512_maskz_min_epu32(every, a, b);
   }
@@ -211,13 +214,12 @@ struct lanes<4, 8> {
   }
   static inline reg exclusive_or(reg a, reg b) noexcept { return _mm256_xor_si256(a, b); }
   static inline reg add_integers(reg a, reg b) noexcept { return _mm256_add_epi32(a, b); }
+  /// a + b in the lanes of m.
   static inline reg add_floats(mask m, reg a, reg b, reg otherwise) noexcept {
-    return _mm256_castps_si256(_mm256_mask_add_ps(_mm256_castsi256_ps(otherwise), m,
-                                                  _mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
-  }
-  static inline mask nan(reg x) noexcept {
-    __m256 const f = _mm256_castsi256_ps(x);
-    return _mm256_cmp_ps_mask(f, f, _CMP_UNORD_Q);
+    __m256 const sum = _mm256_mask_add_ps(_mm256_castsi256_ps(otherwise), m, _mm256_castsi256_ps(a),
+                                          _mm256_castsi256_ps(b));
+    return _mm256_castps_si256(
+        _mm256_mask_fixupimm_ps(sum, m, sum, _mm256_set1_epi32(canonical_nans), 0));
   }
   static inline reg total_order(reg x) noexcept {
     return _mm256_xor_si256(x, _mm256_srli_epi32(_mm256_srai_epi32(x, 31), 1));
@@ -243,7 +245,8 @@ struct lanes<4, 8> {
     return newer ? _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)
                  : _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   }
-  static inline mask packed_less(reg a, reg b) noexcept { return _mm256_cmplt_epu32_mask(a, b); }
+  /// Of keys, and of the same packed: here the former, which are there before.
+  static inline mask packed_less_equal(reg a, reg b, reg, reg) noexcept { return less_equal(a, b); }
   static inline reg packed_lower(reg a, reg b) noexcept { return _mm256_min_epu32(a, b); }
   template <int Distance>
   static inline reg swap(reg x) noexcept {
@@ -336,13 +339,12 @@ struct lanes<8, 8> {
   }
   static inline reg exclusive_or(reg a, reg b) noexcept { return _mm512_xor_si512(a, b); }
   static inline reg add_integers(reg a, reg b) noexcept { return _mm512_add_epi64(a, b); }
+  /// a + b in the lanes of m.
   static inline reg add_floats(mask m, reg a, reg b, reg otherwise) noexcept {
-    return _mm512_castpd_si512(_mm512_mask_add_pd(_mm512_castsi512_pd(otherwise), m,
-                                                  _mm512_castsi512_pd(a), _mm512_castsi512_pd(b)));
-  }
-  static inline mask nan(reg x) noexcept {
-    __m512d const f = _mm512_castsi512_pd(x);
-    return _mm512_cmp_pd_mask(f, f, _CMP_UNORD_Q);
+    __m512d const sum = _mm512_mask_add_pd(_mm512_castsi512_pd(otherwise), m,
+                                           _mm512_castsi512_pd(a), _mm512_castsi512_pd(b));
+    return _mm512_castpd_si512(
+        _mm512_mask_fixupimm_pd(sum, m, sum, _mm512_set1_epi64(canonical_nans), 0));
   }
   static inline reg total_order(reg x) noexcept {
     return _mm512_xor_si512(
@@ -372,7 +374,8 @@ struct lanes<8, 8> {
     return newer ? _mm512_setr_epi64(8, 9, 10, 11, 12, 13, 14, 15)
                  : _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
   }
-  static inline mask packed_less(reg a, reg b) noexcept { return _mm512_cmplt_epu64_mask(a, b); }
+  /// Of keys, and of the same packed: here the former, which are there before.
+  static inline mask packed_less_equal(reg a, reg b, reg, reg) noexcept { return less_equal(a, b); }
   static inline reg packed_lower(reg a, reg b) noexcept {
     return _mm512_maskz_min_epu64(every, a, b);
   }
@@ -420,6 +423,9 @@ struct lanes<8, 8> {
   }
 };
 
+/// Whether there are registers for a step to be sorted while the one before it is put out.
+inline constexpr bool sorts_ahead = true;
+
 /// Rows in a register: as many as the widest column leaves room for.
 template <std::size_t WidestBytes>
 inline constexpr std::size_t lane_count = 64 / WidestBytes;
@@ -441,10 +447,6 @@ template <std::size_t From, std::size_t To, std::size_t Count>
 static inline typename lanes<To, Count>::mask mask_as(
     typename lanes<From, Count>::mask m) noexcept {
   return m;
-}
-template <class Mask>
-static inline Mask both_of(Mask a, Mask b) noexcept {
-  return static_cast<Mask>(a & b);
 }
 
 }  // namespace millrace::inline v0::delta::detail::avx512
