@@ -32,6 +32,19 @@ struct torn_exchange : access {
   }
 };
 
+/// The fetch_add at `Site` is a load and a store: two threads may draw one number.
+template <site_name Site>
+struct torn_add : access {
+  template <class T>
+  static T fetch_add(T& word, std::type_identity_t<T> n, memory_order order,
+                     char const* site) noexcept {
+    if (!(Site == site)) { return access::fetch_add(word, n, order, site); }
+    T const seen = access::load(word, order, site);
+    access::store(word, seen + n, order, site);
+    return seen;
+  }
+};
+
 /// The store at `Site` writes a value that is off by `By`.
 template <site_name Site, std::int64_t By>
 struct shifted : access {

@@ -61,6 +61,13 @@ namespace detail {
 /// Bytes of results that a thread gathers in its cache before they go to their place.
 inline constexpr std::size_t gathered_bytes = std::size_t{384} << 10;
 
+template <class K, class... Vs>
+inline constexpr std::size_t bytes_a_row = sizeof(K) + (std::size_t{0} + ... + sizeof(Vs));
+/// Rows that come to as many, 64 at least.
+template <class K, class... Vs>
+inline constexpr std::size_t gathered_rows =
+    gathered_bytes / bytes_a_row<K, Vs...> < 64 ? 64 : gathered_bytes / bytes_a_row<K, Vs...>;
+
 /// What the threads of one merge share.
 struct alignas(core::destructive_bytes) merge_turns {
   std::uint64_t claimed = 0;  ///< parts that some thread has taken, in their order
@@ -72,15 +79,14 @@ struct alignas(core::destructive_bytes) merge_turns {
 /// before it come to, which is known when they have been merged: each thread takes the next part,
 /// merges it within its cache, waits until the part before has its place, and copies. So the keys
 /// are read once, and nothing is moved twice in memory.
-template <class C, class K, class... Vs>
+/// @tparam PartRows input rows of a part, give or take one; the last may have fewer
+template <core::access_policy A, std::size_t PartRows, class C, class K, class... Vs>
 class shared_merge {
  public:
   using rows_type = change_set_ref<K, Vs...>;
   using space_type = change_space<K, Vs...>;
 
-  static constexpr std::size_t row_bytes = sizeof(K) + (std::size_t{0} + ... + sizeof(Vs));
-  static constexpr std::size_t part_rows =
-      gathered_bytes / row_bytes < 64 ? 64 : gathered_bytes / row_bytes;
+  static constexpr std::size_t part_rows = PartRows;
 
   shared_merge(rows_type older, rows_type newer, space_type out, C const& combine,
                core::isa which) noexcept
@@ -90,7 +96,7 @@ class shared_merge {
         combine_{combine},
         which_{which},
         parts_{(older.size() + newer.size() + part_rows - 1) / part_rows},
-        past_caches_{(older.size() + newer.size()) * row_bytes >= far_bytes} {}
+        past_caches_{(older.size() + newer.size()) * bytes_a_row<K, Vs...> >= far_bytes} {}
 
   [[nodiscard]] std::size_t rows() const noexcept { return static_cast<std::size_t>(turns_.rows); }
 
@@ -98,7 +104,7 @@ class shared_merge {
   void work(space_type scratch) noexcept {
     for (;;) {
       std::uint64_t const part =
-          words::fetch_add(turns_.claimed, std::uint64_t{1}, core::relaxed, "merge.claim");
+          A::fetch_add(turns_.claimed, std::uint64_t{1}, core::relaxed, "merge.claim");
       if (part >= parts_) { break; }
       auto const from = split(older_, newer_, static_cast<std::size_t>(part) * part_rows);
       auto const to = split(older_, newer_, static_cast<std::size_t>(part + 1) * part_rows);
@@ -112,6 +118,7 @@ class shared_merge {
       MILLRACE_ASSERT(merged.has_value());
       std::size_t const rows = *merged;
       std::size_t const at = place(part, rows);
+      announce(out_.from(at), rows, std::index_sequence_for<Vs...>{});
       if (past_caches_) {
         stream_rows(scratch.filled(rows), out_.from(at));
       } else {
@@ -122,11 +129,9 @@ class shared_merge {
   }
 
  private:
-  using words = core::direct_access<cuda::thread_scope_system>;
-
   /// Where the rows of a part go. Waits for the thread that has the part before.
   [[nodiscard]] std::size_t place(std::uint64_t part, std::size_t rows) noexcept {
-    for (std::uint32_t looks = 0; words::load(turns_.placed, core::acquire, "merge.turn") != part;
+    for (std::uint32_t looks = 0; A::load(turns_.placed, core::acquire, "merge.turn") != part;
          ++looks) {
       if (looks < 256) {
         core::relax();
@@ -134,10 +139,17 @@ class shared_merge {
         core::yield_thread();
       }
     }
+    A::write(&turns_.rows, sizeof(turns_.rows), "merge.count");
     std::uint64_t const at = turns_.rows;
     turns_.rows = at + rows;
-    words::store(turns_.placed, part + 1, core::release, "merge.placed");
+    A::store(turns_.placed, part + 1, core::release, "merge.placed");
     return static_cast<std::size_t>(at);
+  }
+
+  template <std::size_t... Is>
+  static void announce(space_type to, std::size_t rows, std::index_sequence<Is...>) noexcept {
+    A::write(to.keys(), rows * sizeof(K), "merge.rows");
+    (A::write(to.template values<Is>(), rows * sizeof(Vs), "merge.rows"), ...);
   }
 
   rows_type older_, newer_;
@@ -172,7 +184,8 @@ template <class C, executor E = fresh_threads,
                                                  std::uint32_t threads, E&& run = E{},
                                                  Scratch from = {},
                                                  core::isa which = core::best_isa()) noexcept {
-  using shared = detail::shared_merge<C, K, Vs...>;
+  using words = core::direct_access<cuda::thread_scope_system>;
+  using shared = detail::shared_merge<words, detail::gathered_rows<K, Vs...>, C, K, Vs...>;
   if (threads == 0 || threads > fresh_threads::most) { return core::fail(errc::bad_argument, 5); }
   std::size_t const rows = older.size() + newer.size();
   if (threads == 1 || rows < 4 * shared::part_rows) {
