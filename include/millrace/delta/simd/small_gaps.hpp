@@ -82,11 +82,12 @@ struct small_gaps {
 
   static reg load(void const* from) noexcept { return _mm512_load_si512(from); }
   static reg load_two(std::byte const* low, std::byte const* high) noexcept {
-    return _mm512_inserti64x4(_mm512_castsi256_si512(pack_lanes::load(low)), pack_lanes::load(high),
-                              1);
+    return _mm512_maskz_inserti64x4(0xFF, _mm512_castsi256_si512(pack_lanes::load(low)),
+                                    pack_lanes::load(high), 1);
   }
   static reg load_in_each(std::uint32_t const (&from)[4]) noexcept {
-    return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<__m128i const*>(from)));
+    return _mm512_maskz_broadcast_i32x4(0xFFFF,
+                                        _mm_load_si128(reinterpret_cast<__m128i const*>(from)));
   }
   static reg set(std::uint32_t v) noexcept { return _mm512_set1_epi32(static_cast<int>(v)); }
 
@@ -126,7 +127,7 @@ struct small_gaps {
     _mm512_storeu_si512(out, sums);
   }
   static void store(std::uint64_t* out, std::uint64_t first, reg sums) noexcept {
-    pack_lanes::store_wide(out, _mm512_castsi512_si256(sums), first);
+    pack_lanes::store_wide(out, _mm512_maskz_extracti64x4_epi64(0xFF, sums, 0), first);
     pack_lanes::store_wide(out + 8, _mm512_maskz_extracti64x4_epi64(0xFF, sums, 1), first);
   }
   template <class K, int... Is>
