@@ -14,7 +14,8 @@
 
 /// \file
 /// simd/pack_rows.inl for each instruction set: registers of eight 32-bit lanes, in AVX-512 as
-/// well, whose longer registers win nothing here: a scan crosses lanes, and rows straddle words.
+/// well, whose longer registers win nothing here (but see small_gaps.hpp): a scan crosses lanes,
+/// and rows straddle words.
 
 namespace millrace::inline v0::delta {
 

@@ -26,9 +26,9 @@ namespace millrace::inline v0::delta {
 
 namespace detail {
 
-/// Constants for numbers of `bits` bits, and where bytes and quads go. A register has quad 4 i + j
-/// of a quarter at position i of its 128-bit lane j: so each of four shuffles inside the lanes puts
-/// four quads, each four times, where the keys of 16 rows' numbers are stored.
+/// Constants for each width, and where bytes and quads go. A register has quad 4 i + j of a quarter
+/// at position i of its 128-bit lane j: so a shuffle inside the lanes makes of four quads in a row
+/// the 16 lanes of 32 bits that their keys are stored from, a whole quad in each.
 struct small_gap_tables {
   struct width {
     std::uint64_t first_bits = 0;   // of the 8 bytes that two lanes become
