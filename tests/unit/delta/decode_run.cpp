@@ -430,7 +430,7 @@ TEST_CASE_TEMPLATE("decode: blocks of keys of every width follow each other in a
       {8},
       {1}};
   for (auto const& widths : runs) {
-    for (std::size_t const more : {0, 1, 100, 255}) {
+    for (std::size_t const more : {0U, 1U, 100U, 255U}) {
       auto const keys = keys_of_widths<K>(widths, more);
       auto const run = encoded(change_set_ref<K>(keys.data(), keys.size()));
       for (isa const which : {isa::scalar, isa::avx2, isa::avx512}) {
