@@ -11,6 +11,7 @@
 #include <millrace/delta/run_block.hpp>
 #include <millrace/delta/run_footer.hpp>
 #include <millrace/delta/run_format.hpp>
+#include <millrace/delta/simd/small_blocks.hpp>
 
 #include <cuda/std/span>
 
@@ -131,17 +132,16 @@ class encoded_run_ref {
     if (out.capacity() < rows()) { return core::fail(errc::bad_argument, 1); }
     std::uint64_t const n = blocks();
     bytes_ahead ahead;
-    place at = n != 0 ? place_of(0) : place{};
     K last = 0;
-    for (std::uint64_t b = 0; b < n; ++b) {
-      place const next = b + 1 < n ? place_of(b + 1) : place{};
+    for (std::uint64_t b = decode_small(0, out, last); b < n;) {
+      place const at = place_of(b), next = b + 1 < n ? place_of(b + 1) : place{};
       change_space<K, Vs...> const room = out.from(b * block_rows);
       block_header header;
       bool const good = check(at, header, &ahead) && (b == 0 || last < header.first) &&
                         decode_at(at, header, room, ahead, next);
       if (!good) { return detail::corrupt(at.offset); }
       last = room.keys()[at.rows - 1];
-      at = next;
+      b = decode_small(b + 1, out, last);
     }
     if (n != 0 && last != last_key()) { return detail::corrupt(index_.block_offset(n - 1)); }
     return rows();
@@ -185,6 +185,27 @@ class encoded_run_ref {
     ahead = {};
     if (next.bytes > 4) { ahead = {run_ + next.offset + 4, next.bytes - 4, false, 0}; }
     return delta::decode_block(run_ + at.offset, header, out, isa_, &ahead);
+  }
+  /// Decodes whole blocks from b on as long as there is a shorter way.
+  /// @param last key before block b, unless b is 0; then the last one that is decoded
+  /// @return the first block that is left
+  [[nodiscard]] std::uint64_t decode_small(std::uint64_t b,
+                                           [[maybe_unused]] change_space<K, Vs...> out,
+                                           [[maybe_unused]] K& last) const noexcept {
+#if defined(__x86_64__)
+    if constexpr (sizeof...(Vs) == 0) {
+      std::uint64_t const n = blocks();
+      if (b + 1 < n && core::usable_isa(isa_) == core::isa::avx512) {
+        K* const to = out.keys() + b * block_rows;
+        K const* const before = b == 0 ? nullptr : to - 1;
+        std::uint64_t const done = detail::avx512::decode_small_blocks(
+            run_, index_.offsets() + b * 4, n - 1 - b, to, before);
+        if (done != 0) { last = to[done * block_rows - 1]; }
+        return b + done;
+      }
+    }
+#endif
+    return b;
   }
   /// Whether the last key of block b can be that.
   [[nodiscard]] bool ends(std::uint64_t b, K last) const noexcept {

@@ -8,6 +8,7 @@
 #include <millrace/delta/crc32c.hpp>
 #include <millrace/delta/key.hpp>
 #include <millrace/delta/simd/pack_lanes.hpp>
+#include <millrace/delta/simd/small_gaps.hpp>
 
 #include <bit>
 #include <cstddef>
@@ -86,18 +87,20 @@ namespace avx512 {
 template <class K>
 [[gnu::noinline]] void unpack_small_keys(std::byte const* in, std::uint32_t bits, K first,
                                          K* out) noexcept {
-  idle nothing;
-  unpack_small_gaps(in, bits, first, out, nothing);
+  unpack_small_gaps(in, bits, first, out, [] {});
 }
 /// The same, and beside it the CRC32C of bytes, as crc32c_padded takes them.
 template <class K>
 [[gnu::noinline]] std::uint32_t unpack_small_keys(std::byte const* in, std::uint32_t bits, K first,
                                                   K* out, std::byte const* data,
                                                   std::size_t bytes) noexcept {
-  static_assert(small_gaps_steps <= avx2::crc32c_padded::fewest_steps);
-  avx2::crc32c_padded checksum(data, bytes);
-  unpack_small_gaps(in, bits, first, out, checksum);
-  return checksum.finish(small_gaps_steps, bytes);
+  std::uint32_t crc = 0;
+  unpack_small_gaps(in, bits, first, out, [&] {
+    avx2::crc32c_padded checksum(data, bytes);
+    for (std::uint32_t i = 0; i < checksum.fewest_steps; ++i) { checksum.step(i); }
+    crc = checksum.finish(checksum.fewest_steps, bytes);
+  });
+  return crc;
 }
 
 }  // namespace avx512

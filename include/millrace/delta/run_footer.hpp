@@ -87,10 +87,14 @@ class run_index {
     MILLRACE_ASSERT(b <= blocks());
     return b == blocks() ? offset_ : word(b) * word_bytes;
   }
+  /// The offsets of the blocks of a run with rows, in words, 4 bytes each, of any alignment.
+  [[nodiscard]] std::byte const* offsets() const noexcept {
+    return at_ + footer_begin_bytes + sizeof(K);
+  }
 
  private:
   [[nodiscard]] std::uint64_t word(std::uint64_t b) const noexcept {
-    return detail::load<std::uint32_t>(at_ + footer_begin_bytes + sizeof(K) + b * 4);
+    return detail::load<std::uint32_t>(offsets() + b * 4);
   }
   /// Whether blocks follow each other from `begin` to the footer.
   [[nodiscard]] bool consistent(std::uint64_t begin) const noexcept {

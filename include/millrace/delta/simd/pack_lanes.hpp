@@ -7,7 +7,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -15,7 +14,8 @@
 
 /// \file
 /// simd/pack_rows.inl for each instruction set: registers of eight 32-bit lanes, in AVX-512 as
-/// well, whose longer registers win nothing here: a scan crosses lanes, and rows straddle words.
+/// well, whose longer registers win nothing here (but see small_gaps.hpp): a scan crosses lanes,
+/// and rows straddle words.
 
 namespace millrace::inline v0::delta {
 
@@ -194,98 +194,6 @@ struct pack_lanes {
 };
 
 #include <millrace/delta/simd/pack_rows.inl>
-
-/// Steps that unpack_small_gaps takes of what runs beside it.
-inline constexpr std::uint32_t small_gaps_steps = 8;
-
-/// Nothing beside.
-struct idle {
-  static void step(std::uint32_t) noexcept {}
-};
-
-/// What small gaps are summed with: lanes and words in which a sum goes on, and weights of the two
-/// rows that share a register.
-struct small_gaps {
-  using L = pack_lanes;
-  using reg = L::reg;
-  static constexpr std::uint32_t pairs = block_rows / row_lanes / 2;
-
-  reg second_lane = L::set_wide(0x0000'0001'0000'0001u);
-  reg from_pair = _mm256_setr_epi32(0, 0, 1, 1, 3, 3, 5, 5);
-  reg from_four = _mm256_setr_epi32(0, 0, 0, 0, 3, 3, 3, 3);
-  reg steps = L::ramp(0x0001'0001u);
-  /// The first row's last sum beside each of the second row's.
-  reg with_row = _mm256_setr_epi16(14, 1, 14, 3, 14, 5, 14, 7, 14, 9, 14, 11, 14, 13, 14, 15);
-  reg end = L::set(7), both = L::set(0x0001'0001u), first_row = L::set(1);
-
-  small_gaps() noexcept {}  // NOLINT(modernize-use-equals-default): compiled for what is around it
-
-  /// Four rows from bit `at` of the lanes on, two in each of v[0] and v[1].
-  static void take(std::byte const* in, std::uint32_t at, std::uint32_t last, reg begin, reg behind,
-                   reg* v) noexcept {
-    reg const word = row_bits<L>(in, at, last);
-    v[0] = _mm256_maskz_multishift_epi64_epi8(~0u, begin, word);
-    v[1] = _mm256_maskz_multishift_epi64_epi8(~0u, behind, word);
-  }
-  /// Stores the keys of two rows behind the sums `before`, and adds theirs to them.
-  template <class K>
-  void put(reg v, K first, K* out, reg& before) const noexcept {
-    reg const second = _mm256_permutexvar_epi16(with_row, v);
-    put_keys<L>(out, first, _mm256_dpwssd_epi32(before, v, first_row));
-    put_keys<L>(out + row_lanes, first, _mm256_dpwssd_epi32(before, second, both));
-    before = L::add(before, _mm256_madd_epi16(_mm256_permutexvar_epi32(end, v), both));
-  }
-};
-
-/// unpack_key_rows for 1 to 8 bits: four rows of each lane fit a word, whose bits the processor
-/// puts where they are wanted, two rows to a register. Every step is taken for all 16 pairs of rows
-/// before the next one: a pair waits for each of its steps, and the processor's scheduler holds too
-/// few pairs that follow each other to fill that time.
-/// @param beside work for the units of scalar numbers, which all of this leaves idle: it is almost
-///        free. Inlined, so that it stays in registers.
-template <class K, class Beside, std::size_t... Fours, std::size_t... Pairs>
-[[gnu::always_inline]] inline void unpack_small_gaps(std::byte const* in, std::uint32_t bits,
-                                                     K first, K* out, Beside& beside,
-                                                     std::index_sequence<Fours...>,
-                                                     std::index_sequence<Pairs...>) noexcept {
-  using L = pack_lanes;
-  small_gaps const with;
-  L::reg const mask = L::set(low_mask(bits) * 0x0001'0001u);
-  // the first bits of the bytes of two lanes: a row's number and the next row's, 16 bits each
-  L::reg const begin = L::set_wide(0x2820'2820'0800'0800u + bits * 0x0101'0000'0101'0000u);
-  L::reg const behind = _mm256_add_epi8(begin, _mm256_set1_epi8(static_cast<char>(2 * bits)));
-  std::uint32_t const last = (bits - 1) * 32;
-  L::reg v[sizeof...(Pairs)];
-  (small_gaps::take(in, static_cast<std::uint32_t>(4 * Fours) * bits, last, begin, behind,
-                    v + 2 * Fours),
-   ...);
-  beside.step(0);
-  ((v[Pairs] = L::bits_and(v[Pairs], mask)), ...);
-  beside.step(1);
-  ((v[Pairs] = _mm256_mullo_epi64(v[Pairs], with.second_lane)), ...);
-  beside.step(2);
-  ((v[Pairs] = L::add(v[Pairs], _mm256_maskz_permutexvar_epi32(0xCC, with.from_pair, v[Pairs]))),
-   ...);
-  beside.step(3);
-  ((v[Pairs] = L::add(v[Pairs], _mm256_maskz_permutexvar_epi32(0xF0, with.from_four, v[Pairs]))),
-   ...);
-  beside.step(4);
-  ((v[Pairs] = L::add(v[Pairs], with.steps)), ...);
-  beside.step(5);
-  L::reg before = begin_keys<L>(first);
-  (with.put(v[Fours], first, out + 2 * row_lanes * Fours, before), ...);
-  beside.step(6);
-  (with.put(v[sizeof...(Fours) + Fours], first, out + 2 * row_lanes * (sizeof...(Fours) + Fours),
-            before),
-   ...);
-  beside.step(7);
-}
-template <class K, class Beside>
-[[gnu::always_inline]] inline void unpack_small_gaps(std::byte const* in, std::uint32_t bits,
-                                                     K first, K* out, Beside& beside) noexcept {
-  unpack_small_gaps(in, bits, first, out, beside, std::make_index_sequence<small_gaps::pairs / 2>{},
-                    std::make_index_sequence<small_gaps::pairs>{});
-}
 
 }  // namespace detail::avx512
 MILLRACE_TARGET_END
