@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A merge that threads share, under every interleaving: parts that are taken in turn, merged apart,
 // and placed one behind the other.
+#include "../unit/delta/runs.hpp"
 #include "access.hpp"
 #include "queue_bugs.hpp"
-#include "unit/delta/runs.hpp"
 #include "verdict.hpp"
 #include <millrace/delta/combine.hpp>
 #include <millrace/delta/merge_parallel.hpp>

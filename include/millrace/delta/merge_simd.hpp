@@ -9,6 +9,7 @@
 #include <millrace/delta/merge_scalar.hpp>
 #include <millrace/delta/simd/lanes_avx2.hpp>
 #include <millrace/delta/simd/lanes_avx512.hpp>
+#include <millrace/delta/split.hpp>
 
 #include <cuda/std/tuple>
 

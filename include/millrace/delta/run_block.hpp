@@ -61,6 +61,16 @@ struct block_header {
 
 namespace detail {
 
+/// Bytes of a column's values, as a block's header says.
+template <class K>
+struct column_bytes {
+  std::byte const* block;
+
+  [[nodiscard]] MILLRACE_HD std::uint32_t operator()(std::size_t column) const noexcept {
+    return load<std::uint32_t>(block + 8 + sizeof(K) + 4 * column);
+  }
+};
+
 /// Adds up the parts of a block.
 /// @param column_bytes what the header says of column i
 /// @param used  bytes of the header, the packed keys and the values, when the answer is true
@@ -109,9 +119,7 @@ template <change_key K, run_value... Vs>
   found.key_bits = detail::load<std::uint8_t>(at + 7);
   found.first = detail::load<K>(at + 8);
   std::size_t used = 0;
-  auto const column_bytes = [at](std::size_t i) {
-    return detail::load<std::uint32_t>(at + 8 + sizeof(K) + 4 * i);
-  };
+  detail::column_bytes<K> const column_bytes{at};
   return detail::add_parts<K, Vs...>(found, column_bytes, used) &&
          detail::whole_words(used) == bytes && detail::all_zero(at + used, bytes - used);
 }

@@ -101,7 +101,7 @@ template <change_key K, run_value... Vs>
 namespace detail {
 
 template <class T>
-[[nodiscard]] T load(std::byte const* from) noexcept {
+[[nodiscard]] MILLRACE_HD T load(std::byte const* from) noexcept {
   T value;
   std::memcpy(&value, from, sizeof(T));
   return value;

@@ -32,9 +32,10 @@ template <class K, class Index>
   Index first = diagonal > m ? diagonal - m : 0, last = diagonal < n ? diagonal : n;
   while (first < last) {
     Index const middle = first + (last - first) / 2;
-    bool const before = older[middle] <= newer[diagonal - 1 - middle];
-    first = before ? middle + 1 : first;
-    last = before ? last : middle;
+    // by arithmetic: a branch would be guessed wrong every other time
+    auto const before = static_cast<Index>(older[middle] <= newer[diagonal - 1 - middle]);
+    first += (middle + 1 - first) & (Index{0} - before);
+    last -= (last - middle) & (before - 1);
   }
   return first;
 }

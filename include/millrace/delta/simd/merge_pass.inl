@@ -277,9 +277,9 @@ struct pass {
     where.older += olders;
     where.newer += count - olders;
   }
-  /// Whether each input has rows to look at.
-  [[gnu::always_inline]] inline bool has_more() const noexcept {
-    return older.size() - where.older >= count && newer.size() - where.newer >= count;
+  /// Steps that both inputs have rows for, whatever they take of either.
+  [[gnu::always_inline]] inline std::size_t steps_left() const noexcept {
+    return std::min(older.size() - where.older, newer.size() - where.newer) / count;
   }
   /// Goes on to sort the rows looked at.
   [[gnu::always_inline]] inline void take() noexcept { sorting = looked; }
@@ -354,12 +354,13 @@ struct pass {
   [[gnu::always_inline]] inline void settle() noexcept {
     if constexpr (Keep == keep::all) { return; }
     if (last_same == 0) {
-      where = untaken(where);
+      where = untaken(older, newer, where);
       where.out -= last_kept;
     }
   }
   /// Before the last row, which is the one of the two inputs whose key is higher.
-  [[gnu::always_inline]] inline position untaken(position p) const noexcept {
+  [[gnu::always_inline]] static inline position untaken(older_type older, Newer newer,
+                                                        position p) noexcept {
     bool const from_older =
         p.newer == 0 || (p.older != 0 && older.key(p.older - 1) > newer.key(p.newer - 1));
     if (from_older) {
@@ -370,22 +371,18 @@ struct pass {
     return p;
   }
 
-  /// Where the pass stands after `rows` rows from `from` on, as settle leaves it; each input has as
-  /// many from there.
-  [[gnu::always_inline]] inline position after(position from, std::size_t rows) const noexcept {
+  /// Where a pass stands after `rows` rows from `from` on, as settle leaves it. Behind it each
+  /// input has rows for a step, as it must have behind `from`.
+  [[gnu::always_inline]] static inline position after(older_type older, Newer newer, position from,
+                                                      std::size_t rows) noexcept {
     K const* const a = older.keys().data() + from.older;
     K const* const b = newer.keys().data() + from.newer;
-    std::size_t low = 0, high = rows;  // older's share
-    while (low < high) {
-      std::size_t const middle = (low + high) / 2;
-      // by arithmetic: a branch would be guessed wrong every other time
-      auto const more = static_cast<std::size_t>(a[middle] <= b[rows - 1 - middle]);
-      low += (middle + 1 - low) & (std::size_t{0} - more);
-      high -= (high - middle) & (more - 1);
-    }
-    position const p{from.older + low, from.newer + (rows - low), 0};
-    if constexpr (Keep == keep::all) { return p; }
+    std::size_t const low =
+        older_rows(a, older.size() - from.older, b, newer.size() - from.newer, rows);
+    position p{from.older + low, from.newer + (rows - low), 0};
     bool const combined = low != 0 && low != rows && a[low - 1] == b[rows - low - 1];
-    return combined ? p : untaken(p);
+    if (Keep != keep::all && !combined) { p = untaken(older, newer, p); }
+    // rows out of order may lead elsewhere
+    return {std::min(p.older, older.size() - count), std::min(p.newer, newer.size() - count), 0};
   }
 };

@@ -67,16 +67,28 @@ template <std::size_t Columns, bool Sorts, class... Passes>
   (passes.advance(), ...);
   if constexpr (Sorts) { (passes.turn(typename Passes::columns{}), ...); }
 }
-/// Does a step of each pass, and more while `again()` says so.
-template <std::size_t Columns, class Again, class... Passes>
-[[gnu::always_inline]] static inline void run(Again again, Passes&... passes) noexcept {
+/// How often to go on: `steps` times, and no more often than there are rows for a step.
+struct countdown {
+  std::size_t steps, sure = 1;
+
+  template <class... Passes>
+  [[gnu::always_inline]] inline bool more(Passes const&... passes) noexcept {
+    if (--sure != 0) { return true; }
+    sure = std::min({steps, passes.steps_left()...});
+    steps -= sure;
+    return sure != 0;
+  }
+};
+/// Does up to `steps` steps of each pass; there are rows for one.
+template <std::size_t Columns, class... Passes>
+[[gnu::always_inline]] static inline void run(std::size_t steps, Passes&... passes) noexcept {
+  countdown left{steps - 1};
   (passes.look(), ...);
-  bool more = again();
   if constexpr (sorts_ahead) {
-    if (more) {
+    if (left.more(passes...)) {
       (passes.look(), ...);
       sort<Columns>(passes...);
-      while (again()) {
+      while (left.more(passes...)) {
         (passes.look(), ...);
         put<Columns, true>(passes...);
       }
@@ -87,7 +99,7 @@ template <std::size_t Columns, class Again, class... Passes>
       sort<Columns>(passes...);
     }
   } else {
-    for (; more; more = again()) {
+    while (left.more(passes...)) {
       (passes.look(), ...);
       sort<Columns>(passes...);
       put<Columns, false>(passes...);
@@ -133,7 +145,7 @@ template <class Pass, class Older, class Newer, class Space, class C>
                                                          std::size_t steps, Space aside) noexcept {
   constexpr std::size_t count = Pass::count, width = Pass::columns::size();
   Pass first{older, newer, out, combine}, second{older, newer, out, combine};
-  position middle = first.after(at, steps * count);
+  position middle = Pass::after(older, newer, at, steps * count);
   if constexpr (Pass::keeps_all) {
     aside = out;
     middle.out = at.out + steps * count;
@@ -143,7 +155,7 @@ template <class Pass, class Older, class Newer, class Space, class C>
   second.base = first.base;
   second.older_numbers = first.older_numbers;
   second.newer_numbers = first.newer_numbers;
-  run<width>([&]() noexcept { return --steps != 0; }, first, second);
+  run<width>(steps, first, second);
   first.settle();
   second.settle();
   tile_end end{second.where, 0};
@@ -161,7 +173,7 @@ template <class Pass, class Older, class Newer, class Space, class C>
                                                           std::size_t steps) noexcept {
   Pass only{older, newer, out, combine};
   only.begin(at, out);
-  run<Pass::columns::size()>([&]() noexcept { return --steps != 0 && only.has_more(); }, only);
+  run<Pass::columns::size()>(steps, only);
   only.settle();
   return {only.where, 0};
 }
@@ -252,9 +264,17 @@ template <keep Keep, bool Far, class C, class K, class Newer, class... Vs>
     if (shorter < count) { break; }
     bool const in_tile = shorter >= 2 * least_tile_steps * count;
     // rows out of order may all seem to be in both inputs, or in older alone
-    bool const bounded = in_tile || Keep == keep::both || Keep == keep::older_only;
-    std::size_t const steps =
+    constexpr bool loses_most = Keep == keep::both || Keep == keep::older_only;
+    bool const bounded = in_tile || loses_most;
+    std::size_t steps =
         std::min(2 * tile_steps, (bounded ? shorter : older.size() + newer.size()) / count);
+    if (in_tile && !loses_most && steps < 2 * tile_steps) {
+      // the last tile: nearly all that is left, where both inputs reach as far
+      std::size_t const all = std::min(2 * tile_steps, (n + m) / count - 8);
+      std::size_t const olders = older_rows(older.keys().data() + at.older, n,
+                                            newer.keys().data() + at.newer, m, all * count);
+      if (olders + count <= n && all * count - olders + count <= m) { steps = all; }
+    }
     K const lowest = std::min(older.key(at.older), newer.key(at.newer));
     K const highest = std::max(older.key(at.older + std::min(n, steps * count) - 1),
                                newer.key(at.newer + std::min(m, steps * count) - 1));
