@@ -10,6 +10,7 @@
 #include <millrace/delta/simd/lanes_avx2.hpp>
 #include <millrace/delta/simd/lanes_avx512.hpp>
 #include <millrace/delta/split.hpp>
+#include <millrace/delta/stream_copy.hpp>
 
 #include <cuda/std/tuple>
 

@@ -186,19 +186,6 @@ template <keep Keep>
                                     : at.older + at.newer;
 }
 
-/// Writes whole lines past the caches.
-template <class T>
-static inline void stream_column(T const* from, std::size_t rows, T* to) noexcept {
-  using L = lanes<sizeof(T), lane_count<sizeof(T)>>;
-  for (std::size_t i = 0; i < rows; i += L::count) { L::stream(to + i, L::load(from + i)); }
-}
-template <class K, class... Vs, std::size_t... Is>
-static inline void stream_rows(change_set_ref<K, Vs...> from, change_space<K, Vs...> to,
-                               std::index_sequence<Is...>) noexcept {
-  stream_column(from.keys().data(), from.size(), to.keys());
-  (stream_column(from.template values<Is>().data(), from.size(), to.template values<Is>()), ...);
-}
-
 /// Writes those of the first `rows` of `near` and the first `behind` of `aside` that fill lines,
 /// and begins `near` with the others. @return how many it has written
 template <std::size_t Line, class K, class... Vs>
@@ -207,20 +194,19 @@ template <std::size_t Line, class K, class... Vs>
                                                            change_space<K, Vs...> aside,
                                                            std::size_t behind,
                                                            change_space<K, Vs...> out) noexcept {
-  constexpr auto columns = std::index_sequence_for<Vs...>{};
   std::size_t const fill = std::min(behind, (Line - rows % Line) % Line);
   copy_rows(aside.filled(fill), near.from(rows));
   rows += fill;
   behind -= fill;
   std::size_t const rest = rows % Line;
   rows -= rest;
-  stream_rows(near.filled(rows), out, columns);
+  stream_rows(near.filled(rows), out);
   if (rest != 0) {  // all is in `near`
     if (rows != 0) { copy_rows(near.from(rows).filled(rest), near); }
     return rows;
   }
   std::size_t const lines = behind - behind % Line;
-  stream_rows(aside.from(fill).filled(lines), out.from(rows), columns);
+  stream_rows(aside.from(fill).filled(lines), out.from(rows));
   copy_rows(aside.from(fill + lines).filled(behind - lines), near);
   return rows + lines;
 }
@@ -233,7 +219,6 @@ template <keep Keep, bool Far, class C, class K, class Newer, class... Vs>
                                              C const& combine) noexcept {
   constexpr bool direct = Keep == keep::all;  // where a row goes is known before it is merged
   constexpr bool by_lines = Far && !direct;
-  constexpr auto columns = std::index_sequence_for<Vs...>{};
   using wide = pass<Keep, false, Far, C, K, Newer, Vs...>;
   using packed = pass<Keep, wide::needs_index, Far, C, K, Newer, Vs...>;
   constexpr std::size_t count = wide::count;
@@ -246,7 +231,7 @@ template <keep Keep, bool Far, class C, class K, class Newer, class... Vs>
   [[maybe_unused]] std::conditional_t<direct, char, stages> staged;
   change_space<K, Vs...> near = out, aside = out;
   if constexpr (!direct) {
-    aside = staged.template space<K, Vs...>(columns);
+    aside = staged.template space<K, Vs...>(std::index_sequence_for<Vs...>{});
     if constexpr (by_lines) {
       near = aside;
       aside = near.from(half);
@@ -299,6 +284,6 @@ template <keep Keep, bool Far, class C, class K, class Newer, class... Vs>
   }
   if constexpr (by_lines) { copy_rows(near.filled(at.out), out.from(written)); }
   at.out += written;
-  if constexpr (Far) { _mm_sfence(); }  // streamed rows are seen before what comes next
+  if constexpr (Far) { end_stream(); }  // streamed rows are seen before what comes next
   return at;
 }
