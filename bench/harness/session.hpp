@@ -97,8 +97,13 @@ class session {
         all[i].push_back({found.value, what.placed ? classify(before, after) : placement::any});
         before = after;
       }
-    } while (now_ns() - start < limit_ns && !enough(what, all));
+    } while (!enough(what, all) && now_ns() - start < (hopeful(what, all) ? 3 : 1) * limit_ns);
     return true;
+  }
+
+  /// Whether time alone brings the fewest rounds that say something: placement may never come.
+  [[nodiscard]] static bool hopeful(comparison const& what, rounds const& all) {
+    return !what.placed && all[0].size() < fewest_runs;
   }
 
   [[nodiscard]] bool enough(comparison const& what, rounds const& all) const {

@@ -93,7 +93,8 @@ class world {
   explicit world(std::size_t rows)
       : in_{rows},
         out_{in_.older.size() + in_.newer.size()},
-        all_{in_.older.ref(), in_.newer.ref(), out_.space(), combine_, core::isa::scalar} {}
+        all_{in_.older.ref(), in_.newer.ref(), out_.space(),
+             combine_,        part_rows,       core::isa::scalar} {}
 
   void work(std::size_t thread) noexcept { all_.work(scratch_[thread].space()); }
 
@@ -109,8 +110,8 @@ class world {
  private:
   [[nodiscard]] static table room() { return table(part_rows + 1); }
 
-  using shared = delta::detail::shared_merge<polled<Access>, part_rows, delta::count, std::uint32_t,
-                                             std::int32_t>;
+  using shared =
+      delta::detail::shared_merge<polled<Access>, delta::count, std::uint32_t, std::int32_t>;
   runs in_;
   table out_;
   std::array<table, 4> scratch_{room(), room(), room(), room()};

@@ -16,6 +16,7 @@
 #include <millrace/delta/stream_copy.hpp>
 #include <millrace/memory/resource.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -58,15 +59,17 @@ static_assert(executor<fresh_threads>);
 
 namespace detail {
 
-/// Bytes of results that a thread gathers in its cache before they go to their place.
-inline constexpr std::size_t gathered_bytes = std::size_t{384} << 10;
-
 template <class K, class... Vs>
 inline constexpr std::size_t bytes_a_row = sizeof(K) + (std::size_t{0} + ... + sizeof(Vs));
-/// Rows that come to as many, 64 at least.
+
+/// Input rows of a part that a thread merges into its scratch. A part begins with cold streams, so
+/// longer ones are better, as long as a thread has four to even out with the others.
 template <class K, class... Vs>
-inline constexpr std::size_t gathered_rows =
-    gathered_bytes / bytes_a_row<K, Vs...> < 64 ? 64 : gathered_bytes / bytes_a_row<K, Vs...>;
+[[nodiscard]] constexpr std::size_t rows_a_part(std::size_t rows, std::uint32_t threads) noexcept {
+  constexpr std::size_t least =
+      std::max((std::size_t{384} << 10) / bytes_a_row<K, Vs...>, std::size_t{64});
+  return std::clamp(rows / (std::size_t{4} * threads), least, 2 * least);
+}
 
 /// What the threads of one merge share.
 struct alignas(core::destructive_bytes) merge_turns {
@@ -75,26 +78,25 @@ struct alignas(core::destructive_bytes) merge_turns {
   std::uint64_t rows = 0;  ///< rows of those; the thread whose turn it is reads and writes it
 };
 
-/// Merges two runs in parts of some 10^4 rows. A part's place depends on how many rows the parts
-/// before it come to, which is known when they have been merged: each thread takes the next part,
-/// merges it within its cache, waits until the part before has its place, and copies. So the keys
-/// are read once, and nothing is moved twice in memory.
-/// @tparam PartRows input rows of a part, give or take one; the last may have fewer
-template <core::access_policy A, std::size_t PartRows, class C, class K, class... Vs>
+/// Merges two runs in parts of some 10^4 to 10^5 rows. A part's place depends on how many rows the
+/// parts before it come to, which is known when they have been merged: each thread takes the next
+/// part, merges it within its cache, waits until the part before has its place, and copies. So the
+/// keys are read once, and nothing is moved twice in memory.
+template <core::access_policy A, class C, class K, class... Vs>
 class shared_merge {
  public:
   using rows_type = change_set_ref<K, Vs...>;
   using space_type = change_space<K, Vs...>;
 
-  static constexpr std::size_t part_rows = PartRows;
-
+  /// @param part_rows input rows of a part, give or take one; the last may have fewer
   shared_merge(rows_type older, rows_type newer, space_type out, C const& combine,
-               core::isa which) noexcept
+               std::size_t part_rows, core::isa which) noexcept
       : older_{older},
         newer_{newer},
         out_{out},
         combine_{combine},
         which_{which},
+        part_rows_{part_rows},
         parts_{(older.size() + newer.size() + part_rows - 1) / part_rows},
         past_caches_{(older.size() + newer.size()) * bytes_a_row<K, Vs...> >= far_bytes} {}
 
@@ -102,16 +104,23 @@ class shared_merge {
 
   /// What each thread does. @param scratch room for part_rows + 1 rows
   void work(space_type scratch) noexcept {
+    split_point to;
+    std::size_t inputs = 1, olders = 0;
     for (;;) {
       std::uint64_t const part =
           A::fetch_add(turns_.claimed, std::uint64_t{1}, core::relaxed, "merge.claim");
       if (part >= parts_) { break; }
-      auto const from = split(older_, newer_, static_cast<std::size_t>(part) * part_rows);
-      auto const to = split(older_, newer_, static_cast<std::size_t>(part + 1) * part_rows);
+      // sought where it lies if the runs go on mixed as in this thread's part before
+      auto const cut = [&](std::size_t rows) {
+        return split(older_, newer_, rows, to.older + (rows + 1 - to.rows()) * olders / inputs);
+      };
+      split_point const from = cut(static_cast<std::size_t>(part) * part_rows_);
+      to = from;
+      to = cut(static_cast<std::size_t>(part + 1) * part_rows_);
       // cuts of unsorted rows may lie behind one another in one run: no part is longer for that
-      std::size_t const inputs = to.rows() - from.rows();
+      inputs = to.rows() - from.rows();
       std::size_t const ahead = to.older > from.older ? to.older - from.older : 0;
-      std::size_t const olders = ahead < inputs ? ahead : inputs;
+      olders = ahead < inputs ? ahead : inputs;
       auto const merged =
           merge(older_.slice(from.older, olders), newer_.slice(from.newer, inputs - olders),
                 scratch, combine_, which_);
@@ -156,6 +165,7 @@ class shared_merge {
   space_type out_;
   C const& combine_;
   core::isa which_;
+  std::size_t part_rows_;
   std::uint64_t parts_;
   bool past_caches_;
   merge_turns turns_;
@@ -166,7 +176,7 @@ class shared_merge {
 /// Merges two runs as `merge` does, on several threads: the same rows, bit for bit.
 /// @param threads at most, 1 to 64; short runs are merged by the caller alone
 /// @param run     calls the threads' parts; see executor
-/// @param from    gives each thread its scratch, about 384 KiB
+/// @param from    gives each thread its scratch, 0.4 to 0.8 MiB
 /// @return rows written; what lies behind them in `out` is undefined
 /// @error  errc::bad_argument: (3) out is too short for older.size() + newer.size() rows or
 /// overlaps
@@ -185,22 +195,21 @@ template <class C, executor E = fresh_threads,
                                                  Scratch from = {},
                                                  core::isa which = core::best_isa()) noexcept {
   using words = core::direct_access<cuda::thread_scope_system>;
-  using shared = detail::shared_merge<words, detail::gathered_rows<K, Vs...>, C, K, Vs...>;
+  using shared = detail::shared_merge<words, C, K, Vs...>;
   if (threads == 0 || threads > fresh_threads::most) { return core::fail(errc::bad_argument, 5); }
   std::size_t const rows = older.size() + newer.size();
-  if (threads == 1 || rows < 4 * shared::part_rows) {
-    return merge(older, newer, out, combine, which);
-  }
+  std::size_t const part_rows = detail::rows_a_part<K, Vs...>(rows, threads);
+  if (threads == 1 || rows < 4 * part_rows) { return merge(older, newer, out, combine, which); }
   constexpr auto columns = std::index_sequence_for<Vs...>{};
   if (out.capacity() < rows || detail::overlap(out, rows, older, columns, columns) ||
       detail::overlap(out, rows, newer, columns, columns)) {
     return core::fail(errc::bad_argument, 3);
   }
   using set = basic_change_set<Scratch, K, Vs...>;
-  constexpr std::size_t each = shared::part_rows + 1;
+  std::size_t const each = part_rows + 1;
   auto scratch = set::make(each * threads, from);
   if (!scratch) { return cuda::std::unexpected<error>(scratch.error()); }
-  shared all(older, newer, out, combine, which);
+  shared all(older, newer, out, combine, part_rows, which);
   auto const task = [&](std::uint32_t thread) noexcept {
     all.work(scratch->space().from(each * thread));
   };

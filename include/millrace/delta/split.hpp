@@ -24,20 +24,66 @@ struct split_point {
 
 namespace detail {
 
-/// How many of older's rows are among the first `diagonal` of both, older's first among equal keys.
+/// Whether `row` of older is among the first `diagonal` of both, older's first among equal keys.
 template <class K, class Index>
-[[nodiscard]] MILLRACE_HD constexpr Index older_rows(K const* older, Index n, K const* newer,
-                                                     Index m, Index diagonal) noexcept {
-  // The fewest rows of older such that the next one is above the last of newer's.
-  Index first = diagonal > m ? diagonal - m : 0, last = diagonal < n ? diagonal : n;
+[[nodiscard]] MILLRACE_HD constexpr bool is_before(K const* older, K const* newer, Index diagonal,
+                                                   Index row) noexcept {
+  return older[row] <= newer[diagonal - 1 - row];
+}
+
+/// How many of older's rows are among the first `diagonal` of both; `first` to `last` of them.
+template <class K, class Index>
+[[nodiscard]] MILLRACE_HD constexpr Index older_rows_within(K const* older, K const* newer,
+                                                            Index diagonal, Index first,
+                                                            Index last) noexcept {
   while (first < last) {
     Index const middle = first + (last - first) / 2;
     // by arithmetic: a branch would be guessed wrong every other time
-    auto const before = static_cast<Index>(older[middle] <= newer[diagonal - 1 - middle]);
+    auto const before = static_cast<Index>(is_before(older, newer, diagonal, middle));
     first += (middle + 1 - first) & (Index{0} - before);
     last -= (last - middle) & (before - 1);
   }
   return first;
+}
+
+/// The same where nothing is known but the rows of both.
+template <class K, class Index>
+[[nodiscard]] MILLRACE_HD constexpr Index older_rows(K const* older, Index n, K const* newer,
+                                                     Index m, Index diagonal) noexcept {
+  return older_rows_within(older, newer, diagonal, diagonal > m ? diagonal - m : Index{0},
+                           diagonal < n ? diagonal : n);
+}
+
+/// The same by strides that double from a guess: few cache lines where the guess is good.
+template <class K, class Index>
+[[nodiscard]] MILLRACE_HD constexpr Index older_rows_near(K const* older, Index n, K const* newer,
+                                                          Index m, Index diagonal,
+                                                          Index guess) noexcept {
+  Index first = diagonal > m ? diagonal - m : 0, last = diagonal < n ? diagonal : n;
+  if (guess < first || guess >= last) {
+    return older_rows_within(older, newer, diagonal, first, last);
+  }
+  Index stride = 64;
+  bool const up = is_before(older, newer, diagonal, guess);
+  (up ? first : last) = guess + up;
+  while (last - first > stride) {
+    Index const at = up ? first + stride - 1 : last - stride;
+    bool const before = is_before(older, newer, diagonal, at);
+    (before ? first : last) = at + before;
+    if (before != up) { break; }
+    stride *= 2;
+  }
+  return older_rows_within(older, newer, diagonal, first, last);
+}
+
+/// The cut behind so many of older's rows, one row of newer further where it would part a pair.
+template <class K>
+[[nodiscard]] MILLRACE_HD constexpr split_point cut_at(K const* older, K const* newer,
+                                                       std::size_t m, std::size_t diagonal,
+                                                       std::size_t olders) noexcept {
+  split_point cut{olders, diagonal - olders};
+  if (cut.older > 0 && cut.newer < m && older[cut.older - 1] == newer[cut.newer]) { ++cut.newer; }
+  return cut;
 }
 
 }  // namespace detail
@@ -56,10 +102,22 @@ template <change_key K, change_value... Vs, change_value... Ws>
   if (diagonal >= n + m) { return {n, m}; }
   K const* const a = older.keys().data();
   K const* const b = newer.keys().data();
-  std::size_t const first = detail::older_rows(a, n, b, m, diagonal);
-  split_point cut{first, diagonal - first};
-  if (cut.older > 0 && cut.newer < m && a[cut.older - 1] == b[cut.newer]) { ++cut.newer; }
-  return cut;
+  return detail::cut_at(a, b, m, diagonal, detail::older_rows(a, n, b, m, diagonal));
+}
+
+/// The same, sought from a cut near by. @param near_older rows of the older run before the cut,
+/// about; any number is right
+/// @cost O(log of how far the guess is off), and not a cache line from all over the runs
+template <change_key K, change_value... Vs, change_value... Ws>
+[[nodiscard]] MILLRACE_HD split_point split(change_set_ref<K, Vs...> older,
+                                            change_set_ref<K, Ws...> newer, std::size_t diagonal,
+                                            std::size_t near_older) noexcept {
+  std::size_t const n = older.size(), m = newer.size();
+  if (diagonal >= n + m) { return {n, m}; }
+  K const* const a = older.keys().data();
+  K const* const b = newer.keys().data();
+  return detail::cut_at(a, b, m, diagonal,
+                        detail::older_rows_near(a, n, b, m, diagonal, near_older));
 }
 
 }  // namespace millrace::inline v0::delta

@@ -65,6 +65,24 @@ TEST_CASE("split: no cut parts two equal keys, on any diagonal of any two runs")
   }
 }
 
+TEST_CASE("split: sought from any cut near by or far, it is the same") {
+  core::splitmix_rng chance(6);
+  for (std::size_t m : {0u, 1u, 900u, 3000u}) {
+    auto const older = random_run<std::uint32_t>(2000, 3, chance.next());
+    auto const newer = random_run<std::uint32_t>(m, 2, chance.next());
+    for (std::size_t d = 0; d <= 2000 + m + 1; d += 1 + d % 97) {
+      auto const cut = delta::split(older.ref(), newer.ref(), d);
+      for (std::size_t guess = 0; guess <= 2001; guess += 1 + guess % 53) {
+        REQUIRE(delta::split(older.ref(), newer.ref(), d, guess) == cut);
+      }
+      for (std::size_t off = 0; off < 200; ++off) {
+        REQUIRE(delta::split(older.ref(), newer.ref(), d, cut.older + off) == cut);
+        REQUIRE(delta::split(older.ref(), newer.ref(), d, cut.older - off) == cut);  // may wrap
+      }
+    }
+  }
+}
+
 TEST_CASE("split: equal, disjoint and interleaving runs are cut where they have to be") {
   table<std::uint32_t> low, high, same;
   for (std::uint32_t i = 0; i < 10; ++i) {
