@@ -38,6 +38,8 @@ enum class errc : std::uint16_t {
   corrupt = 19,           ///< stored bytes are damaged or cut; `native`: at which byte
   /// Stored bytes of a version that this build does not know; `native`: at which byte.
   unsupported_version = 20,
+  cycle = 21,            ///< the dependency would make a cell depend on itself
+  function_failed = 22,  ///< a function of the user's has thrown
 };
 
 /// Whose status `error::native` holds.
@@ -111,6 +113,8 @@ template <class T>
     case errc::duplicate: return "duplicate: the message was accepted before";
     case errc::corrupt: return "stored bytes are damaged or cut";
     case errc::unsupported_version: return "stored bytes of a version unknown to this build";
+    case errc::cycle: return "the dependency would make a cell depend on itself";
+    case errc::function_failed: return "a function of the user's has thrown";
   }
   return "unknown error code";
 }

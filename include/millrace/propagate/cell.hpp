@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <type_traits>
+
+namespace millrace::inline v0::propagate {
+
+/// What a cell holds: made without arguments until its function has run, and assigned from then on.
+template <class T>
+concept cell_value = requires {
+  requires std::is_object_v<T> && !std::is_const_v<T>;
+  requires std::default_initializable<T>;
+  requires std::movable<T>;
+};
+
+/// Which node of which graph. A handle whose node has been removed, or that belongs to another
+/// graph, is refused wherever it is used.
+struct node_id {
+  void const* graph = nullptr;
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+
+  [[nodiscard]] friend bool operator==(node_id const&, node_id const&) noexcept = default;
+};
+
+/// A cell with a value of type T, of any origin. A handle: copyable, owns nothing.
+template <cell_value T>
+class cell {
+ public:
+  using value_type = T;
+
+  cell() noexcept = default;
+  explicit cell(node_id id) noexcept : id_{id} {}
+  [[nodiscard]] node_id id() const noexcept { return id_; }
+  [[nodiscard]] friend bool operator==(cell const&, cell const&) noexcept = default;
+
+ private:
+  node_id id_;
+};
+
+/// A cell that transactions write.
+template <cell_value T>
+class input : public cell<T> {
+ public:
+  using cell<T>::cell;
+};
+
+/// Something that is told of changes, until it is removed.
+class observer {
+ public:
+  observer() noexcept = default;
+  explicit observer(node_id id) noexcept : id_{id} {}
+  [[nodiscard]] node_id id() const noexcept { return id_; }
+
+ private:
+  node_id id_;
+};
+
+/// Values of cells, in the order in which they were given.
+template <class T>
+class values {
+ public:
+  values(T const* const* from, std::uint32_t size) noexcept : from_{from}, size_{size} {}
+  [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+  [[nodiscard]] T const& operator[](std::uint32_t i) const noexcept {
+    MILLRACE_ASSERT(i < size_);
+    return *from_[i];
+  }
+
+ private:
+  T const* const* from_;
+  std::uint32_t size_;
+};
+
+}  // namespace millrace::inline v0::propagate

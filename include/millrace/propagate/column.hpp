@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/memory/buffer.hpp>
+#include <millrace/memory/resource.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+namespace millrace::inline v0::propagate::detail {
+
+/// Elements in a row that grow at the end, from a resource. Growing is a step of its own that may
+/// fail; what is written afterwards cannot.
+template <memory::buffer_element T, memory::host_accessible_resource R>
+class column {
+ public:
+  explicit column(R from) noexcept : from_{std::move(from)} {}
+  column(column const&) = delete;
+  column& operator=(column const&) = delete;
+  ~column() { give_back(); }
+
+  [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+  [[nodiscard]] std::size_t bytes() const noexcept { return capacity_ * sizeof(T); }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard]] T* data() const noexcept { return data_; }
+  [[nodiscard]] T& operator[](std::uint32_t i) const noexcept {
+    MILLRACE_ASSERT(i < size_);
+    return data_[i];
+  }
+  [[nodiscard]] T& back() const noexcept { return (*this)[size_ - 1]; }
+  [[nodiscard]] T* begin() const noexcept { return data_; }
+  [[nodiscard]] T* end() const noexcept { return data_ + size_; }
+
+  /// Room for `count` elements in all, at least half as much again when it grows.
+  /// @error errc::out_of_memory; nothing has changed
+  [[nodiscard]] result<void> reserve(std::uint32_t count) noexcept {
+    if (count <= capacity_) { return {}; }
+    std::size_t const most = std::max<std::size_t>({count, capacity_ + capacity_ / 2, 16});
+    auto const grown = from_.try_allocate(most * sizeof(T), alignof(T));
+    if (!grown) { return core::fail(errc::out_of_memory); }
+    if (size_ != 0) { std::memcpy(*grown, static_cast<void const*>(data_), size_ * sizeof(T)); }
+    give_back();
+    data_ = static_cast<T*>(*grown);
+    capacity_ = most;
+    return {};
+  }
+  /// One more; there is room.
+  void push(T const& value) noexcept {
+    MILLRACE_ASSERT(size_ < capacity_);
+    data_[size_++] = value;
+  }
+  [[nodiscard]] result<void> try_push(T const& value) noexcept {
+    if (auto const room = reserve(size_ + 1); !room) { return room; }
+    push(value);
+    return {};
+  }
+  void pop() noexcept {
+    MILLRACE_ASSERT(size_ != 0);
+    --size_;
+  }
+  void shrink(std::uint32_t size) noexcept {
+    MILLRACE_ASSERT(size <= size_);
+    size_ = size;
+  }
+  void clear() noexcept { size_ = 0; }
+
+ private:
+  void give_back() noexcept {
+    if (data_ != nullptr) { from_.deallocate(data_, bytes(), alignof(T)); }
+  }
+
+  T* data_ = nullptr;
+  std::size_t capacity_ = 0;
+  std::uint32_t size_ = 0;
+  R from_;
+};
+
+}  // namespace millrace::inline v0::propagate::detail

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/memory/resource.hpp>
+#include <millrace/propagate/cell.hpp>
+#include <millrace/propagate/column.hpp>
+#include <millrace/propagate/cutoff.hpp>
+#include <millrace/propagate/engine.hpp>
+#include <millrace/propagate/kinds.hpp>
+#include <millrace/propagate/reader.hpp>
+
+#include <cuda/std/span>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <new>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace millrace::inline v0::propagate {
+
+/// What a graph is made of. Derive from default_graph, override what differs.
+template <class P>
+concept graph_policy = requires {
+  typename P::resource;
+  requires memory::host_accessible_resource<typename P::resource>;
+};
+
+struct default_graph {
+  using resource = memory::host_resource;  ///< nodes, dependencies, functions and values
+};
+static_assert(graph_policy<default_graph>);
+
+/// A function that a graph can keep.
+template <class F>
+concept cell_function = std::is_object_v<F> && std::is_move_constructible_v<F>;
+
+/// Cells that depend on each other. A write runs exactly the functions whose results may have
+/// changed and that an observer needs, each once and after all that it reads; what comes out the
+/// same stops there. A function gives a value or a failure, which is then the value of all that
+/// depends on it, until it gives a value again. One that throws fails with errc::function_failed.
+///
+/// Functions and observers must not call the graph, but to read what observers keep up to date:
+/// whatever else they call is refused with errc::busy.
+/// @thread one at a time
+template <graph_policy P = default_graph>
+class basic_graph {
+  using engine_type = detail::engine<P>;
+  using resource = typename P::resource;
+
+ public:
+  using reader_type = reader<P>;
+
+  /// @error errc::out_of_memory
+  [[nodiscard]] static result<basic_graph> make(resource from = {}) noexcept {
+    auto const given = from.try_allocate(sizeof(engine_type), alignof(engine_type));
+    if (!given) { return cuda::std::unexpected<error>(given.error()); }
+    return basic_graph(::new (*given) engine_type(from));
+  }
+  basic_graph(basic_graph&& other) noexcept : engine_{std::exchange(other.engine_, nullptr)} {}
+  basic_graph& operator=(basic_graph&& other) noexcept {
+    std::swap(engine_, other.engine_);
+    return *this;
+  }
+  ~basic_graph() {
+    if (engine_ == nullptr) { return; }
+    for (std::uint32_t i = engine_->extent(); i-- > 0;) {
+      auto& n = engine_->nodes(i);
+      if (n.what != nullptr) { n.what->destroy(*engine_, n.body); }
+    }
+    resource from = engine_->from();
+    engine_->~engine_type();
+    from.deallocate(engine_, sizeof(engine_type), alignof(engine_type));
+  }
+
+  /// A cell that batches write.
+  /// @param same says whether a write changes nothing
+  /// @error errc::out_of_memory; errc::busy: inside a function
+  template <cell_value T, cutoff_policy<T> C = same_bits>
+  [[nodiscard]] result<propagate::input<T>> input(T value, C same = {}) noexcept {
+    using kind_type = detail::input_kind<P, T, C>;
+    auto const made = add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(same),
+                                                    std::move(value));
+    if (!made) { return cuda::std::unexpected<error>(made.error()); }
+    engine_->nodes(engine_->index_of(*made))
+        .clear(detail::unsettled | detail::must_run | detail::valueless);
+    return propagate::input<T>(engine_->id_of(*made));
+  }
+
+  /// f(values of the cells), which may be a result. It runs when somebody needs it.
+  /// @error errc::unknown_id: a cell is not this graph's, `native` is its number from 1;
+  ///        errc::out_of_memory; errc::busy
+  /// @cost  a run: some nanoseconds, and the function's own
+  template <cell_function F, cell_value... Ts>
+    requires(sizeof...(Ts) != 0)
+  [[nodiscard]] auto computed(F f, cell<Ts>... from) noexcept {
+    return computed_unless(same_bits{}, std::move(f), from...);
+  }
+  /// The same; `same` says whether a new value counts as the one before.
+  template <class C, cell_function F, cell_value... Ts>
+  [[nodiscard]] auto computed_unless(C same, F f, cell<Ts>... from) noexcept
+      -> result<cell<detail::held<std::invoke_result_t<F&, Ts const&...>>>> {
+    using T = detail::held<std::invoke_result_t<F&, Ts const&...>>;
+    static_assert(cutoff_policy<C, T>);
+    using body = detail::computed_body<F, T, C, Ts...>;
+    using kind_type = detail::computed_kind<P, body, T>;
+    std::uint32_t const sources[] = {engine_->find(from)...};
+    auto const made = add<body>(&kind_type::is, sources, 0, std::move(f), std::move(same),
+                                std::tuple<Ts const*...>(value_of(from)...));
+    if (!made) { return cuda::std::unexpected<error>(made.error()); }
+    return cell<T>(engine_->id_of(*made));
+  }
+  /// f(values<T>): of any number of cells of one type.
+  /// @error as computed
+  template <cell_function F, cell_value Arg>
+  [[nodiscard]] auto combined(F f, cuda::std::span<cell<Arg> const> from) noexcept
+      -> result<cell<detail::held<std::invoke_result_t<F&, values<Arg>>>>>;
+
+  /// f(reader): of what it reads, which may differ from run to run.
+  /// @error as computed
+  template <cell_function F>
+  [[nodiscard]] auto tracking(F f) noexcept {
+    return tracking_unless(same_bits{}, std::move(f));
+  }
+  template <class C, cell_function F>
+  [[nodiscard]] auto tracking_unless(C same, F f) noexcept
+      -> result<cell<detail::held<std::invoke_result_t<F&, reader_type&>>>> {
+    using T = detail::held<std::invoke_result_t<F&, reader_type&>>;
+    static_assert(cutoff_policy<C, T>);
+    using kind_type = detail::tracking_kind<P, F, T, C>;
+    auto const made = add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(f),
+                                                    std::move(same));
+    if (!made) { return cuda::std::unexpected<error>(made.error()); }
+    return cell<T>(engine_->id_of(*made));
+  }
+
+  /// Calls f(value) now, and after each batch that has changed the cell. A failure is not told.
+  /// @error as computed
+  template <cell_function F, cell_value T>
+    requires std::invocable<F&, T const&>
+  [[nodiscard]] result<observer> observe(cell<T> from, F f) noexcept {
+    using kind_type = detail::observer_kind<P, F, T>;
+    std::uint32_t const sources[] = {engine_->find(from)};
+    return told(add<typename kind_type::body>(&kind_type::is, sources, 0, std::move(f),
+                                              value_of(from)));
+  }
+  /// Calls f(reader) now, and after each batch that has changed what the last call has read.
+  /// @error as computed
+  template <cell_function F>
+    requires std::invocable<F&, reader_type&>
+  [[nodiscard]] result<observer> observe(F f) noexcept {
+    using kind_type = detail::tracking_observer_kind<P, F>;
+    return told(add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(f)));
+  }
+
+  /// The value, computed if nobody keeps it up to date.
+  /// @error the cell's failure; errc::unknown_id; errc::busy: inside a function, what no observer
+  ///        needs
+  template <cell_value T>
+    requires std::copy_constructible<T>
+  [[nodiscard]] result<T> read(cell<T> from) noexcept {
+    std::uint32_t i = engine_->find(from);
+    if (i == engine_->none) { return core::fail(errc::unknown_id, 1); }
+    if (!engine_->is_right(i)) {
+      if (engine_->busy()) { return core::fail(errc::busy); }
+      engine_->settle_now(i);
+      i = engine_->find(from);
+    }
+    auto const& n = engine_->nodes(i);
+    if (n.has(detail::failed)) { return cuda::std::unexpected<error>(n.body->failure); }
+    return *static_cast<T const*>(n.what->value(n.body));
+  }
+
+  /// Removes a node on which none depends.
+  /// @error errc::unknown_id; errc::busy: a node depends on it, or inside a function
+  [[nodiscard]] result<void> remove(node_id id) noexcept;
+
+  /// Writes one cell, and brings all that is needed up to date.
+  /// @error errc::unknown_id; errc::busy: a batch is open, or inside a function
+  /// @cost  some nanoseconds where nobody needs the cell
+  template <cell_value T>
+  [[nodiscard]] result<void> write(propagate::input<T> to, std::type_identity_t<T> value) noexcept {
+    if (engine_->busy() || engine_->batch_open) { return core::fail(errc::busy); }
+    std::uint32_t const i = input_index(to);
+    if (i == engine_->none) { return core::fail(errc::unknown_id, 1); }
+    engine_->begin_pass();
+    engine_->nodes(i).what->stage(engine_->nodes(i).body, &value);
+    engine_->take_over(i);
+    engine_->run_pending();
+    return {};
+  }
+
+  /// Writes that take effect together, or not at all. One at a time is open.
+  class batch;
+  [[nodiscard]] result<batch> begin() noexcept;
+
+  /// Cells, in an order in which each depends on the one before it and the first on the last: why
+  /// the last errc::cycle was one.
+  /// @return ids written, at most `most`
+  [[nodiscard]] std::uint32_t cycle_path(node_id* to, std::uint32_t most) const noexcept {
+    std::uint32_t n = 0;
+    for (std::uint32_t slot : engine_->cycle()) {
+      if (n == most) { break; }
+      to[n++] = engine_->id_of(slot);
+    }
+    return n;
+  }
+  [[nodiscard]] graph_stats const& stats() const noexcept { return engine_->stats; }
+
+ private:
+  explicit basic_graph(engine_type* made) noexcept : engine_{made} {}
+
+  template <class T>
+  [[nodiscard]] T const* value_of(cell<T> from) const noexcept {
+    std::uint32_t const i = engine_->find(from);
+    if (i == engine_->none) { return nullptr; }
+    auto const& n = engine_->nodes(i);
+    return static_cast<T const*>(n.what->value(n.body));
+  }
+  /// A node and its dependencies; its slot.
+  template <class Body, class... Parts>
+  [[nodiscard]] result<std::uint32_t> add(detail::kind<P> const* what,
+                                          cuda::std::span<std::uint32_t const> sources,
+                                          std::size_t extra_bytes, Parts&&... parts) noexcept;
+  void take_away(std::uint32_t i) noexcept;
+  [[nodiscard]] result<observer> told(result<std::uint32_t> made) noexcept {
+    if (!made) { return cuda::std::unexpected<error>(made.error()); }
+    engine_->tell_first(engine_->index_of(*made));
+    return observer(engine_->id_of(*made));
+  }
+  template <class T>
+  [[nodiscard]] std::uint32_t input_index(propagate::input<T> of) const noexcept {
+    std::uint32_t const i = engine_->find(static_cast<cell<T> const&>(of));
+    return i != engine_->none && engine_->nodes(i).what->stage != nullptr ? i : engine_->none;
+  }
+
+  engine_type* engine_;
+};
+using graph = basic_graph<>;
+
+/// Values for inputs, kept beside them until commit; of several for one input the last counts.
+/// @thread one at a time, with its graph
+template <graph_policy P>
+class basic_graph<P>::batch {
+ public:
+  batch(batch&& other) noexcept : engine_{std::exchange(other.engine_, nullptr)} {}
+  batch& operator=(batch&& other) noexcept {
+    std::swap(engine_, other.engine_);
+    return *this;
+  }
+  /// Aborts what has not been committed.
+  ~batch() { abort(); }
+
+  /// @error errc::unknown_id; errc::closed: committed or aborted before
+  template <cell_value T>
+  [[nodiscard]] result<void> write(propagate::input<T> to, std::type_identity_t<T> value) noexcept {
+    if (engine_ == nullptr) { return core::fail(errc::closed); }
+    std::uint32_t const i = engine_->find(static_cast<cell<T> const&>(to));
+    if (i == engine_->none || engine_->nodes(i).what->stage == nullptr) {
+      return core::fail(errc::unknown_id, 1);
+    }
+    auto& n = engine_->nodes(i);
+    if (!n.what->stage(n.body, &value)) { engine_->staged.push(n.slot); }
+    return {};
+  }
+  /// Brings all that is needed up to date, and tells observers.
+  /// @error errc::closed: committed or aborted before; errc::busy: inside a function
+  [[nodiscard]] result<void> commit() noexcept {
+    if (engine_ == nullptr) { return core::fail(errc::closed); }
+    if (engine_->busy()) { return core::fail(errc::busy); }
+    engine_->begin_pass();
+    for (std::uint32_t slot : engine_->staged) { engine_->take_over(engine_->index_of(slot)); }
+    close();
+    std::exchange(engine_, nullptr)->run_pending();
+    return {};
+  }
+  void abort() noexcept {
+    if (engine_ == nullptr) { return; }
+    for (std::uint32_t slot : engine_->staged) {
+      auto& n = engine_->nodes(engine_->index_of(slot));
+      n.what->unstage(n.body);
+    }
+    close();
+    engine_ = nullptr;
+  }
+
+ private:
+  friend class basic_graph;
+  explicit batch(engine_type& of) noexcept : engine_{&of} { of.batch_open = true; }
+  void close() noexcept {
+    engine_->staged.clear();
+    engine_->batch_open = false;
+  }
+
+  engine_type* engine_;
+};
+
+template <graph_policy P>
+auto basic_graph<P>::begin() noexcept -> result<batch> {
+  if (engine_->busy() || engine_->batch_open) { return core::fail(errc::busy); }
+  return batch(*engine_);
+}
+
+template <graph_policy P>
+template <class Body, class... Parts>
+result<std::uint32_t> basic_graph<P>::add(detail::kind<P> const* what,
+                                          cuda::std::span<std::uint32_t const> sources,
+                                          std::size_t extra_bytes, Parts&&... parts) noexcept {
+  engine_type& e = *engine_;
+  if (e.busy()) { return core::fail(errc::busy); }
+  for (std::size_t k = 0; k < sources.size(); ++k) {
+    if (sources[k] == e.none) {
+      return core::fail(errc::unknown_id, static_cast<std::int32_t>(k + 1));
+    }
+  }
+  if (e.extent() == e.none - 1) { return core::fail(errc::out_of_memory); }
+  if (auto const room = e.reserve(e.extent() + 1); !room) {
+    return cuda::std::unexpected<error>(room.error());
+  }
+  auto const body = detail::make_body<Body>(e, extra_bytes, std::forward<Parts>(parts)...);
+  if (!body) { return cuda::std::unexpected<error>(body.error()); }
+  std::uint32_t const slot = e.append(what, *body);
+  std::uint32_t const i = e.index_of(slot);
+  for (std::uint32_t source : sources) {
+    if (auto const room = e.reserve_edge(i, source); !room) {
+      take_away(i);
+      return cuda::std::unexpected<error>(room.error());
+    }
+    e.link(i, source);
+  }
+  ++e.stats.nodes;
+  return slot;
+}
+
+template <graph_policy P>
+template <cell_function F, cell_value Arg>
+auto basic_graph<P>::combined(F f, cuda::std::span<cell<Arg> const> from) noexcept
+    -> result<cell<detail::held<std::invoke_result_t<F&, values<Arg>>>>> {
+  using T = detail::held<std::invoke_result_t<F&, values<Arg>>>;
+  using body = detail::combined_body<F, T, same_bits, Arg>;
+  using kind_type = detail::computed_kind<P, body, T>;
+  engine_type& e = *engine_;
+  if (from.size() > std::numeric_limits<std::int32_t>::max()) {
+    return core::fail(errc::bad_argument, 2);
+  }
+  auto const count = static_cast<std::uint32_t>(from.size());
+  for (std::uint32_t k = 0; k < count; ++k) {
+    if (e.find(from[k]) == e.none) {
+      return core::fail(errc::unknown_id, static_cast<std::int32_t>(k + 1));
+    }
+  }
+  std::size_t const extra = count * sizeof(Arg const*) + alignof(Arg const*);
+  auto const made = add<body>(&kind_type::is, {}, extra, std::move(f), same_bits{}, count);
+  if (!made) { return cuda::std::unexpected<error>(made.error()); }
+  std::uint32_t const i = e.index_of(*made);
+  Arg const** const values_of = static_cast<body*>(e.nodes(i).body)->from();
+  for (std::uint32_t k = 0; k < count; ++k) {
+    std::uint32_t const source = e.find(from[k]);
+    if (auto const room = e.reserve_edge(i, source); !room) {
+      --e.stats.nodes;
+      take_away(i);
+      return cuda::std::unexpected<error>(room.error());
+    }
+    e.link(i, source);
+    ::new (values_of + k) Arg const*(value_of(from[k]));
+  }
+  return cell<T>(e.id_of(*made));
+}
+
+template <graph_policy P>
+void basic_graph<P>::take_away(std::uint32_t i) noexcept {
+  auto& n = engine_->nodes(i);
+  while (n.sources != nullptr && n.sources->size != 0) { engine_->unlink_last(i); }
+  engine_->set_failure(n, {});
+  n.what->destroy(*engine_, n.body);
+  engine_->take_away(i);
+}
+
+template <graph_policy P>
+result<void> basic_graph<P>::remove(node_id id) noexcept {
+  engine_type& e = *engine_;
+  std::uint32_t const i = e.find(id);
+  if (i == e.none) { return core::fail(errc::unknown_id, 1); }
+  auto const& n = e.nodes(i);
+  if (e.busy() || e.batch_open || (n.targets != nullptr && n.targets->size != 0)) {
+    return core::fail(errc::busy);
+  }
+  e.release(i);
+  take_away(i);
+  --e.stats.nodes;
+  return {};
+}
+
+}  // namespace millrace::inline v0::propagate

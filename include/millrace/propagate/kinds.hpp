@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/propagate/cell.hpp>
+#include <millrace/propagate/cutoff.hpp>
+#include <millrace/propagate/engine.hpp>
+#include <millrace/propagate/node.hpp>
+#include <millrace/propagate/reader.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+/// \file
+/// What nodes of each type keep, and how they run.
+
+namespace millrace::inline v0::propagate::detail {
+
+template <class T>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<result<T>> = true;
+template <class T>
+struct value_of_result {
+  using type = T;
+};
+template <class T>
+struct value_of_result<result<T>> {
+  using type = T;
+};
+/// What a cell holds whose function returns R.
+template <class R>
+using held = typename value_of_result<std::remove_cvref_t<R>>::type;
+
+/// A body in the engine's memory, made of a type's parts.
+/// @error errc::out_of_memory; errc::function_failed: a part could not be moved
+template <class Body, class P, class... Parts>
+[[nodiscard]] result<Body*> make_body(engine<P>& e, std::size_t extra_bytes,
+                                      Parts&&... parts) noexcept {
+  std::size_t const bytes = sizeof(Body) + extra_bytes;
+  auto const given = e.from().try_allocate(bytes, alignof(Body));
+  if (!given) { return core::fail(errc::out_of_memory); }
+  errc why = errc::function_failed;
+  try {
+    return ::new (*given) Body{{}, std::forward<Parts>(parts)...};
+  } catch (std::bad_alloc const&) { why = errc::out_of_memory; } catch (...) {}
+  e.from().deallocate(*given, bytes, alignof(Body));
+  return core::fail(why);
+}
+template <class Body, class P>
+void destroy_body(engine<P>& e, void* body) noexcept {
+  auto* const mine = static_cast<Body*>(body);
+  std::size_t extra = 0;
+  if constexpr (requires { mine->extra_bytes(); }) { extra = mine->extra_bytes(); }
+  mine->~Body();
+  e.from().deallocate(body, sizeof(Body) + extra, alignof(Body));
+}
+template <class Body>
+[[nodiscard]] void const* body_value(void const* body) noexcept {
+  return &static_cast<Body const*>(body)->value;
+}
+
+/// Keeps what a function has given, or why it gave nothing; true when that is a change.
+template <class P, class Body, class R>
+bool keep(engine<P>& e, node<P>& n, Body& body, R&& got) noexcept {
+  if constexpr (is_result<std::remove_cvref_t<R>>) {
+    if (!got) { return e.set_failure(n, got.error()); }
+    return keep(e, n, body, std::move(*got));
+  } else {
+    bool const first = n.has(failed | valueless);
+    if (!first && body.same(std::as_const(body.value), std::as_const(got))) { return false; }
+    if (first) {
+      e.set_failure(n, {});
+      n.clear(valueless);
+    }
+    body.value = std::forward<R>(got);
+    return true;
+  }
+}
+
+/// A cell that transactions write.
+template <class P, class T, class C>
+struct input_kind {
+  struct body : body_head {
+    C same;
+    T value;
+    T staged{};
+    bool is_staged = false;
+  };
+  /// Takes over what is staged.
+  static bool run(engine<P>& e, std::uint32_t i) noexcept {
+    node<P>& n = e.nodes(i);
+    auto& mine = *static_cast<body*>(n.body);
+    mine.is_staged = false;
+    return keep(e, n, mine, std::move(mine.staged));
+  }
+  static bool stage(void* to, void* value) noexcept {
+    auto& mine = *static_cast<body*>(to);
+    mine.staged = std::move(*static_cast<T*>(value));
+    return std::exchange(mine.is_staged, true);
+  }
+  static void unstage(void* of) noexcept { static_cast<body*>(of)->is_staged = false; }
+  static constexpr kind<P> is{role::input,      nullptr,    run,   destroy_body<body, P>,
+                              body_value<body>, type_of<T>, stage, unstage};
+};
+
+/// A function of dependencies that never change. `Body` has apply(): what the function gives.
+template <class P, class Body, class T>
+struct computed_kind {
+  static bool run(engine<P>& e, std::uint32_t i) noexcept {
+    node<P>& n = e.nodes(i);
+    auto& mine = *static_cast<Body*>(n.body);
+    if (error const why = e.source_failure(n); why.code != errc::ok) {
+      return e.set_failure(n, why);
+    }
+    e.count_run();
+    if constexpr (noexcept(mine.apply())) {
+      return keep(e, n, mine, mine.apply());
+    } else {
+      try {
+        return keep(e, n, mine, mine.apply());
+      } catch (...) { return e.set_failure(n, {errc::function_failed, {}, 0}); }
+    }
+  }
+  static std::uint32_t sweep(engine<P>& e, std::uint32_t i) noexcept {
+    do {
+      bool const differs = run(e, i);
+      node<P>& n = e.nodes(i);
+      n.ran_at = e.pass();
+      if (differs) { e.changed(i); }
+      i = e.pending.pop();
+    } while (i != engine<P>::none && e.is_plain(e.nodes(i), &is));
+    return i;
+  }
+  static constexpr kind<P> is{
+      role::computed, sweep, run, destroy_body<Body, P>, body_value<Body>, type_of<T>, nullptr, nullptr};
+};
+
+/// Of a fixed number of dependencies.
+template <class F, class T, class C, class... Args>
+struct computed_body : body_head {
+  F f;
+  C same;
+  std::tuple<Args const*...> from;
+  T value{};
+
+  [[nodiscard]] decltype(auto) apply() noexcept(std::is_nothrow_invocable_v<F&, Args const&...>) {
+    return std::apply([this](Args const*... each) -> decltype(auto) { return f(*each...); }, from);
+  }
+};
+
+/// Of any number of dependencies of one type, which stand behind the body.
+template <class F, class T, class C, class Arg>
+struct combined_body : body_head {
+  F f;
+  C same;
+  std::uint32_t size;
+  T value{};
+
+  [[nodiscard]] std::size_t extra_bytes() const noexcept {
+    return size * sizeof(Arg const*) + alignof(Arg const*);
+  }
+  [[nodiscard]] Arg const** from() noexcept {
+    auto at = reinterpret_cast<std::uintptr_t>(this + 1);
+    at = (at + alignof(Arg const*) - 1) & ~(alignof(Arg const*) - 1);
+    return reinterpret_cast<Arg const**>(at);
+  }
+  [[nodiscard]] decltype(auto) apply() noexcept(std::is_nothrow_invocable_v<F&, values<Arg>>) {
+    return f(values<Arg>(from(), size));
+  }
+};
+
+/// Runs a function that reads through a reader, gives what it returns to `use`, and lets go of what
+/// it has not read this time.
+/// @return the failure that ended it early
+/// @throws unwound
+template <class P, class F, class Use>
+[[nodiscard]] error track_run(engine<P>& e, std::uint32_t i, F& f, Use use) {
+  error why{};
+  reader<P> read(e, i);
+  auto const go_on = [&] {
+    if (read.left()) { throw unwound(*read.left()); }  // the function has kept the exception
+  };
+  e.enter(i);
+  try {
+    if constexpr (std::is_void_v<std::invoke_result_t<F&, reader<P>&>>) {
+      f(read);
+      go_on();
+    } else {
+      auto&& got = f(read);
+      go_on();
+      use(std::forward<decltype(got)>(got));
+    }
+  } catch (unwound const&) {
+    e.leave(i);
+    e.nodes(i).set(must_run);
+    throw;
+  } catch (refusal const& refused) {
+    why = refused.failure;
+  } catch (...) { why = {errc::function_failed, {}, 0}; }
+  e.leave(i);
+  read.forget_rest();
+  return why;
+}
+
+/// A function of what it reads.
+template <class P, class F, class T, class C>
+struct tracking_kind {
+  struct body : body_head {
+    F f;
+    C same;
+    T value{};
+  };
+  static bool run(engine<P>& e, std::uint32_t i) {
+    auto& mine = *static_cast<body*>(e.nodes(i).body);
+    bool differs = false;
+    error const why = track_run(e, i, mine.f, [&](auto&& got) {
+      differs = keep(e, e.nodes(i), mine, std::forward<decltype(got)>(got));
+    });
+    e.count_run();
+    return why.code == errc::ok ? differs : e.set_failure(e.nodes(i), why);
+  }
+  static constexpr kind<P> is{
+      role::tracking, nullptr, run, destroy_body<body, P>, body_value<body>, type_of<T>, nullptr, nullptr};
+};
+
+/// Told of one cell's values.
+template <class P, class F, class T>
+struct observer_kind {
+  struct body : body_head {
+    F f;
+    T const* from;
+  };
+  static bool run(engine<P>& e, std::uint32_t i) noexcept {
+    node<P>& n = e.nodes(i);
+    auto& mine = *static_cast<body*>(n.body);
+    if (error const why = e.source_failure(n); why.code != errc::ok) {
+      return e.set_failure(n, why);
+    }
+    ++e.stats.told;
+    try {
+      mine.f(*mine.from);
+      return e.set_failure(n, {});
+    } catch (...) { return e.set_failure(n, {errc::function_failed, {}, 0}); }
+  }
+  static constexpr kind<P> is{
+      role::observer, nullptr, run, destroy_body<body, P>, nullptr, nullptr, nullptr, nullptr};
+};
+
+/// Told of what it has read.
+template <class P, class F>
+struct tracking_observer_kind {
+  struct body : body_head {
+    F f;
+  };
+  static bool run(engine<P>& e, std::uint32_t i) {
+    auto& mine = *static_cast<body*>(e.nodes(i).body);
+    error const why = track_run(e, i, mine.f, [](auto&&) {});
+    ++e.stats.told;
+    return e.set_failure(e.nodes(i), why);
+  }
+  static constexpr kind<P> is{
+      role::tracking_observer, nullptr, run, destroy_body<body, P>, nullptr, nullptr, nullptr, nullptr};
+};
+
+}  // namespace millrace::inline v0::propagate::detail

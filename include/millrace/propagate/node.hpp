@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+
+#include <cstdint>
+
+namespace millrace::inline v0::propagate::detail {
+
+template <class P>
+class engine;
+
+/// One end of a dependency: the node at the other end, and where that has its end of it.
+struct edge {
+  std::uint32_t node;
+  std::uint32_t at;
+};
+
+/// The dependencies of a node in one direction. A block of edges follows it in memory.
+struct edge_block {
+  std::uint32_t size;
+  std::uint32_t capacity;
+
+  [[nodiscard]] edge* edges() noexcept { return reinterpret_cast<edge*>(this + 1); }
+};
+static_assert(sizeof(edge_block) == sizeof(edge) && alignof(edge_block) == alignof(edge));
+
+enum class role : std::uint8_t {
+  input,             ///< written by transactions
+  computed,          ///< a function of dependencies that never change
+  tracking,          ///< a function of what its last run has read
+  observer,          ///< told of a dependency that never changes
+  tracking_observer  ///< told of what it has read
+};
+[[nodiscard]] constexpr bool tracks(role r) noexcept {
+  return r == role::tracking || r == role::tracking_observer;
+}
+[[nodiscard]] constexpr bool observes(role r) noexcept {
+  return r == role::observer || r == role::tracking_observer;
+}
+
+/// What nodes of one type have in common.
+template <class P>
+struct kind {
+  role is;
+  /// Runs a node that has been taken from the pending ones, and those of this kind that follow it.
+  /// Returns the first that is of another kind; it has been taken as well.
+  std::uint32_t (*sweep)(engine<P>&, std::uint32_t) noexcept;
+  /// Runs a node; true when its value or its failure has changed. May leave by an `unwound`.
+  bool (*run)(engine<P>&, std::uint32_t);
+  void (*destroy)(engine<P>&, void* body) noexcept;
+  void const* (*value)(void const* body) noexcept;
+  void const* type;  ///< type_of<T> of the value; null for observers
+  /// Keeps a value for a later run; whether one was kept already. Null but for inputs.
+  bool (*stage)(void* body, void* value) noexcept;
+  void (*unstage)(void* body) noexcept;
+};
+
+template <class T>
+inline constexpr char type_mark = 0;
+/// Tells types apart at run time.
+template <class T>
+inline constexpr void const* type_of = &type_mark<T>;
+
+/// Begins what a node keeps for its kind.
+struct body_head {
+  error failure{};  ///< what the value is instead; code ok: there is a value
+};
+
+inline constexpr std::uint32_t unsettled = 1;   ///< the value may be out of date
+inline constexpr std::uint32_t must_run = 2;    ///< whatever the dependencies say: has no whole run
+inline constexpr std::uint32_t linked = 4;      ///< its dependencies know that it needs them
+inline constexpr std::uint32_t failed = 8;      ///< the value is a failure
+inline constexpr std::uint32_t running = 16;    ///< its function has not returned
+inline constexpr std::uint32_t is_fired = 32;   ///< an observer that is to be told in this pass
+inline constexpr std::uint32_t passed_on = 64;  ///< its dependencies count it, or will not
+inline constexpr std::uint32_t seen = 128;      ///< by a walk
+inline constexpr std::uint32_t valueless = 256;  ///< no run has given a value yet
+
+/// A node beside its value. Its index is its place in a topological order.
+template <class P>
+struct node {
+  kind<P> const* what = nullptr;  ///< null: there is no node at this index
+  body_head* body = nullptr;
+  edge_block* targets = nullptr;  ///< who depends on it; the first `live` are needed themselves
+  edge_block* sources = nullptr;  ///< what it depends on
+  std::uint64_t changed_at = 0;   ///< the pass in which the value changed
+  std::uint64_t ran_at = 0;       ///< the pass in which the value was last known to be right
+  std::uint32_t live = 0;
+  std::uint32_t eager = 0;  ///< targets that will need the value whatever others come out as
+  std::uint32_t slot = 0;
+  std::uint32_t flags : 10 = 0;
+  std::uint32_t read_at : 22 = 0;  ///< where its last reader may have it among its sources
+
+  /// Whether one of these flags is set.
+  [[nodiscard]] bool has(std::uint32_t any) const noexcept { return (flags & any) != 0; }
+  void set(std::uint32_t all) noexcept { flags |= all & 0x3FF; }
+  void clear(std::uint32_t all) noexcept { flags &= ~all & 0x3FF; }
+  void set_read_at(std::uint32_t k) noexcept { read_at = k & 0x3F'FFFF; }
+};
+
+}  // namespace millrace::inline v0::propagate::detail

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/memory/resource.hpp>
+#include <millrace/propagate/column.hpp>
+
+#include <bit>
+#include <cstdint>
+#include <utility>
+
+namespace millrace::inline v0::propagate {
+
+/// Numbers of which the least is taken next: the nodes that wait for their run, in topological
+/// order. A bit a number; above each 64 words another word says which of them may not be zero.
+/// @cost insert and pop: one word while neighbours wait too; else at most six, of 64 numbers each
+template <memory::host_accessible_resource R>
+class pending_set {
+ public:
+  static constexpr std::uint32_t none = ~std::uint32_t{0};
+
+  explicit pending_set(R from) noexcept
+      : levels_{words(from), words(from), words(from), words(from), words(from), words(from)} {}
+
+  /// Room for the numbers below `count`.
+  /// @error errc::out_of_memory; what was in the set is still
+  [[nodiscard]] result<void> reserve(std::uint32_t count) noexcept {
+    std::uint32_t needed[most_levels];
+    for (std::uint32_t level = 0, below = count; level < most_levels; ++level) {
+      needed[level] = below = below / 64 + (below % 64 != 0 ? 1 : 0);
+      if (auto const room = levels_[level].reserve(below); !room) { return room; }
+    }
+    for (std::uint32_t level = 0; level < most_levels; ++level) {
+      words& at = levels_[level];
+      while (at.size() < needed[level]) { at.push(0); }
+      if (level > top_ && levels_[level - 1].size() > 1) {
+        // what waits below was not said here as long as one word held it
+        top_ = level;
+        at[0] = levels_[level - 1][0] != 0 ? 1 : 0;
+      }
+    }
+    return {};
+  }
+
+  [[nodiscard]] bool contains(std::uint32_t i) const noexcept {
+    return (levels_[0][i / 64] >> (i % 64) & 1) != 0;
+  }
+  void insert(std::uint32_t i) noexcept {
+    std::uint32_t const word = i / 64;
+    std::uint64_t& bits = levels_[0][word];
+    std::uint64_t const before = bits;
+    bits = before | std::uint64_t{1} << (i % 64);
+    if (word < least_) { least_ = word; }
+    if (before == 0) { announce(word); }
+  }
+  void erase(std::uint32_t i) noexcept {
+    levels_[0][i / 64] &= ~(std::uint64_t{1} << (i % 64));  // seek takes back what is said of it
+  }
+
+  /// Takes the least number out; `none` where there is none.
+  [[nodiscard]] std::uint32_t pop() noexcept {
+    if (least_ == none || (levels_[0][least_] == 0 && !seek())) { return none; }
+    std::uint64_t& bits = levels_[0][least_];
+    auto const bit = static_cast<std::uint32_t>(std::countr_zero(bits));
+    bits &= bits - 1;
+    return least_ * 64 + bit;
+  }
+
+ private:
+  using words = detail::column<std::uint64_t, R>;
+  static constexpr std::uint32_t most_levels = 6;
+
+  void announce(std::uint32_t word) noexcept {
+    for (std::uint32_t level = 1; level <= top_; ++level) {
+      std::uint64_t& above = levels_[level][word / 64];
+      std::uint64_t const bit = std::uint64_t{1} << (word % 64);
+      if ((above & bit) != 0) { return; }  // and so are those above it
+      above |= bit;
+      word /= 64;
+    }
+  }
+  void withdraw(std::uint32_t word) noexcept {
+    for (std::uint32_t level = 1; level <= top_; ++level) {
+      std::uint64_t& above = levels_[level][word / 64];
+      above &= ~(std::uint64_t{1} << (word % 64));
+      if (above != 0) { return; }
+      word /= 64;
+    }
+  }
+  /// From a word of zeros on to the next that is none.
+  [[nodiscard]] bool seek() noexcept {
+    do {
+      withdraw(least_);
+      if (top_ == 0 || levels_[top_][0] == 0) {
+        least_ = none;
+        return false;
+      }
+      // the neighbours first: what waits is seldom far
+      std::uint64_t const beside = levels_[1][least_ / 64] >> (least_ % 64);
+      if (beside != 0) {
+        least_ += static_cast<std::uint32_t>(std::countr_zero(beside));
+        continue;
+      }
+      std::uint32_t word = 0;
+      for (std::uint32_t level = top_; level != 0; --level) {
+        word = word * 64 + static_cast<std::uint32_t>(std::countr_zero(levels_[level][word]));
+      }
+      least_ = word;
+    } while (levels_[0][least_] == 0);
+    return true;
+  }
+
+  words levels_[most_levels];
+  std::uint32_t top_ = 0;       // the level that is one word
+  std::uint32_t least_ = none;  // no word of level 0 before it has a bit
+};
+
+}  // namespace millrace::inline v0::propagate
