@@ -44,7 +44,8 @@ class push {
   static constexpr std::string_view name = "raw.push";
   static constexpr bool has_dynamic = false;
   static constexpr bool exact_runs = true;
-  static constexpr double worst_paths = 0;
+  static constexpr double most_paths = 0;
+  static constexpr std::size_t deepest = 0;
 
   template <class T>
   struct cell {

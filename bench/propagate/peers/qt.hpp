@@ -38,7 +38,8 @@ class qt {
   /// A changed property evaluates what reads it depth first, at once: a binding runs once for each
   /// way that leads to it, also at the end of an update group. Notifiers run once.
   static constexpr bool exact_runs = false;
-  static constexpr double worst_paths = 1'000;
+  static constexpr double most_paths = 1'000;
+  static constexpr std::size_t deepest = 10'000;
 
   template <class T>
   struct cell {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <string_view>
 #include <vector>
 
@@ -26,9 +27,10 @@ namespace millrace::bench::suite {
 /// - `exact_runs`: no function runs that need not, nor twice in a batch. An engine that promises
 /// less
 ///   is held to the values alone.
-/// - `worst_paths`: how many ways from an input to a cell the engine bears; 0 is any number. An
+/// - `most_paths`, `deepest`: how many ways from an input to a cell, and how long a chain, the
 /// engine
-///   that runs a node once for each way is left out where there are more.
+///   bears; 0 is any number. It is left out of a test that has more.
+/// - `keep(vector of cells)`, optional: these stay up to date though no effect reads them.
 ///
 /// A cell whose value came out as it was (`==`) changes nothing after it.
 template <class F>
@@ -39,7 +41,8 @@ concept framework = requires(F fw, typename F::template cell<double> c,
   { F::name } -> std::convertible_to<std::string_view>;
   { F::has_dynamic } -> std::convertible_to<bool>;
   { F::exact_runs } -> std::convertible_to<bool>;
-  { F::worst_paths } -> std::convertible_to<double>;
+  { F::most_paths } -> std::convertible_to<double>;
+  { F::deepest } -> std::convertible_to<std::size_t>;
   { fw.input(1.0) } -> std::same_as<typename F::template cell<double>>;
   {
     fw.computed([](double a, double b) { return a + b; }, c, c)
@@ -52,6 +55,13 @@ concept framework = requires(F fw, typename F::template cell<double> c,
   fw.write(c, 2.0);
   { fw.read(c) } -> std::same_as<double>;
 };
+
+/// Whether a framework bears a graph.
+template <framework F>
+[[nodiscard]] constexpr bool bears(double paths, std::size_t depth, bool changing = false) {
+  return (F::most_paths == 0 || paths <= F::most_paths) &&
+         (F::deepest == 0 || depth <= F::deepest) && (F::has_dynamic || !changing);
+}
 
 /// The handle of a framework's cell.
 template <class F, class T = double>

@@ -54,7 +54,7 @@ class avoidable : public kairo_test<F> {
   static constexpr std::string_view name = "avoidable";
   static constexpr bool needs_dynamic = false;
   static constexpr double paths = 1;
-  static constexpr int iterations = 100;
+  static constexpr int iterations = 150;
   static constexpr std::size_t runs = 2 * 1001;
 
   avoidable() {
@@ -136,7 +136,7 @@ class deep : public kairo_test<F> {
   static constexpr std::string_view name = "deep";
   static constexpr bool needs_dynamic = false;
   static constexpr double paths = 1;
-  static constexpr int iterations = 100;
+  static constexpr int iterations = 150;
   static constexpr std::size_t runs = 51 * 51;
 
   deep() {
@@ -180,7 +180,7 @@ class diamond : public kairo_test<F> {
   static constexpr std::string_view name = "diamond";
   static constexpr bool needs_dynamic = false;
   static constexpr double paths = 5;
-  static constexpr int iterations = 50;
+  static constexpr int iterations = 100;
   static constexpr std::size_t runs = 501 * 7;
 
   diamond() {
@@ -263,7 +263,7 @@ class repeated : public kairo_test<F> {
   static constexpr std::string_view name = "repeated";
   static constexpr bool needs_dynamic = false;
   static constexpr double paths = 30;
-  static constexpr int iterations = 600;
+  static constexpr int iterations = 500;
   static constexpr std::size_t runs = 101 * 2;
 
   repeated() {

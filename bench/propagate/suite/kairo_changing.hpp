@@ -22,7 +22,7 @@ class mux : public kairo_test<F> {
   static constexpr std::string_view name = "mux";
   static constexpr bool needs_dynamic = false;
   static constexpr double paths = 1;
-  static constexpr int iterations = 500;
+  static constexpr int iterations = 300;
   static constexpr std::size_t width = 100;
   static constexpr std::size_t runs = 18 * (1 + width + 2);
   using map = std::array<double, width>;
@@ -79,7 +79,7 @@ class unstable : public kairo_test<F> {
   static constexpr std::string_view name = "unstable";
   static constexpr bool needs_dynamic = true;
   static constexpr double paths = 41;
-  static constexpr int iterations = 300;
+  static constexpr int iterations = 100;
   static constexpr std::size_t runs = 101 * 3;
 
   unstable() {
@@ -146,7 +146,7 @@ class mol : public kairo_test<F> {
   static constexpr std::string_view name = "mol";
   static constexpr bool needs_dynamic = true;
   static constexpr double paths = 20;
-  static constexpr int iterations = 500;
+  static constexpr int iterations = 400;
   static constexpr std::size_t runs = 11;
   using five = std::array<double, 5>;
 

@@ -56,7 +56,8 @@ class oracle {
   static constexpr std::string_view name = "oracle";
   static constexpr bool has_dynamic = true;
   static constexpr bool exact_runs = true;
-  static constexpr double worst_paths = 0;
+  static constexpr double most_paths = 0;
+  static constexpr std::size_t deepest = 10'000;
 
   template <class T>
   struct cell {
