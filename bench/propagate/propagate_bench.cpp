@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Propagation: every contender's values, effects and runs are looked at before a figure is printed.
+#include "bench/propagate/peers/push.hpp"
+#include "bench/propagate/peers/sources.hpp"
+#include "bench/propagate/suite_bench.hpp"
+
+#include <vector>
+
+namespace millrace::bench {
+namespace {
+
+using ours = peers::push;  // stands in until the module's engine is there
+
+}  // namespace
+}  // namespace millrace::bench
+
+int main(int argc, char** argv) {
+  return millrace::bench::run_program(argc, argv, [](millrace::bench::session& out) {
+    std::vector<millrace::bench::trial_source> more;
+#if defined(MILLRACE_BENCH_QT)
+    more.push_back(millrace::bench::qt_trial);
+#endif
+#if defined(MILLRACE_BENCH_TBB)
+    more.push_back(millrace::bench::tbb_trial);
+    more.push_back(millrace::bench::tbb_one_thread_trial);
+#endif
+    millrace::bench::suite_benches<millrace::bench::ours, millrace::bench::peers::push>(out, more);
+  });
+}
