@@ -2,6 +2,7 @@
 // Propagation: every contender's values, effects and runs are looked at before a figure is printed.
 #include "bench/propagate/peers/push.hpp"
 #include "bench/propagate/peers/sources.hpp"
+#include "bench/propagate/suite/graph_engine.hpp"
 #include "bench/propagate/suite_bench.hpp"
 
 #include <vector>
@@ -9,7 +10,7 @@
 namespace millrace::bench {
 namespace {
 
-using ours = peers::push;  // stands in until the module's engine is there
+using ours = suite::graph_engine;
 
 }  // namespace
 }  // namespace millrace::bench

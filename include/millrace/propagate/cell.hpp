@@ -4,6 +4,7 @@
 #include <millrace/core/config.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -64,16 +65,16 @@ class observer {
 template <class T>
 class values {
  public:
-  values(T const* const* from, std::uint32_t size) noexcept : from_{from}, size_{size} {}
-  [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
-  [[nodiscard]] T const& operator[](std::uint32_t i) const noexcept {
+  values(T const* const* from, std::size_t size) noexcept : from_{from}, size_{size} {}
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] T const& operator[](std::size_t i) const noexcept {
     MILLRACE_ASSERT(i < size_);
     return *from_[i];
   }
 
  private:
   T const* const* from_;
-  std::uint32_t size_;
+  std::size_t size_;
 };
 
 }  // namespace millrace::inline v0::propagate

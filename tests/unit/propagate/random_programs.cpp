@@ -219,7 +219,7 @@ class program {
                      [how, &m](propagate::values<word> v) {
                        ++m.runs;
                        word sum = 0;
-                       for (word k = 0; k < v.size(); ++k) { sum = sum * 3 + v[k]; }
+                       for (std::size_t k = 0; k < v.size(); ++k) { sum = sum * 3 + v[k]; }
                        return how.finish(sum);
                      },
                      cuda::std::span<propagate::cell<word> const>(from.data(), from.size()))

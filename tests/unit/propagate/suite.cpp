@@ -4,6 +4,7 @@
 #include "bench/propagate/peers/layers.hpp"
 #include "bench/propagate/peers/push.hpp"
 #include "bench/propagate/suite/cellx.hpp"
+#include "bench/propagate/suite/graph_engine.hpp"
 #include "bench/propagate/suite/grid.hpp"
 #include "bench/propagate/suite/kairo_changing.hpp"
 #include "bench/propagate/suite/layers.hpp"
@@ -47,7 +48,7 @@ TEST_CASE_TEMPLATE_DEFINE("suite: kairo ends in its values, and in its numbers o
   runs_right<suite::unstable<F>, F>();
   runs_right<suite::mol<F>, F>();
 }
-TEST_CASE_TEMPLATE_INVOKE(kairo, suite::oracle, peers::push);
+TEST_CASE_TEMPLATE_INVOKE(kairo, suite::oracle, suite::graph_engine, peers::push);
 
 TEST_CASE_TEMPLATE_DEFINE("suite: cellx ends in its values, and runs what changed", F, cells) {
   for (std::size_t const layers : {1u, 2u, 3u, 10u, 50u, 1'000u}) {
@@ -57,7 +58,7 @@ TEST_CASE_TEMPLATE_DEFINE("suite: cellx ends in its values, and runs what change
     CHECK(test.problem() == "");
   }
 }
-TEST_CASE_TEMPLATE_INVOKE(cells, suite::oracle, peers::push);
+TEST_CASE_TEMPLATE_INVOKE(cells, suite::oracle, suite::graph_engine, peers::push);
 
 TEST_CASE_TEMPLATE_DEFINE("suite: the drawn grids end in their sums and numbers of runs", F,
                           grids) {
@@ -72,7 +73,7 @@ TEST_CASE_TEMPLATE_DEFINE("suite: the drawn grids end in their sums and numbers 
     CHECK(graph.problem() == "");
   }
 }
-TEST_CASE_TEMPLATE_INVOKE(grids, suite::oracle, peers::push);
+TEST_CASE_TEMPLATE_INVOKE(grids, suite::oracle, suite::graph_engine, peers::push);
 
 TEST_CASE_TEMPLATE_DEFINE("suite: chains, fans and what nobody looks at end in their values", F,
                           lines) {
@@ -89,7 +90,7 @@ TEST_CASE_TEMPLATE_DEFINE("suite: chains, fans and what nobody looks at end in t
   CHECK(fan.problem() == "");
   CHECK(unseen.problem() == "");
 }
-TEST_CASE_TEMPLATE_INVOKE(lines, suite::oracle, peers::push);
+TEST_CASE_TEMPLATE_INVOKE(lines, suite::oracle, suite::graph_engine, peers::push);
 
 /// A framework's values and runs against the plain answer.
 template <class F>
