@@ -102,6 +102,10 @@ class engine : public topology<P> {
   void take_over(std::uint32_t i) noexcept {
     if (nodes(i).what->run(*this, i)) { changed(i); }
   }
+  /// An input takes a value.
+  void assign(std::uint32_t i, void* value) noexcept {
+    if (nodes(i).what->assign(*this, i, value)) { changed(i); }
+  }
   /// Runs all that is pending, then tells the observers.
   void run_pending() noexcept {
     busy_ = true;
@@ -153,6 +157,14 @@ class engine : public topology<P> {
     --depth_;
   }
   void count_run() noexcept { ++stats.runs; }
+  /// changed, with a word of the pending ones held.
+  void changed(std::uint32_t i, typename pending_set<resource>::held& h) noexcept {
+    node<P>& n = nodes(i);
+    n.changed_at = pass_;
+    if (n.live == 0) { return; }
+    edge const* const to = n.targets->edges();
+    for (std::uint32_t k = 0; k < n.live; ++k) { pending.insert(h, to[k].node); }
+  }
 
   /// The failure of the first source that has one.
   [[nodiscard]] error source_failure(node<P> const& n) const noexcept {
@@ -193,14 +205,15 @@ class engine : public topology<P> {
   /// What is to be done for a pending node; the next one.
   std::uint32_t step(std::uint32_t i) noexcept {
     node<P>& n = nodes(i);
-    if (n.what == nullptr || !n.has(linked)) { return pending.pop(); }
-    if (observes(n.what->is)) {
+    kind<P> const& what = *n.what;
+    if (what.sweep != nullptr && n.eager != 0 && !n.has(unsettled)) { return what.sweep(*this, i); }
+    if (observes(what.is)) {
       fire(i);
+    } else if (!n.has(linked)) {
+      // needed no more since it became pending: who needs it next finds it unsettled
     } else if (n.eager == 0) {
       n.set(unsettled);
       tell_targets(i);
-    } else if (!tracks(n.what->is) && !n.has(unsettled)) {
-      return n.what->sweep(*this, i);
     } else {
       std::uint32_t const slot = n.slot;
       n.set(unsettled);
@@ -300,10 +313,16 @@ class engine : public topology<P> {
 
   void tell_observers() noexcept {
     for (std::uint32_t k = 0; k < fired_.size(); ++k) {
-      std::uint32_t const slot = fired_[k];
-      nodes(index_of(slot)).clear(is_fired);
-      nodes(index_of(slot)).set(unsettled);
-      while (!settle(slot)) {}
+      std::uint32_t const slot = fired_[k], i = index_of(slot);
+      node<P>& n = nodes(i);
+      n.clear(is_fired);
+      if (n.what->is == role::observer && !n.has(unsettled)) {
+        n.ran_at = pass_;
+        n.what->run(*this, i);  // its one source has changed, or it would not be here
+      } else {
+        n.set(unsettled);
+        while (!settle(slot)) {}
+      }
     }
     fired_.clear();
   }

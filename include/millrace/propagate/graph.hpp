@@ -164,15 +164,11 @@ class basic_graph {
   template <cell_value T>
     requires std::copy_constructible<T>
   [[nodiscard]] result<T> read(cell<T> from) noexcept {
-    std::uint32_t i = engine_->find(from);
-    if (i == engine_->none) { return core::fail(errc::unknown_id, 1); }
-    if (!engine_->is_right(i)) {
-      if (engine_->busy()) { return core::fail(errc::busy); }
-      engine_->settle_now(i);
-      i = engine_->find(from);
-    }
+    std::uint32_t const i = engine_->find(from);
+    if (i == engine_->none) { return core::refuse<T>(errc::unknown_id, 1); }
+    if (!engine_->is_right(i)) { return read_late(from); }
     auto const& n = engine_->nodes(i);
-    if (n.has(detail::failed)) { return cuda::std::unexpected<error>(n.body->failure); }
+    if (n.has(detail::failed)) { return refuse<T>(n.body->failure); }
     return *static_cast<T const*>(n.what->value(n.body));
   }
 
@@ -185,12 +181,11 @@ class basic_graph {
   /// @cost  some nanoseconds where nobody needs the cell
   template <cell_value T>
   [[nodiscard]] result<void> write(propagate::input<T> to, std::type_identity_t<T> value) noexcept {
-    if (engine_->busy() || engine_->batch_open) { return core::fail(errc::busy); }
+    if (engine_->busy() || engine_->batch_open) { return core::refuse<void>(errc::busy); }
     std::uint32_t const i = input_index(to);
-    if (i == engine_->none) { return core::fail(errc::unknown_id, 1); }
+    if (i == engine_->none) { return core::refuse<void>(errc::unknown_id, 1); }
     engine_->begin_pass();
-    engine_->nodes(i).what->stage(engine_->nodes(i).body, &value);
-    engine_->take_over(i);
+    engine_->assign(i, &value);
     engine_->run_pending();
     return {};
   }
@@ -215,6 +210,21 @@ class basic_graph {
  private:
   explicit basic_graph(engine_type* made) noexcept : engine_{made} {}
 
+  /// As core::refuse, with a cell's failure.
+  template <class T>
+  [[nodiscard, gnu::cold, gnu::noinline]] static result<T> refuse(error why) noexcept {
+    return cuda::std::unexpected<error>(why);
+  }
+  /// read, of a cell that nobody keeps up to date.
+  template <class T>
+  [[nodiscard, gnu::noinline]] result<T> read_late(cell<T> from) noexcept {
+    if (engine_->busy()) { return core::fail(errc::busy); }
+    engine_->settle_now(engine_->find(from));
+    auto const& n = engine_->nodes(engine_->find(from));
+    if (n.has(detail::failed)) { return refuse<T>(n.body->failure); }
+    return *static_cast<T const*>(n.what->value(n.body));
+  }
+
   template <class T>
   [[nodiscard]] T const* value_of(cell<T> from) const noexcept {
     std::uint32_t const i = engine_->find(from);
@@ -227,6 +237,7 @@ class basic_graph {
   [[nodiscard]] result<std::uint32_t> add(detail::kind<P> const* what,
                                           cuda::std::span<std::uint32_t const> sources,
                                           std::size_t extra_bytes, Parts&&... parts) noexcept;
+  [[nodiscard]] result<void> link_new(std::uint32_t i, std::uint32_t source) noexcept;
   void take_away(std::uint32_t i) noexcept;
   [[nodiscard]] result<observer> told(result<std::uint32_t> made) noexcept {
     if (!made) { return cuda::std::unexpected<error>(made.error()); }
@@ -259,10 +270,10 @@ class basic_graph<P>::batch {
   /// @error errc::unknown_id; errc::closed: committed or aborted before
   template <cell_value T>
   [[nodiscard]] result<void> write(propagate::input<T> to, std::type_identity_t<T> value) noexcept {
-    if (engine_ == nullptr) { return core::fail(errc::closed); }
+    if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
     std::uint32_t const i = engine_->find(static_cast<cell<T> const&>(to));
     if (i == engine_->none || engine_->nodes(i).what->stage == nullptr) {
-      return core::fail(errc::unknown_id, 1);
+      return core::refuse<void>(errc::unknown_id, 1);
     }
     auto& n = engine_->nodes(i);
     if (!n.what->stage(n.body, &value)) { engine_->staged.push(n.slot); }
@@ -271,8 +282,8 @@ class basic_graph<P>::batch {
   /// Brings all that is needed up to date, and tells observers.
   /// @error errc::closed: committed or aborted before; errc::busy: inside a function
   [[nodiscard]] result<void> commit() noexcept {
-    if (engine_ == nullptr) { return core::fail(errc::closed); }
-    if (engine_->busy()) { return core::fail(errc::busy); }
+    if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
+    if (engine_->busy()) { return core::refuse<void>(errc::busy); }
     engine_->begin_pass();
     for (std::uint32_t slot : engine_->staged) { engine_->take_over(engine_->index_of(slot)); }
     close();
@@ -327,14 +338,22 @@ result<std::uint32_t> basic_graph<P>::add(detail::kind<P> const* what,
   std::uint32_t const slot = e.append(what, *body);
   std::uint32_t const i = e.index_of(slot);
   for (std::uint32_t source : sources) {
-    if (auto const room = e.reserve_edge(i, source); !room) {
+    if (auto const linked = link_new(i, source); !linked) {
       take_away(i);
-      return cuda::std::unexpected<error>(room.error());
+      return cuda::std::unexpected<error>(linked.error());
     }
-    e.link(i, source);
   }
   ++e.stats.nodes;
   return slot;
+}
+
+/// The newest node depends on another; once is enough.
+template <graph_policy P>
+result<void> basic_graph<P>::link_new(std::uint32_t i, std::uint32_t source) noexcept {
+  if (engine_->last_depends_on(source)) { return {}; }
+  if (auto const room = engine_->reserve_edge(i, source); !room) { return room; }
+  engine_->link(i, source);
+  return {};
 }
 
 template <graph_policy P>
@@ -361,12 +380,11 @@ auto basic_graph<P>::combined(F f, cuda::std::span<cell<Arg> const> from) noexce
   Arg const** const values_of = static_cast<body*>(e.nodes(i).body)->from();
   for (std::uint32_t k = 0; k < count; ++k) {
     std::uint32_t const source = e.find(from[k]);
-    if (auto const room = e.reserve_edge(i, source); !room) {
+    if (auto const linked = link_new(i, source); !linked) {
       --e.stats.nodes;
       take_away(i);
-      return cuda::std::unexpected<error>(room.error());
+      return cuda::std::unexpected<error>(linked.error());
     }
-    e.link(i, source);
     ::new (values_of + k) Arg const*(value_of(from[k]));
   }
   return cell<T>(e.id_of(*made));

@@ -105,8 +105,18 @@ struct input_kind {
     return std::exchange(mine.is_staged, true);
   }
   static void unstage(void* of) noexcept { static_cast<body*>(of)->is_staged = false; }
-  static constexpr kind<P> is{role::input,      nullptr,    run,   destroy_body<body, P>,
-                              body_value<body>, type_of<T>, stage, unstage};
+  static bool assign(engine<P>& e, std::uint32_t i, void* value) noexcept {
+    node<P>& n = e.nodes(i);
+    return keep(e, n, *static_cast<body*>(n.body), std::move(*static_cast<T*>(value)));
+  }
+  static constexpr kind<P> is{.is = role::input,
+                              .run = run,
+                              .destroy = destroy_body<body, P>,
+                              .value = body_value<body>,
+                              .type = type_of<T>,
+                              .stage = stage,
+                              .unstage = unstage,
+                              .assign = assign};
 };
 
 /// A function of dependencies that never change. `Body` has apply(): what the function gives.
@@ -114,11 +124,26 @@ template <class P, class Body, class T>
 struct computed_kind {
   static bool run(engine<P>& e, std::uint32_t i) noexcept {
     node<P>& n = e.nodes(i);
-    auto& mine = *static_cast<Body*>(n.body);
     if (error const why = e.source_failure(n); why.code != errc::ok) {
       return e.set_failure(n, why);
     }
     e.count_run();
+    return apply(e, n);
+  }
+  static std::uint32_t sweep(engine<P>& e, std::uint32_t i) noexcept {
+    auto held = e.pending.hold();
+    do {
+      bool const differs = e.stats.failed == 0 ? (e.count_run(), apply(e, e.nodes(i))) : run(e, i);
+      e.nodes(i).ran_at = e.pass();
+      if (differs) { e.changed(i, held); }
+      i = e.pending.pop(held);
+      if (i == engine<P>::none) { return i; }
+    } while (e.is_plain(e.nodes(i), &is));
+    e.pending.put_back(held);
+    return i;
+  }
+  [[gnu::always_inline]] static inline bool apply(engine<P>& e, node<P>& n) noexcept {
+    auto& mine = *static_cast<Body*>(n.body);
     if constexpr (noexcept(mine.apply())) {
       return keep(e, n, mine, mine.apply());
     } else {
@@ -127,18 +152,12 @@ struct computed_kind {
       } catch (...) { return e.set_failure(n, {errc::function_failed, {}, 0}); }
     }
   }
-  static std::uint32_t sweep(engine<P>& e, std::uint32_t i) noexcept {
-    do {
-      bool const differs = run(e, i);
-      node<P>& n = e.nodes(i);
-      n.ran_at = e.pass();
-      if (differs) { e.changed(i); }
-      i = e.pending.pop();
-    } while (i != engine<P>::none && e.is_plain(e.nodes(i), &is));
-    return i;
-  }
-  static constexpr kind<P> is{
-      role::computed, sweep, run, destroy_body<Body, P>, body_value<Body>, type_of<T>, nullptr, nullptr};
+  static constexpr kind<P> is{.is = role::computed,
+                              .sweep = sweep,
+                              .run = run,
+                              .destroy = destroy_body<Body, P>,
+                              .value = body_value<Body>,
+                              .type = type_of<T>};
 };
 
 /// Of a fixed number of dependencies.
@@ -225,8 +244,11 @@ struct tracking_kind {
     e.count_run();
     return why.code == errc::ok ? differs : e.set_failure(e.nodes(i), why);
   }
-  static constexpr kind<P> is{
-      role::tracking, nullptr, run, destroy_body<body, P>, body_value<body>, type_of<T>, nullptr, nullptr};
+  static constexpr kind<P> is{.is = role::tracking,
+                              .run = run,
+                              .destroy = destroy_body<body, P>,
+                              .value = body_value<body>,
+                              .type = type_of<T>};
 };
 
 /// Told of one cell's values.
@@ -243,13 +265,14 @@ struct observer_kind {
       return e.set_failure(n, why);
     }
     ++e.stats.told;
+    if (n.has(failed)) { e.set_failure(n, {}); }
     try {
       mine.f(*mine.from);
-      return e.set_failure(n, {});
+      return false;
     } catch (...) { return e.set_failure(n, {errc::function_failed, {}, 0}); }
   }
   static constexpr kind<P> is{
-      role::observer, nullptr, run, destroy_body<body, P>, nullptr, nullptr, nullptr, nullptr};
+      .is = role::observer, .run = run, .destroy = destroy_body<body, P>};
 };
 
 /// Told of what it has read.
@@ -265,7 +288,7 @@ struct tracking_observer_kind {
     return e.set_failure(e.nodes(i), why);
   }
   static constexpr kind<P> is{
-      role::tracking_observer, nullptr, run, destroy_body<body, P>, nullptr, nullptr, nullptr, nullptr};
+      .is = role::tracking_observer, .run = run, .destroy = destroy_body<body, P>};
 };
 
 }  // namespace millrace::inline v0::propagate::detail

@@ -46,15 +46,17 @@ struct kind {
   role is;
   /// Runs a node that has been taken from the pending ones, and those of this kind that follow it.
   /// Returns the first that is of another kind; it has been taken as well.
-  std::uint32_t (*sweep)(engine<P>&, std::uint32_t) noexcept;
+  std::uint32_t (*sweep)(engine<P>&, std::uint32_t) noexcept = nullptr;
   /// Runs a node; true when its value or its failure has changed. May leave by an `unwound`.
-  bool (*run)(engine<P>&, std::uint32_t);
-  void (*destroy)(engine<P>&, void* body) noexcept;
-  void const* (*value)(void const* body) noexcept;
-  void const* type;  ///< type_of<T> of the value; null for observers
+  bool (*run)(engine<P>&, std::uint32_t) = nullptr;
+  void (*destroy)(engine<P>&, void* body) noexcept = nullptr;
+  void const* (*value)(void const* body) noexcept = nullptr;
+  void const* type = nullptr;  ///< type_of<T> of the value; null for observers
   /// Keeps a value for a later run; whether one was kept already. Null but for inputs.
-  bool (*stage)(void* body, void* value) noexcept;
-  void (*unstage)(void* body) noexcept;
+  bool (*stage)(void* body, void* value) noexcept = nullptr;
+  void (*unstage)(void* body) noexcept = nullptr;
+  /// Takes a value; true when that is a change. Null but for inputs.
+  bool (*assign)(engine<P>&, std::uint32_t, void* value) noexcept = nullptr;
 };
 
 template <class T>

@@ -67,6 +67,34 @@ class pending_set {
     return least_ * 64 + bit;
   }
 
+  /// The word of the number that pop has just given, in a register: for who inserts and takes
+  /// neighbours. Until it is put back the set does not have it.
+  struct held {
+    std::uint32_t word;
+    std::uint64_t bits;
+  };
+  [[nodiscard]] held hold() noexcept { return {least_, std::exchange(levels_[0][least_], 0)}; }
+  void put_back(held h) noexcept { levels_[0][h.word] = h.bits; }
+  /// insert, with a word held; no number before that word.
+  void insert(held& h, std::uint32_t i) noexcept {
+    if (i / 64 == h.word) {
+      h.bits |= std::uint64_t{1} << (i % 64);
+    } else {
+      insert(i);
+    }
+  }
+  /// pop, with a word held that is no longer, unless it has the number.
+  [[nodiscard]] std::uint32_t pop(held& h) noexcept {
+    if (h.bits != 0) {
+      auto const bit = static_cast<std::uint32_t>(std::countr_zero(h.bits));
+      h.bits &= h.bits - 1;
+      return h.word * 64 + bit;
+    }
+    std::uint32_t const i = pop();
+    if (i != none) { h = hold(); }
+    return i;
+  }
+
  private:
   using words = detail::column<std::uint64_t, R>;
   static constexpr std::uint32_t most_levels = 6;

@@ -105,6 +105,11 @@ class topology {
     if (auto const room = grow(nodes_[target].sources); !room) { return room; }
     return grow(nodes_[source].targets);
   }
+  /// Whether the last node depends on another already: it stands last among that one's targets.
+  [[nodiscard]] bool last_depends_on(std::uint32_t source) const noexcept {
+    edge_block* const to = nodes_[source].targets;
+    return to != nullptr && to->size != 0 && to->edges()[to->size - 1].node == nodes_.size() - 1;
+  }
   /// `target` depends on `source` from here on; there is room. It is not live yet.
   void link(std::uint32_t target, std::uint32_t source) noexcept {
     node<P>& to = nodes_[target];
