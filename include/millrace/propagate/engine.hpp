@@ -305,10 +305,9 @@ class engine : public topology<P> {
     return none;
   }
   void run(std::uint32_t i) {
+    nodes(i).clear(must_run);
     if (nodes(i).what->run(*this, i)) { nodes(i).changed_at = pass_; }
-    node<P>& n = nodes(i);
-    n.ran_at = pass_;
-    n.clear(must_run);
+    nodes(i).ran_at = pass_;
   }
 
   void tell_observers() noexcept {

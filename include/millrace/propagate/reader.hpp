@@ -69,7 +69,10 @@ class reader {
       source.set_read_at(next_++);
     } else if (std::uint32_t const before = source.read_at;
                before >= next_ || from->edges()[before].node != i) {
-      if (!e.reserve_edge(index_, i)) { throw detail::refusal{{errc::out_of_memory, {}, 0}}; }
+      if (!e.reserve_edge(index_, i)) {
+        e.nodes(index_).set(detail::must_run);  // nothing that it knows of will tell it
+        throw detail::refusal{{errc::out_of_memory, {}, 0}};
+      }
       e.link(index_, i);
       e.swap_sources(index_, next_, size);
       e.enliven(index_, next_);

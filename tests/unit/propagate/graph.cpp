@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tier.hpp"
+#include <millrace/memory/failing_resource.hpp>
 #include <millrace/propagate/graph.hpp>
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -97,4 +102,270 @@ TEST_CASE("graph: a failure flows downstream, and clears when inputs change") {
   CHECK(g.read(thrown).value() == 2);
   CHECK(g.stats().failed == 0);
   CHECK(told == 2);
+}
+
+TEST_CASE("graph: handles of other graphs, removed nodes and other types are refused") {
+  auto g = propagate::graph::make().value();
+  auto other = propagate::graph::make().value();
+  auto const a = g.input(1.0).value();
+  auto const b = g.input(2.0).value();
+  auto const strange = other.input(3.0).value();
+  auto const sum = g.computed([](double x, double y) { return x + y; }, a, b).value();
+  propagate::cell<int> const wrong_type(a.id());
+  propagate::input<double> const computed_as_input(sum.id());
+  auto const unknown = [](auto const& got, int argument) {
+    return !got && got.error() == core::fail(errc::unknown_id, argument).error();
+  };
+  auto const plus = [](double x, double y) { return x + y; };
+  CHECK(unknown(g.read(strange), 1));
+  CHECK(unknown(g.read(propagate::cell<double>()), 1));
+  CHECK(unknown(g.read(wrong_type), 1));
+  CHECK(unknown(g.write(strange, 1), 1));
+  CHECK(unknown(g.write(computed_as_input, 1), 1));
+  CHECK(unknown(g.computed(plus, a, static_cast<propagate::cell<double>>(strange)), 2));
+  CHECK(unknown(g.observe(strange, [](double) {}), 1));
+  propagate::cell<double> const both[] = {a, strange};
+  CHECK(unknown(g.combined([](auto v) { return v[0]; },
+                           cuda::std::span<propagate::cell<double> const>(both, 2)), 2));
+  CHECK(unknown(g.remove(strange.id()), 1));
+  auto batch = g.begin().value();
+  CHECK(unknown(batch.write(strange, 1), 1));
+  CHECK(unknown(batch.write(computed_as_input, 1), 1));
+  batch.abort();
+  auto const unused = g.input(1.0).value();
+  REQUIRE(g.remove(unused.id()));
+  CHECK(unknown(g.remove(unused.id()), 1));
+  auto const in_its_place = g.input(5.0).value();
+  CHECK(unknown(g.read(unused), 1));
+  CHECK(g.read(in_its_place).value() == 5);
+  CHECK(g.remove(a.id()).error().code == errc::busy);
+  CHECK(g.read(sum).value() == 3);
+
+  auto const reads_strange = g.tracking([=](auto& read) { return read(strange); }).value();
+  CHECK(g.read(reads_strange).error().code == errc::unknown_id);
+}
+
+TEST_CASE("graph: a batch takes effect whole, once, or not at all") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  auto const b = g.input(2).value();
+  auto const sum = g.computed([](int x, int y) { return x + y; }, a, b).value();
+  std::vector<int> told;
+  REQUIRE(g.observe(sum, [&](int v) { told.push_back(v); }));
+  auto batch = g.begin().value();
+  CHECK(g.begin().error().code == errc::busy);
+  CHECK(g.write(a, 9).error().code == errc::busy);
+  REQUIRE(batch.write(a, 10));
+  REQUIRE(batch.write(b, 20));
+  REQUIRE(batch.write(a, 30));
+  CHECK(g.read(sum).value() == 3);
+  REQUIRE(batch.commit());
+  CHECK(told == std::vector<int>{3, 50});
+  CHECK(batch.commit().error().code == errc::closed);
+  CHECK(batch.write(a, 1).error().code == errc::closed);
+  {
+    auto dropped = g.begin().value();
+    REQUIRE(dropped.write(a, 77));
+  }
+  auto aborted = g.begin().value();
+  REQUIRE(aborted.write(b, 78));
+  aborted.abort();
+  CHECK(g.read(a).value() == 30);
+  CHECK(told.size() == 2);
+  auto swapped = g.begin().value();  // a change that cancels out reaches no observer
+  REQUIRE(swapped.write(a, 20));
+  REQUIRE(swapped.write(b, 30));
+  REQUIRE(swapped.commit());
+  CHECK(told.size() == 2);
+}
+
+TEST_CASE("graph: NaN and zeros under each cutoff") {
+  double const nan = std::numeric_limits<double>::quiet_NaN();
+  auto const times = [&](auto same, double first, double second) {
+    auto g = propagate::graph::make().value();
+    auto const a = g.input(0, propagate::never_same{}).value();
+    double value = first;
+    auto const c = g.computed_unless(same, [&](int) { return value; }, a).value();
+    int told = 0;
+    REQUIRE(g.observe(c, [&](double) { ++told; }));
+    value = second;
+    REQUIRE(g.write(a, 0));
+    return told - 1;
+  };
+  CHECK(times(propagate::same_bits{}, nan, nan) == 0);
+  CHECK(times(propagate::same_bits{}, nan, -nan) == 1);
+  CHECK(times(propagate::same_bits{}, 0.0, -0.0) == 1);
+  CHECK(times(propagate::same_bits{}, 1.0, 1.0) == 0);
+  CHECK(times(propagate::equal{}, nan, nan) == 1);
+  CHECK(times(propagate::equal{}, 0.0, -0.0) == 0);
+  CHECK(times(propagate::never_same{}, 1.0, 1.0) == 1);
+  auto const within = [](double x, double y) noexcept { return x - y < 1 && y - x < 1; };
+  CHECK(times(within, 1.0, 1.5) == 0);
+  CHECK(times(within, 1.0, 2.5) == 1);
+}
+
+TEST_CASE("graph: functions and observers cannot change the graph that runs them") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  auto const unseen = g.computed([](int x) { return x; }, a).value();
+  std::vector<errc> refused;
+  auto const code = [](auto const& got) { return got ? errc::ok : got.error().code; };
+  auto const meddle = [&](int x) {
+    refused = {code(g.input(1)),   code(g.write(a, 5)),   code(g.begin()),
+               code(g.read(unseen)), code(g.remove(a.id())), code(g.observe(a, [](int) {}))};
+    return x;
+  };
+  auto const c = g.computed(meddle, a).value();
+  std::vector<errc> const all_busy(6, errc::busy);
+  int seen = 0;
+  REQUIRE(g.observe(c, [&](int v) {
+    CHECK(refused == all_busy);
+    meddle(v);
+    seen = g.read(c).value();
+  }));
+  CHECK(refused == all_busy);
+  CHECK(seen == 1);
+  REQUIRE(g.write(a, 2));
+  CHECK(seen == 2);
+  CHECK(g.stats().nodes == 4);
+}
+
+TEST_CASE("graph: a cell may read one that was made after it, but not one that depends on it") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  std::vector<propagate::cell<int>> later(1, a);
+  auto const first = g.tracking([&](auto& read) { return read(a) + read(later[0]); }).value();
+  std::vector<int> told;
+  REQUIRE(g.observe(first, [&](int v) { told.push_back(v); }));
+  auto const twice = g.computed([](int x) { return 2 * x; }, a).value();
+  auto const last = g.computed([](int x) { return x + 100; }, twice).value();
+  later[0] = last;
+  REQUIRE(g.write(a, 2));
+  CHECK(told == std::vector<int>{2, 106});
+  CHECK(g.stats().reorders == 1);
+  REQUIRE(g.write(a, 3));
+  CHECK(told == std::vector<int>{2, 106, 109});
+
+  auto const behind = g.computed([](int x) { return -x; }, first).value();
+  auto const further = g.computed([](int x) { return -x; }, behind).value();
+  REQUIRE(g.observe(further, [](int) {}));
+  later[0] = further;
+  REQUIRE(g.write(a, 4));
+  CHECK(g.read(first).error().code == errc::cycle);
+  CHECK(g.read(further).error().code == errc::cycle);
+  propagate::node_id path[8];
+  REQUIRE(g.cycle_path(path, 8) == 3);
+  CHECK(path[0] == first.id());
+  CHECK(path[1] == behind.id());
+  CHECK(path[2] == further.id());
+  CHECK(g.cycle_path(path, 2) == 2);
+  later[0] = first;
+  REQUIRE(g.write(a, 5));
+  CHECK(g.read(first).error().code == errc::cycle);
+  CHECK(g.cycle_path(path, 8) == 1);
+  later[0] = a;
+  REQUIRE(g.write(a, 6));
+  CHECK(g.read(further).value() == 12);
+  CHECK(told.back() == 12);
+}
+
+TEST_CASE("graph: chains of a million cells, that track or not, need no stack") {
+  std::size_t const length = millrace_test::long_tier() ? 1'000'000 : 100'000;
+  for (bool const tracks : {false, true}) {
+    auto g = propagate::graph::make().value();
+    auto const a = g.input(std::size_t{1}).value();
+    propagate::cell<std::size_t> last = a;
+    for (std::size_t i = 0; i < length; ++i) {
+      last = tracks ? g.tracking([last](auto& read) { return read(last) + 1; }).value()
+                    : g.computed([](std::size_t x) { return x + 1; }, last).value();
+    }
+    CHECK(g.read(last).value() == length + 1);
+    CHECK(g.stats().runs == length);
+    std::size_t told = 0;
+    auto const seen = g.observe(last, [&](std::size_t v) { told = v; }).value();
+    CHECK(g.stats().runs == length);
+    REQUIRE(g.write(a, 2));
+    CHECK(told == length + 2);
+    CHECK(g.stats().runs == 2 * length);
+    REQUIRE(g.remove(seen.id()));
+  }
+}
+
+TEST_CASE("graph: nodes come and go, and the places of those that are gone are used again") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  std::vector<propagate::cell<int>> layer;
+  int told = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::vector<propagate::cell<int>> next;
+    for (int i = 0; i < 20; ++i) {
+      next.push_back(g.computed([i](int x) { return x + i; }, a).value());
+    }
+    auto const seen = g.observe(next.back(), [&](int v) { told = v; }).value();
+    REQUIRE(g.write(a, round));
+    CHECK(told == round + 19);
+    for (auto const& old : layer) { REQUIRE(g.remove(old.id())); }
+    REQUIRE(g.remove(seen.id()));
+    layer = next;
+    CHECK(g.stats().nodes == 21);
+  }
+  CHECK(g.read(layer[3]).value() == 299 + 3);
+}
+
+namespace {
+struct failing_graph : propagate::default_graph {
+  using resource = millrace::memory::failing_resource<>;
+};
+}  // namespace
+
+TEST_CASE("graph: missing memory is an error, and nothing has changed") {
+  millrace::memory::failure_plan plan;
+  using graph = propagate::basic_graph<failing_graph>;
+  millrace::memory::failing_resource<> const from(plan);
+  plan.fail_from = 1;
+  CHECK(graph::make(from).error().code == errc::out_of_memory);
+  plan.fail_from = 0;
+  {
+    auto g = graph::make(from).value();
+    auto const a = g.input(1).value();
+    auto const b = g.input(10).value();
+    std::vector<propagate::cell<int>> cells{a, b};
+    std::uint64_t refused = 0;
+    /// Every allocation of each call fails in turn, until the call passes.
+    auto const insist = [&](auto call) {
+      for (std::uint64_t k = 1;; ++k) {
+        auto const before = g.stats().nodes;
+        plan.fail_at = plan.seen + k;
+        auto made = call();
+        plan.fail_at = 0;
+        if (made) { return *made; }
+        ++refused;
+        REQUIRE(made.error().code == errc::out_of_memory);
+        REQUIRE(g.stats().nodes == before);
+      }
+    };
+    for (int i = 0; i < 300; ++i) {
+      auto const x = cells[static_cast<std::size_t>(i) * 7 % cells.size()];
+      auto const y = cells[static_cast<std::size_t>(i) * 5 % cells.size()];
+      propagate::cell<int> const both[] = {x, y};
+      cells.push_back(insist([&] { return g.computed([](int v, int w) { return v + w; }, x, y); }));
+      cells.push_back(insist([&] {
+        return g.combined([](auto v) { return v[0] - v[1]; },
+                          cuda::std::span<propagate::cell<int> const>(both, 2));
+      }));
+    }
+    CHECK(refused > 100);
+    CHECK(g.read(cells[2]).value() == 2);
+
+    // a tracking cell that cannot link what it reads has that failure, until it runs again
+    auto const tracks = g.tracking([&](auto& read) { return read(a) + read(b); }).value();
+    plan.fail_from = plan.seen + 1;
+    auto const failed = g.read(tracks);
+    plan.fail_from = 0;
+    REQUIRE_FALSE(failed);
+    CHECK(failed.error().code == errc::out_of_memory);
+    REQUIRE(g.write(a, 2));
+    CHECK(g.read(tracks).value() == 12);
+  }
+  CHECK(plan.live_bytes == 0);
 }
