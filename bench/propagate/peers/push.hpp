@@ -103,7 +103,9 @@ class push {
   }
   template <class Fn>
   void batch(Fn&& fn) {
-    fn([this]<class T>(cell<T> c, std::type_identity_t<T> value) { set(c, std::move(value)); });
+    fn([this]<class T>(cell<T> c, std::type_identity_t<T> value) {
+      this->set(c, std::move(value));
+    });
     flush();
   }
   template <class T>

@@ -170,8 +170,8 @@ class wrong {
   cell<double> input(double value) { return fw_.input(box<double>{value}); }
   template <class Fn, class... Ts>
   auto computed(Fn fn, peers::push::cell<box<Ts>>... of) {
-    return fw_.computed([fn](box<Ts> const&... values) mutable { return box{fn(values.value...)}; },
-                        of...);
+    return fw_.computed(
+        [fn](box<Ts> const&... values) mutable { return boxed(fn(values.value...)); }, of...);
   }
   template <class Fn, class T>
   auto combined(Fn fn, std::vector<peers::push::cell<box<T>>> const& of) {
@@ -182,7 +182,7 @@ class wrong {
             [[nodiscard]] std::size_t size() const { return of.size(); }
             T const& operator[](std::size_t i) const { return of[i].value; }
           };
-          return box{fn(view{boxes})};
+          return boxed(fn(view{boxes}));
         },
         of);
   }
@@ -209,6 +209,11 @@ class wrong {
   }
 
  private:
+  template <class T>
+  static box<T> boxed(T value) {
+    return {value};
+  }
+
   peers::push fw_;
   int writes_ = 0;
 };
