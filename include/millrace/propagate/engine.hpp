@@ -50,10 +50,10 @@ class engine : public topology<P> {
   using base = topology<P>;
 
  public:
-  using typename base::resource;
   using base::index_of;
   using base::nodes;
   using base::pending;
+  using typename base::resource;
   static constexpr std::uint32_t none = base::none;
   /// Functions that wait for each other on the stack, at most.
   static constexpr std::uint32_t most_deep = 200;
@@ -288,9 +288,7 @@ class engine : public topology<P> {
       frames_.pop();
     }
   }
-  void push_frame(std::uint32_t i) noexcept {
-    frames_.push({i, 0, nodes(i).has(must_run)});
-  }
+  void push_frame(std::uint32_t i) noexcept { frames_.push({i, 0, nodes(i).has(must_run)}); }
   /// Goes on through a node's sources, to the first that is unsettled.
   [[nodiscard]] std::uint32_t look_at_sources(frame& f) noexcept {
     node<P> const& n = nodes(f.node);

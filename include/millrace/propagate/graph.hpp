@@ -84,8 +84,8 @@ class basic_graph {
   template <cell_value T, cutoff_policy<T> C = same_bits>
   [[nodiscard]] result<propagate::input<T>> input(T value, C same = {}) noexcept {
     using kind_type = detail::input_kind<P, T, C>;
-    auto const made = add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(same),
-                                                    std::move(value));
+    auto const made =
+        add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(same), std::move(value));
     if (!made) { return cuda::std::unexpected<error>(made.error()); }
     engine_->nodes(engine_->index_of(*made))
         .clear(detail::unsettled | detail::must_run | detail::valueless);
@@ -133,8 +133,8 @@ class basic_graph {
     using T = detail::held<std::invoke_result_t<F&, reader_type&>>;
     static_assert(cutoff_policy<C, T>);
     using kind_type = detail::tracking_kind<P, F, T, C>;
-    auto const made = add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(f),
-                                                    std::move(same));
+    auto const made =
+        add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(f), std::move(same));
     if (!made) { return cuda::std::unexpected<error>(made.error()); }
     return cell<T>(engine_->id_of(*made));
   }
@@ -146,8 +146,8 @@ class basic_graph {
   [[nodiscard]] result<observer> observe(cell<T> from, F f) noexcept {
     using kind_type = detail::observer_kind<P, F, T>;
     std::uint32_t const sources[] = {engine_->find(from)};
-    return told(add<typename kind_type::body>(&kind_type::is, sources, 0, std::move(f),
-                                              value_of(from)));
+    return told(
+        add<typename kind_type::body>(&kind_type::is, sources, 0, std::move(f), value_of(from)));
   }
   /// Calls f(reader) now, and after each batch that has changed what the last call has read.
   /// @error as computed

@@ -48,7 +48,8 @@ template <class Body, class P, class... Parts>
   errc why = errc::function_failed;
   try {
     return ::new (*given) Body{{}, std::forward<Parts>(parts)...};
-  } catch (std::bad_alloc const&) { why = errc::out_of_memory; } catch (...) {}
+  } catch (std::bad_alloc const&) { why = errc::out_of_memory; } catch (...) {
+  }
   e.from().deallocate(*given, bytes, alignof(Body));
   return core::fail(why);
 }
@@ -219,9 +220,9 @@ template <class P, class F, class Use>
     e.leave(i);
     e.nodes(i).set(must_run);
     throw;
-  } catch (refusal const& refused) {
-    why = refused.failure;
-  } catch (...) { why = {errc::function_failed, {}, 0}; }
+  } catch (refusal const& refused) { why = refused.failure; } catch (...) {
+    why = {errc::function_failed, {}, 0};
+  }
   e.leave(i);
   read.forget_rest();
   return why;
@@ -271,8 +272,7 @@ struct observer_kind {
       return false;
     } catch (...) { return e.set_failure(n, {errc::function_failed, {}, 0}); }
   }
-  static constexpr kind<P> is{
-      .is = role::observer, .run = run, .destroy = destroy_body<body, P>};
+  static constexpr kind<P> is{.is = role::observer, .run = run, .destroy = destroy_body<body, P>};
 };
 
 /// Told of what it has read.

@@ -36,9 +36,7 @@ class reader {
   template <cell_value T>
   [[nodiscard]] result<T> outcome(cell<T> from) {
     detail::node<P> const& source = at(engine_->find(from));
-    if (source.has(detail::failed)) {
-      return cuda::std::unexpected<error>(source.body->failure);
-    }
+    if (source.has(detail::failed)) { return cuda::std::unexpected<error>(source.body->failure); }
     return *static_cast<T const*>(source.what->value(source.body));
   }
 

@@ -78,7 +78,7 @@ result<void> topology<P>::move_behind(std::uint32_t first, std::uint32_t last) n
 /// @param back the direction from which the others see them
 template <class P>
 void topology<P>::renumber_edges(edge_block* of, std::uint32_t mine,
-                                 edge_block* node<P>::*back) noexcept {
+                                 edge_block* node<P>::* back) noexcept {
   if (of == nullptr) { return; }
   for (std::uint32_t k = 0; k < of->size; ++k) {
     edge& e = of->edges()[k];

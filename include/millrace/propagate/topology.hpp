@@ -25,8 +25,15 @@ class topology {
   static constexpr std::uint32_t none = ~std::uint32_t{0};
 
   explicit topology(resource from) noexcept
-      : pending{from}, from_{from}, nodes_{from}, slots_{from}, work_{from}, eager_{from},
-        seen_{from}, moved_{from}, cycle_{from} {}
+      : pending{from},
+        from_{from},
+        nodes_{from},
+        slots_{from},
+        work_{from},
+        eager_{from},
+        seen_{from},
+        moved_{from},
+        cycle_{from} {}
   topology(topology const&) = delete;
   topology& operator=(topology const&) = delete;
   ~topology() {
@@ -301,7 +308,7 @@ class topology {
   [[nodiscard]] result<void> find_after(std::uint32_t first, std::uint32_t last) noexcept;
   void find_before(std::uint32_t first, std::uint32_t last) noexcept;
   void keep_cycle(std::uint32_t last, std::uint32_t by) noexcept;
-  void renumber_edges(edge_block* of, std::uint32_t mine, edge_block* node<P>::*back) noexcept;
+  void renumber_edges(edge_block* of, std::uint32_t mine, edge_block* node<P>::* back) noexcept;
   void close_gaps() noexcept;
 
   resource from_;

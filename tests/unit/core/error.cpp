@@ -27,10 +27,12 @@ TEST_CASE("errc: the codes on the wire are frozen") {
   CHECK(static_cast<int>(errc::duplicate) == 18);
   CHECK(static_cast<int>(errc::corrupt) == 19);
   CHECK(static_cast<int>(errc::unsupported_version) == 20);
+  CHECK(static_cast<int>(errc::cycle) == 21);
+  CHECK(static_cast<int>(errc::function_failed) == 22);
 }
 
 TEST_CASE("errc: every code and origin has words of its own") {
-  for (std::uint16_t i = 0; i <= 20; ++i) {
+  for (std::uint16_t i = 0; i <= 22; ++i) {
     CHECK(std::string_view(core::describe(static_cast<errc>(i))) != "unknown error code");
   }
   for (std::uint16_t i = 0; i <= 5; ++i) {

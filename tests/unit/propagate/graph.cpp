@@ -23,8 +23,8 @@ TEST_CASE("graph: a write runs what depends on it, once, after all that it reads
   int runs = 0;
   auto const left = g.computed([&](double x) { return ++runs, x + 1; }, a).value();
   auto const right = g.computed([&](double x) { return ++runs, 2 * x; }, a).value();
-  auto const sum = g.computed([&](double x, double y) { return ++runs, x * 100 + y; }, left, right)
-                       .value();
+  auto const sum =
+      g.computed([&](double x, double y) { return ++runs, x * 100 + y; }, left, right).value();
   CHECK(runs == 0);  // nobody needs them
   std::vector<double> told;
   auto const seen = g.observe(sum, [&](double v) { told.push_back(v); }).value();
@@ -81,15 +81,21 @@ TEST_CASE("graph: a tracking cell depends on what its last run has read") {
 TEST_CASE("graph: a failure flows downstream, and clears when inputs change") {
   auto g = propagate::graph::make().value();
   auto const a = g.input(1.0).value();
-  auto const root = g.computed([](double x) -> result<double> {
-                       if (x < 0) { return core::fail(errc::bad_argument, 7); }
-                       return x;
-                     }, a).value();
+  auto const root = g.computed(
+                         [](double x) -> result<double> {
+                           if (x < 0) { return core::fail(errc::bad_argument, 7); }
+                           return x;
+                         },
+                         a)
+                        .value();
   auto const next = g.computed([](double x) { return x + 1; }, root).value();
-  auto const thrown = g.computed([](double x) -> double {
-                         if (x == 4) { throw std::runtime_error("four"); }
-                         return x;
-                       }, next).value();
+  auto const thrown = g.computed(
+                           [](double x) -> double {
+                             if (x == 4) { throw std::runtime_error("four"); }
+                             return x;
+                           },
+                           next)
+                          .value();
   int told = 0;
   REQUIRE(g.observe(thrown, [&](double) { ++told; }));
   REQUIRE(g.write(a, -1));
@@ -126,7 +132,8 @@ TEST_CASE("graph: handles of other graphs, removed nodes and other types are ref
   CHECK(unknown(g.observe(strange, [](double) {}), 1));
   propagate::cell<double> const both[] = {a, strange};
   CHECK(unknown(g.combined([](auto v) { return v[0]; },
-                           cuda::std::span<propagate::cell<double> const>(both, 2)), 2));
+                           cuda::std::span<propagate::cell<double> const>(both, 2)),
+                2));
   CHECK(unknown(g.remove(strange.id()), 1));
   auto batch = g.begin().value();
   CHECK(unknown(batch.write(strange, 1), 1));
@@ -211,7 +218,7 @@ TEST_CASE("graph: functions and observers cannot change the graph that runs them
   std::vector<errc> refused;
   auto const code = [](auto const& got) { return got ? errc::ok : got.error().code; };
   auto const meddle = [&](int x) {
-    refused = {code(g.input(1)),   code(g.write(a, 5)),   code(g.begin()),
+    refused = {code(g.input(1)),     code(g.write(a, 5)),    code(g.begin()),
                code(g.read(unseen)), code(g.remove(a.id())), code(g.observe(a, [](int) {}))};
     return x;
   };

@@ -33,7 +33,9 @@ struct recipe {
   bool fails = false;  // on some results
 
   [[nodiscard]] result<word> finish(word sum) const {
-    if (fails && sum % 11 == 3) { return core::fail(errc::bad_argument, static_cast<int>(sum % 5)); }
+    if (fails && sum % 11 == 3) {
+      return core::fail(errc::bad_argument, static_cast<int>(sum % 5));
+    }
     return sum % modulus;
   }
   template <class Read>  // read(k): the value of source k
@@ -107,8 +109,8 @@ class oracle {
   };
   void run(node& n) {
     outcome next;
-    bool const fixed = n.how.is == form::computed || n.how.is == form::combined ||
-                       n.how.is == form::observer;
+    bool const fixed =
+        n.how.is == form::computed || n.how.is == form::combined || n.how.is == form::observer;
     if (fixed) {
       for (std::size_t source : n.how.from) {
         if (nodes[source].now.failure.code == errc::ok) { continue; }
@@ -183,7 +185,9 @@ class program {
     for (;;) {
       std::size_t const i = chance_.next() % want_.nodes.size();
       auto const& n = want_.nodes[i];
-      if (!n.gone && n.how.is != form::observer && n.how.is != form::tracking_observer) { return i; }
+      if (!n.gone && n.how.is != form::observer && n.how.is != form::tracking_observer) {
+        return i;
+      }
     }
   }
   [[nodiscard]] recipe some_recipe(form is, std::size_t most) {
@@ -242,9 +246,9 @@ class program {
     want_.add(how);
     mine& m = append();
     m.cell = g_.tracking([how, this, &m](auto& read) {
-                  ++m.runs;
-                  return how.track([&](std::size_t k) { return read(mine_[how.from[k]]->cell); });
-                }).value();
+                 ++m.runs;
+                 return how.track([&](std::size_t k) { return read(mine_[how.from[k]]->cell); });
+               }).value();
   }
   void observe() {
     recipe how;
@@ -253,19 +257,19 @@ class program {
     want_.add(how);
     mine& m = append();
     m.observer = g_.observe(mine_[how.from[0]]->cell, [&m](word v) {
-                    ++m.runs;
-                    m.told.value = v;
-                  }).value();
+                     ++m.runs;
+                     m.told.value = v;
+                   }).value();
   }
   void observe_tracking() {
     recipe const how = some_recipe(form::tracking_observer, 5);
     want_.add(how);
     mine& m = append();
     m.observer = g_.observe([how, this, &m](auto& read) {
-                    ++m.runs;
-                    static_cast<void>(how.track(
-                        [&](std::size_t k) { return read(mine_[how.from[k]]->cell); }));
-                  }).value();
+                     ++m.runs;
+                     static_cast<void>(
+                         how.track([&](std::size_t k) { return read(mine_[how.from[k]]->cell); }));
+                   }).value();
   }
   void remove() {
     std::size_t const i = chance_.next() % want_.nodes.size();
@@ -273,8 +277,8 @@ class program {
     if (n.gone || i < 4) { return; }  // something is left to write and to read
     // what a tracking cell may still read stays
     for (auto const& other : want_.nodes) {
-      bool const uses = std::find(other.how.from.begin(), other.how.from.end(), i) !=
-                        other.how.from.end();
+      bool const uses =
+          std::find(other.how.from.begin(), other.how.from.end(), i) != other.how.from.end();
       if (!other.gone && uses) { return; }
     }
     bool const observes = n.how.is == form::observer || n.how.is == form::tracking_observer;
