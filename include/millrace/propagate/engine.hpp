@@ -52,6 +52,7 @@ class engine : public topology<P> {
  public:
   using base::index_of;
   using base::nodes;
+  using base::pass;
   using base::pending;
   using typename base::resource;
   static constexpr std::uint32_t none = base::none;
@@ -65,7 +66,6 @@ class engine : public topology<P> {
   column<std::uint32_t, resource> staged;  ///< slots of inputs that an open batch has written
   bool batch_open = false;
 
-  [[nodiscard]] std::uint64_t pass() const noexcept { return pass_; }
   [[nodiscard]] bool busy() const noexcept { return busy_; }
   [[nodiscard]] std::uint32_t depth() const noexcept { return depth_; }
 
@@ -92,10 +92,10 @@ class engine : public topology<P> {
   }
 
   /// Begins a pass: what changes from here on is newer than all that ran before.
-  void begin_pass() noexcept { ++pass_; }
+  void begin_pass() noexcept { ++pass; }
   /// A node's value has changed: who needs it is pending.
   void changed(std::uint32_t i) noexcept {
-    nodes(i).changed_at = pass_;
+    nodes(i).changed_at = pass;
     tell_targets(i);
   }
   /// An input takes what is staged for it.
@@ -129,7 +129,7 @@ class engine : public topology<P> {
   /// Whether a value is known to be right although nothing keeps it so.
   [[nodiscard]] bool is_right(std::uint32_t i) const noexcept {
     auto const& n = nodes(i);
-    return !n.has(unsettled) || (n.ran_at == pass_ && !n.has(must_run));
+    return !n.has(unsettled) || (n.ran_at == pass && !n.has(must_run));
   }
   /// An observer's first call.
   void tell_first(std::uint32_t i) noexcept {
@@ -156,11 +156,12 @@ class engine : public topology<P> {
     nodes(i).clear(running);
     --depth_;
   }
-  void count_run() noexcept { ++stats.runs; }
+  void count_runs(std::uint64_t n = 1) noexcept { stats.runs += n; }
   /// changed, with a word of the pending ones held.
-  void changed(std::uint32_t i, typename pending_set<resource>::held& h) noexcept {
+  [[gnu::always_inline]] inline void changed(std::uint32_t i,
+                                             typename pending_set<resource>::held& h) noexcept {
     node<P>& n = nodes(i);
-    n.changed_at = pass_;
+    n.changed_at = pass;
     if (n.live == 0) { return; }
     edge const* const to = n.targets->edges();
     for (std::uint32_t k = 0; k < n.live; ++k) { pending.insert(h, to[k].node); }
@@ -219,7 +220,7 @@ class engine : public topology<P> {
       n.set(unsettled);
       if (settle(slot)) {
         i = index_of(slot);
-        if (nodes(i).changed_at == pass_) { tell_targets(i); }
+        if (nodes(i).changed_at == pass) { tell_targets(i); }
       } else {
         pending.insert(index_of(slot));  // what it reads comes first now
       }
@@ -260,9 +261,9 @@ class engine : public topology<P> {
       return true;
     }
     node<P>& n = nodes(index_of(u.reader));
-    if (set_failure(n, moved.error())) { n.changed_at = pass_; }
+    if (set_failure(n, moved.error())) { n.changed_at = pass; }
     n.clear(unsettled);
-    n.ran_at = pass_;
+    n.ran_at = pass;
     return false;
   }
 
@@ -282,7 +283,7 @@ class engine : public topology<P> {
         run(f.node);
       } else {
         ++stats.checks;
-        nodes(f.node).ran_at = pass_;
+        nodes(f.node).ran_at = pass;
       }
       nodes(f.node).clear(unsettled);
       frames_.pop();
@@ -304,8 +305,8 @@ class engine : public topology<P> {
   }
   void run(std::uint32_t i) {
     nodes(i).clear(must_run);
-    if (nodes(i).what->run(*this, i)) { nodes(i).changed_at = pass_; }
-    nodes(i).ran_at = pass_;
+    if (nodes(i).what->run(*this, i)) { nodes(i).changed_at = pass; }
+    nodes(i).ran_at = pass;
   }
 
   void tell_observers() noexcept {
@@ -314,7 +315,6 @@ class engine : public topology<P> {
       node<P>& n = nodes(i);
       n.clear(is_fired);
       if (n.what->is == role::observer && !n.has(unsettled)) {
-        n.ran_at = pass_;
         n.what->run(*this, i);  // its one source has changed, or it would not be here
       } else {
         n.set(unsettled);
@@ -327,7 +327,6 @@ class engine : public topology<P> {
   column<frame, resource> frames_;
   column<std::uint32_t, resource> fired_;    // slots of observers
   column<std::uint32_t, resource> waiting_;  // slots of nodes that wait for those behind them
-  std::uint64_t pass_ = 0;
   std::uint32_t depth_ = 0;
   bool busy_ = false;
 };

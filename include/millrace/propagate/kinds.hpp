@@ -128,19 +128,26 @@ struct computed_kind {
     if (error const why = e.source_failure(n); why.code != errc::ok) {
       return e.set_failure(n, why);
     }
-    e.count_run();
+    e.count_runs();
     return apply(e, n);
   }
   static std::uint32_t sweep(engine<P>& e, std::uint32_t i) noexcept {
     auto held = e.pending.hold();
+    std::uint64_t runs = 0;
     do {
-      bool const differs = e.stats.failed == 0 ? (e.count_run(), apply(e, e.nodes(i))) : run(e, i);
-      e.nodes(i).ran_at = e.pass();
+      node<P>& n = e.nodes(i);
+      bool differs = false;
+      if (e.stats.failed == 0) [[likely]] {
+        ++runs;
+        differs = apply(e, n);
+      } else {
+        differs = run(e, i);
+      }
       if (differs) { e.changed(i, held); }
-      i = e.pending.pop(held);
-      if (i == engine<P>::none) { return i; }
-    } while (e.is_plain(e.nodes(i), &is));
-    e.pending.put_back(held);
+      i = e.pending.pop(held, i);
+    } while (i != engine<P>::none && e.is_plain(e.nodes(i), &is));
+    if (i != engine<P>::none) { e.pending.put_back(held); }
+    e.count_runs(runs);
     return i;
   }
   [[gnu::always_inline]] static inline bool apply(engine<P>& e, node<P>& n) noexcept {
@@ -242,7 +249,7 @@ struct tracking_kind {
     error const why = track_run(e, i, mine.f, [&](auto&& got) {
       differs = keep(e, e.nodes(i), mine, std::forward<decltype(got)>(got));
     });
-    e.count_run();
+    e.count_runs();
     return why.code == errc::ok ? differs : e.set_failure(e.nodes(i), why);
   }
   static constexpr kind<P> is{.is = role::tracking,

@@ -88,7 +88,7 @@ struct node {
   edge_block* targets = nullptr;  ///< who depends on it; the first `live` are needed themselves
   edge_block* sources = nullptr;  ///< what it depends on
   std::uint64_t changed_at = 0;   ///< the pass in which the value changed
-  std::uint64_t ran_at = 0;       ///< the pass in which the value was last known to be right
+  std::uint64_t ran_at = 0;       ///< the pass in which it was last right, if not needed since
   std::uint32_t live = 0;
   std::uint32_t eager = 0;  ///< targets that will need the value whatever others come out as
   std::uint32_t slot = 0;

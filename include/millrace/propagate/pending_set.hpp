@@ -76,7 +76,7 @@ class pending_set {
   [[nodiscard]] held hold() noexcept { return {least_, std::exchange(levels_[0][least_], 0)}; }
   void put_back(held h) noexcept { levels_[0][h.word] = h.bits; }
   /// insert, with a word held; no number before that word.
-  void insert(held& h, std::uint32_t i) noexcept {
+  [[gnu::always_inline]] inline void insert(held& h, std::uint32_t i) noexcept {
     if (i / 64 == h.word) {
       h.bits |= std::uint64_t{1} << (i % 64);
     } else {
@@ -84,7 +84,17 @@ class pending_set {
     }
   }
   /// pop, with a word held that is no longer, unless it has the number.
-  [[nodiscard]] std::uint32_t pop(held& h) noexcept {
+  /// @param after the number that was given before
+  [[nodiscard, gnu::always_inline]] inline std::uint32_t pop(held& h,
+                                                             std::uint32_t after) noexcept {
+    // Neighbours follow each other. As a branch that is foreseen, so that what is loaded for the
+    // next one does not wait for the bits.
+    std::uint32_t next = after + 1;
+    if (next % 64 != 0 && (h.bits >> (next % 64) & 1) != 0) {
+      h.bits &= h.bits - 1;
+      asm volatile("" : "+r"(next));
+      return next;
+    }
     if (h.bits != 0) {
       auto const bit = static_cast<std::uint32_t>(std::countr_zero(h.bits));
       h.bits &= h.bits - 1;

@@ -44,6 +44,7 @@ class topology {
   }
 
   pending_set<resource> pending;
+  std::uint64_t pass = 0;  ///< the number of the last one that has begun
 
   [[nodiscard]] node<P>& nodes(std::uint32_t i) const noexcept { return nodes_[i]; }
   /// Indices in use, and those of nodes that are gone.
@@ -231,7 +232,9 @@ class topology {
     node<P>& n = nodes_[i];
     if (!n.has(linked)) { return false; }
     n.clear(linked | passed_on);
-    if (n.what->is != role::input) { n.set(unsettled); }
+    if (n.what->is == role::input) { return true; }
+    if (!n.has(unsettled)) { n.ran_at = pass; }  // right until now, since it was needed
+    n.set(unsettled);
     return true;
   }
   void make_live(edge e, bool for_sure) noexcept {
