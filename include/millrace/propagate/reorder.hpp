@@ -22,7 +22,7 @@ result<void> topology<P>::move_behind(std::uint32_t first, std::uint32_t last) n
   std::uint32_t const most = nodes_.size();
   if (!seen_.reserve(most) || !cycle_.reserve(most)) { return core::fail(errc::out_of_memory); }
   auto const end_walk = [&] {
-    for (visit const& v : seen_) { nodes_[v.node].clear(seen); }
+    for (visit const& v : seen_) { nodes_[v.index].clear(seen); }
     seen_.clear();
   };
   if (first == last) {
@@ -41,29 +41,29 @@ result<void> topology<P>::move_behind(std::uint32_t first, std::uint32_t last) n
   }
 
   // the places that both have now, in order; first come those that must come first
-  auto const by_node = [](visit const& a, visit const& b) { return a.node < b.node; };
+  auto const by_node = [](visit const& a, visit const& b) { return a.index < b.index; };
   std::sort(seen_.begin(), seen_.begin() + after, by_node);
   std::sort(seen_.begin() + after, seen_.end(), by_node);
   std::uint32_t const count = seen_.size();
   std::uint32_t const base = work_.size();
-  for (visit const& v : seen_) { work_.push(v.node); }
+  for (visit const& v : seen_) { work_.push(v.index); }
   std::sort(work_.begin() + base, work_.end());
   for (std::uint32_t k = 0; k < count; ++k) {
     visit& v = seen_[k < count - after ? after + k : k - (count - after)];
-    v.pends = pending.contains(v.node);
-    if (v.pends) { pending.erase(v.node); }
-    slots_[nodes_[v.node].slot].index = work_[base + k];
+    v.pends = pending.contains(v.index);
+    if (v.pends) { pending.erase(v.index); }
+    slots_[nodes_[v.index].slot].index = work_[base + k];
   }
   for (visit const& v : seen_) {
-    if (v.pends) { pending.insert(slots_[nodes_[v.node].slot].index); }
+    if (v.pends) { pending.insert(slots_[nodes_[v.index].slot].index); }
   }
   for (visit const& v : seen_) {
-    node<P>& n = nodes_[v.node];
+    node<P>& n = nodes_[v.index];
     std::uint32_t const to = slots_[n.slot].index;
     renumber_edges(n.sources, to, &node<P>::targets);
     renumber_edges(n.targets, to, &node<P>::sources);
   }
-  for (visit const& v : seen_) { moved_.push(nodes_[v.node]); }
+  for (visit const& v : seen_) { moved_.push(nodes_[v.index]); }
   end_walk();
   work_.shrink(base);
   for (node<P>& n : moved_) {
@@ -93,7 +93,7 @@ result<void> topology<P>::find_after(std::uint32_t first, std::uint32_t last) no
   nodes_[first].set(seen);
   seen_.push({first, none, false});
   for (std::uint32_t k = 0; k < seen_.size(); ++k) {
-    edge_block* const to = nodes_[seen_[k].node].targets;
+    edge_block* const to = nodes_[seen_[k].index].targets;
     for (std::uint32_t e = 0; to != nullptr && e < to->size; ++e) {
       std::uint32_t const target = to->edges()[e].node;
       if (target == last) {
@@ -114,7 +114,7 @@ void topology<P>::find_before(std::uint32_t first, std::uint32_t last) noexcept 
   nodes_[last].set(seen);
   seen_.push({last, none, false});
   for (; k < seen_.size(); ++k) {
-    edge_block* const from = nodes_[seen_[k].node].sources;
+    edge_block* const from = nodes_[seen_[k].index].sources;
     for (std::uint32_t e = 0; from != nullptr && e < from->size; ++e) {
       std::uint32_t const source = from->edges()[e].node;
       if (source < first || nodes_[source].has(seen)) { continue; }
@@ -128,7 +128,7 @@ template <class P>
 void topology<P>::keep_cycle(std::uint32_t last, std::uint32_t by) noexcept {
   cycle_.clear();
   cycle_.push(nodes_[last].slot);
-  for (; by != none; by = seen_[by].by) { cycle_.push(nodes_[seen_[by].node].slot); }
+  for (; by != none; by = seen_[by].by) { cycle_.push(nodes_[seen_[by].index].slot); }
   std::reverse(cycle_.begin(), cycle_.end());
 }
 

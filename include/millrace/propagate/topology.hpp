@@ -218,7 +218,7 @@ class topology {
     std::uint32_t generation;
   };
   struct visit {
-    std::uint32_t node;
+    std::uint32_t index;
     std::uint32_t by;  // the visit that has found it
     bool pends;
   };
