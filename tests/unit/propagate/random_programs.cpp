@@ -108,7 +108,6 @@ class oracle {
     error failure;
   };
   void run(node& n) {
-    outcome next;
     bool const fixed =
         n.how.is == form::computed || n.how.is == form::combined || n.how.is == form::observer;
     if (fixed) {
