@@ -4,12 +4,15 @@
 /// \file
 /// All of `propagate`. For users; the library includes what it needs.
 
+#include <millrace/propagate/batch.hpp>
 #include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/column.hpp>
 #include <millrace/propagate/cutoff.hpp>
+#include <millrace/propagate/dump.hpp>
 #include <millrace/propagate/engine.hpp>
 #include <millrace/propagate/graph.hpp>
 #include <millrace/propagate/kinds.hpp>
+#include <millrace/propagate/name_table.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
 #include <millrace/propagate/reader.hpp>

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # cmake -DREADME= -DPLACE= -DNUMBER= -P extract_readme.cmake: writes the block of C++ of this number
-# (1 is the first) of the README to main.cpp, the first block of CMake to CMakeLists.txt, and the line
-# that the program prints, which its first comment names as `// prints: `, to expected.txt.
+# (1 is the first) of the README, or of a page of the guide, to main.cpp, the first block of CMake to
+# CMakeLists.txt, and what the program prints to expected.txt: the line that its first comment names as
+# `// prints: `, or the page's block of DOT.
 cmake_minimum_required(VERSION 3.25)
 file(READ "${README}" text)
 
@@ -11,7 +12,7 @@ function(take_block language number out)
   foreach(i RANGE 1 ${number})
     string(FIND "${rest}" "```${language}\n" begin)
     if(begin EQUAL -1)
-      message(FATAL_ERROR "README.md has no block ${i} of ${language}")
+      message(FATAL_ERROR "${README} has no block ${i} of ${language}")
     endif()
     string(SUBSTRING "${rest}" ${begin} -1 rest)
     string(FIND "${rest}" "\n" first)
@@ -25,10 +26,12 @@ endfunction()
 
 take_block(cpp ${NUMBER} program)
 take_block(cmake 1 project)
-if(NOT program MATCHES "// prints: ([^\n]+)")
-  message(FATAL_ERROR "program ${NUMBER} of README.md has no line `// prints: `")
+if(program MATCHES "// prints: ([^\n]+)")
+  set(printed "${CMAKE_MATCH_1}\n")
+else()
+  take_block(dot 1 printed)
 endif()
-file(WRITE "${PLACE}/expected.txt" "${CMAKE_MATCH_1}\n")
+file(WRITE "${PLACE}/expected.txt" "${printed}")
 file(WRITE "${PLACE}/main.cpp" "${program}")
 file(WRITE "${PLACE}/CMakeLists.txt" "cmake_minimum_required(VERSION 3.25)\n"
      "project(app LANGUAGES CXX)\n${project}")

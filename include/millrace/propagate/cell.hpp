@@ -18,6 +18,32 @@ concept cell_value = requires {
   requires std::movable<T>;
 };
 
+/// What a node is.
+enum class role : std::uint8_t {
+  input,             ///< written by batches
+  computed,          ///< a function of dependencies that never change
+  tracking,          ///< a function of what its last run has read
+  observer,          ///< told of a dependency that never changes
+  tracking_observer  ///< told of what it has read
+};
+[[nodiscard]] constexpr bool tracks(role r) noexcept {
+  return r == role::tracking || r == role::tracking_observer;
+}
+[[nodiscard]] constexpr bool observes(role r) noexcept {
+  return r == role::observer || r == role::tracking_observer;
+}
+/// The role's name; never null.
+[[nodiscard]] constexpr char const* describe(role r) noexcept {
+  switch (r) {
+    case role::input: return "input";
+    case role::computed: return "computed";
+    case role::tracking: return "tracking";
+    case role::observer: return "observer";
+    case role::tracking_observer: return "tracking observer";
+  }
+  return "unknown role";
+}
+
 /// Which node of which graph. A handle whose node has been removed, or that belongs to another
 /// graph, is refused wherever it is used.
 struct node_id {

@@ -5,6 +5,7 @@
 #include <millrace/core/error.hpp>
 #include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/column.hpp>
+#include <millrace/propagate/name_table.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
 #include <millrace/propagate/topology.hpp>
@@ -60,9 +61,10 @@ class engine : public topology<P> {
   static constexpr std::uint32_t most_deep = 200;
 
   explicit engine(resource from) noexcept
-      : base{from}, staged{from}, frames_{from}, fired_{from}, waiting_{from} {}
+      : base{from}, names{from}, staged{from}, frames_{from}, fired_{from}, waiting_{from} {}
 
   graph_stats stats;
+  name_table<resource> names;
   column<std::uint32_t, resource> staged;  ///< slots of inputs that an open batch has written
   bool batch_open = false;
 

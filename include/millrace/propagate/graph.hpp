@@ -40,6 +40,15 @@ static_assert(graph_policy<default_graph>);
 template <class F>
 concept cell_function = std::is_object_v<F> && std::is_move_constructible_v<F>;
 
+/// What is to be seen of a node.
+struct node_view {
+  node_id id;
+  std::uint64_t name;  ///< 0: it has none
+  role is;
+  bool needed;  ///< an observer depends on it, by however many steps
+  bool failed;  ///< its value is a failure
+};
+
 /// Cells that depend on each other. A write runs exactly the functions whose results may have
 /// changed and that an observer needs, each once and after all that it reads; what comes out the
 /// same stops there. A function gives a value or a failure, which is then the value of all that
@@ -172,6 +181,45 @@ class basic_graph {
     return *static_cast<T const*>(n.what->value(n.body));
   }
 
+  /// Gives a cell a name of the user's, by which it is found again; it may have had another.
+  /// @param name not 0
+  /// @error errc::unknown_id; errc::bad_argument (2); errc::duplicate: another cell has the name;
+  ///        errc::out_of_memory
+  template <cell_value T>
+  [[nodiscard]] result<void> set_name(cell<T> of, std::uint64_t name) noexcept;
+  /// The cell of this name.
+  /// @error errc::unknown_id: no cell of this type has the name
+  template <cell_value T>
+  [[nodiscard]] result<cell<T>> find(std::uint64_t name) const noexcept {
+    std::uint32_t const slot = engine_->names.find(name);
+    if (slot == engine_->none) { return core::fail(errc::unknown_id, 1); }
+    cell<T> const found(engine_->id_of(slot));
+    if (engine_->find(found) == engine_->none) { return core::fail(errc::unknown_id, 1); }
+    return found;
+  }
+
+  /// Calls see(node_view) for each node, in an order in which none comes before what it depends on.
+  /// @cost O(nodes)
+  template <class See>
+  void visit(See&& see) const {
+    for (std::uint32_t i = 0; i < engine_->extent(); ++i) {
+      if (auto const& n = engine_->nodes(i); n.what != nullptr) {
+        see(node_view{engine_->id_of(n.slot), engine_->names.name_of(n.slot), n.what->is,
+                      n.has(detail::linked), n.has(detail::failed)});
+      }
+    }
+  }
+  /// Calls see(node_id) for each node that a node depends on now.
+  template <class See>
+  void visit_sources(node_id of, See&& see) const {
+    std::uint32_t const i = engine_->find(of);
+    if (i == engine_->none) { return; }
+    auto* const from = engine_->nodes(i).sources;
+    for (std::uint32_t k = 0; from != nullptr && k < from->size; ++k) {
+      see(engine_->id_of(engine_->nodes(from->edges()[k].node).slot));
+    }
+  }
+
   /// Removes a node on which none depends.
   /// @error errc::unknown_id; errc::busy: a node depends on it, or inside a function
   [[nodiscard]] result<void> remove(node_id id) noexcept;
@@ -254,69 +302,6 @@ class basic_graph {
 };
 using graph = basic_graph<>;
 
-/// Values for inputs, kept beside them until commit; of several for one input the last counts.
-/// @thread one at a time, with its graph
-template <graph_policy P>
-class basic_graph<P>::batch {
- public:
-  batch(batch&& other) noexcept : engine_{std::exchange(other.engine_, nullptr)} {}
-  batch& operator=(batch&& other) noexcept {
-    std::swap(engine_, other.engine_);
-    return *this;
-  }
-  /// Aborts what has not been committed.
-  ~batch() { abort(); }
-
-  /// @error errc::unknown_id; errc::closed: committed or aborted before
-  template <cell_value T>
-  [[nodiscard]] result<void> write(propagate::input<T> to, std::type_identity_t<T> value) noexcept {
-    if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
-    std::uint32_t const i = engine_->find(static_cast<cell<T> const&>(to));
-    if (i == engine_->none || engine_->nodes(i).what->stage == nullptr) {
-      return core::refuse<void>(errc::unknown_id, 1);
-    }
-    auto& n = engine_->nodes(i);
-    if (!n.what->stage(n.body, &value)) { engine_->staged.push(n.slot); }
-    return {};
-  }
-  /// Brings all that is needed up to date, and tells observers.
-  /// @error errc::closed: committed or aborted before; errc::busy: inside a function
-  [[nodiscard]] result<void> commit() noexcept {
-    if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
-    if (engine_->busy()) { return core::refuse<void>(errc::busy); }
-    engine_->begin_pass();
-    for (std::uint32_t slot : engine_->staged) { engine_->take_over(engine_->index_of(slot)); }
-    close();
-    std::exchange(engine_, nullptr)->run_pending();
-    return {};
-  }
-  void abort() noexcept {
-    if (engine_ == nullptr) { return; }
-    for (std::uint32_t slot : engine_->staged) {
-      auto& n = engine_->nodes(engine_->index_of(slot));
-      n.what->unstage(n.body);
-    }
-    close();
-    engine_ = nullptr;
-  }
-
- private:
-  friend class basic_graph;
-  explicit batch(engine_type& of) noexcept : engine_{&of} { of.batch_open = true; }
-  void close() noexcept {
-    engine_->staged.clear();
-    engine_->batch_open = false;
-  }
-
-  engine_type* engine_;
-};
-
-template <graph_policy P>
-auto basic_graph<P>::begin() noexcept -> result<batch> {
-  if (engine_->busy() || engine_->batch_open) { return core::fail(errc::busy); }
-  return batch(*engine_);
-}
-
 template <graph_policy P>
 template <class Body, class... Parts>
 result<std::uint32_t> basic_graph<P>::add(detail::kind<P> const* what,
@@ -391,8 +376,22 @@ auto basic_graph<P>::combined(F f, cuda::std::span<cell<Arg> const> from) noexce
 }
 
 template <graph_policy P>
+template <cell_value T>
+result<void> basic_graph<P>::set_name(cell<T> of, std::uint64_t name) noexcept {
+  auto& names = engine_->names;
+  if (engine_->find(of) == engine_->none) { return core::fail(errc::unknown_id, 1); }
+  if (name == 0) { return core::fail(errc::bad_argument, 2); }
+  std::uint32_t const has = names.find(name), slot = of.id().slot;
+  if (has == slot) { return {}; }
+  if (has != engine_->none) { return core::fail(errc::duplicate, 2); }
+  names.erase(slot);  // the place of the old name is enough for the new one
+  return names.insert(name, slot);
+}
+
+template <graph_policy P>
 void basic_graph<P>::take_away(std::uint32_t i) noexcept {
   auto& n = engine_->nodes(i);
+  engine_->names.erase(n.slot);
   while (n.sources != nullptr && n.sources->size != 0) { engine_->unlink_last(i); }
   engine_->set_failure(n, {});
   n.what->destroy(*engine_, n.body);
@@ -415,3 +414,5 @@ result<void> basic_graph<P>::remove(node_id id) noexcept {
 }
 
 }  // namespace millrace::inline v0::propagate
+
+#include <millrace/propagate/batch.hpp>

@@ -3,6 +3,7 @@
 
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/propagate/cell.hpp>
 
 #include <cstdint>
 
@@ -25,20 +26,6 @@ struct edge_block {
   [[nodiscard]] edge* edges() noexcept { return reinterpret_cast<edge*>(this + 1); }
 };
 static_assert(sizeof(edge_block) == sizeof(edge) && alignof(edge_block) == alignof(edge));
-
-enum class role : std::uint8_t {
-  input,             ///< written by transactions
-  computed,          ///< a function of dependencies that never change
-  tracking,          ///< a function of what its last run has read
-  observer,          ///< told of a dependency that never changes
-  tracking_observer  ///< told of what it has read
-};
-[[nodiscard]] constexpr bool tracks(role r) noexcept {
-  return r == role::tracking || r == role::tracking_observer;
-}
-[[nodiscard]] constexpr bool observes(role r) noexcept {
-  return r == role::observer || r == role::tracking_observer;
-}
 
 /// What nodes of one type have in common.
 template <class P>

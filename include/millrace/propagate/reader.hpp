@@ -58,7 +58,7 @@ class reader {
     if (i == e.none) { throw detail::refusal{{errc::unknown_id, {}, 0}}; }
     detail::node<P>& source = e.nodes(i);
     detail::node<P> const& mine = e.nodes(index_);
-    if (i >= index_ && source.what->is != detail::role::input) {
+    if (i >= index_ && source.what->is != role::input) {
       leave({detail::unwound::why::out_of_order, source.slot, mine.slot});
     }
     detail::edge_block* const from = mine.sources;

@@ -376,3 +376,26 @@ TEST_CASE("graph: missing memory is an error, and nothing has changed") {
   }
   CHECK(plan.live_bytes == 0);
 }
+
+TEST_CASE("graph: cells are found by name and type, and a name is one cell's") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1.0).value();
+  auto const b = g.computed([](double x) { return x > 0; }, a).value();
+  CHECK(g.set_name(a, 0).error() == core::fail(errc::bad_argument, 2).error());
+  CHECK(g.set_name(propagate::cell<int>(a.id()), 7).error().code == errc::unknown_id);
+  REQUIRE(g.set_name(a, 7));
+  REQUIRE(g.set_name(a, 7));
+  CHECK(g.set_name(b, 7).error().code == errc::duplicate);
+  REQUIRE(g.set_name(b, 8));
+  CHECK(g.find<double>(7).value() == a);
+  CHECK(g.find<bool>(8).value() == b);
+  CHECK(g.find<int>(7).error().code == errc::unknown_id);
+  CHECK(g.find<double>(9).error().code == errc::unknown_id);
+  REQUIRE(g.set_name(b, 9));  // another one
+  CHECK(g.find<bool>(8).error().code == errc::unknown_id);
+  CHECK(g.find<bool>(9).value() == b);
+  REQUIRE(g.remove(b.id()));
+  CHECK(g.find<bool>(9).error().code == errc::unknown_id);
+  REQUIRE(g.set_name(a, 9));
+  CHECK(g.find<double>(9).value() == a);
+}

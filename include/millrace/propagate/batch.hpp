@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/propagate/cell.hpp>
+#include <millrace/propagate/graph.hpp>
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+namespace millrace::inline v0::propagate {
+
+/// Values for inputs, kept beside them until commit; of several for one input the last counts.
+/// @thread one at a time, with its graph
+template <graph_policy P>
+class basic_graph<P>::batch {
+ public:
+  batch(batch&& other) noexcept : engine_{std::exchange(other.engine_, nullptr)} {}
+  batch& operator=(batch&& other) noexcept {
+    std::swap(engine_, other.engine_);
+    return *this;
+  }
+  /// Aborts what has not been committed.
+  ~batch() { abort(); }
+
+  /// @error errc::unknown_id; errc::closed: committed or aborted before
+  template <cell_value T>
+  [[nodiscard]] result<void> write(propagate::input<T> to, std::type_identity_t<T> value) noexcept {
+    if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
+    std::uint32_t const i = engine_->find(static_cast<cell<T> const&>(to));
+    if (i == engine_->none || engine_->nodes(i).what->stage == nullptr) {
+      return core::refuse<void>(errc::unknown_id, 1);
+    }
+    auto& n = engine_->nodes(i);
+    if (!n.what->stage(n.body, &value)) { engine_->staged.push(n.slot); }
+    return {};
+  }
+  /// Brings all that is needed up to date, and tells observers.
+  /// @error errc::closed: committed or aborted before; errc::busy: inside a function
+  [[nodiscard]] result<void> commit() noexcept {
+    if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
+    if (engine_->busy()) { return core::refuse<void>(errc::busy); }
+    engine_->begin_pass();
+    for (std::uint32_t slot : engine_->staged) { engine_->take_over(engine_->index_of(slot)); }
+    close();
+    std::exchange(engine_, nullptr)->run_pending();
+    return {};
+  }
+  void abort() noexcept {
+    if (engine_ == nullptr) { return; }
+    for (std::uint32_t slot : engine_->staged) {
+      auto& n = engine_->nodes(engine_->index_of(slot));
+      n.what->unstage(n.body);
+    }
+    close();
+    engine_ = nullptr;
+  }
+
+ private:
+  friend class basic_graph;
+  explicit batch(engine_type& of) noexcept : engine_{&of} { of.batch_open = true; }
+  void close() noexcept {
+    engine_->staged.clear();
+    engine_->batch_open = false;
+  }
+
+  engine_type* engine_;
+};
+
+template <graph_policy P>
+auto basic_graph<P>::begin() noexcept -> result<batch> {
+  if (engine_->busy() || engine_->batch_open) { return core::fail(errc::busy); }
+  return batch(*engine_);
+}
+
+}  // namespace millrace::inline v0::propagate
