@@ -17,4 +17,5 @@
 #include <millrace/propagate/pending_set.hpp>
 #include <millrace/propagate/reader.hpp>
 #include <millrace/propagate/reorder.hpp>
+#include <millrace/propagate/replace.hpp>
 #include <millrace/propagate/topology.hpp>

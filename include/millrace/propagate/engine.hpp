@@ -29,15 +29,17 @@ struct graph_stats {
 
 namespace detail {
 
-/// Leaves the functions of cells that are running, up to the pass.
+/// Leaves the functions of cells that are running, up to who has called the first of them: too many
+/// of them wait for each other on the stack.
 struct unwound {
-  enum class why : std::uint8_t {
-    too_deep,     ///< too many functions wait for each other on the stack
-    out_of_order  ///< the cell that was read comes later in the order
-  };
-  why reason;
-  std::uint32_t slot;    ///< of the cell that was read
-  std::uint32_t reader;  ///< slot of the cell that has read it
+  std::uint32_t slot;  ///< of the cell that was read, and is to be settled first
+};
+
+/// A tracking function that is running. Its node may get another place meanwhile.
+struct active_run {
+  std::uint32_t index;
+  std::uint32_t slot;
+  active_run* outer = nullptr;  ///< the one that has read this one's node
 };
 
 /// Brings cells up to date. Nodes stand in a topological order: a pass takes the pending ones in
@@ -61,7 +63,13 @@ class engine : public topology<P> {
   static constexpr std::uint32_t most_deep = 200;
 
   explicit engine(resource from) noexcept
-      : base{from}, names{from}, staged{from}, frames_{from}, fired_{from}, waiting_{from} {}
+      : base{from},
+        names{from},
+        staged{from},
+        frames_{from},
+        fired_{from},
+        late_{from},
+        waiting_{from} {}
 
   graph_stats stats;
   name_table<resource> names;
@@ -69,7 +77,6 @@ class engine : public topology<P> {
   bool batch_open = false;
 
   [[nodiscard]] bool busy() const noexcept { return busy_; }
-  [[nodiscard]] std::uint32_t depth() const noexcept { return depth_; }
 
   /// The index of a node of this graph; `none` where it has no such node.
   [[nodiscard]] std::uint32_t find(node_id id) const noexcept {
@@ -90,6 +97,7 @@ class engine : public topology<P> {
     if (auto const room = staged.reserve(count); !room) { return room; }
     if (auto const room = frames_.reserve(count); !room) { return room; }
     if (auto const room = fired_.reserve(count); !room) { return room; }
+    if (auto const room = late_.reserve(count); !room) { return room; }
     return waiting_.reserve(count);
   }
 
@@ -117,6 +125,13 @@ class engine : public topology<P> {
     busy_ = false;
   }
 
+  /// A node's function is another: it runs if somebody needs it.
+  void run_again(std::uint32_t i) noexcept {
+    nodes(i).set(unsettled | must_run);
+    begin_pass();
+    if (nodes(i).has(linked)) { pending.insert(i); }
+    run_pending();
+  }
   /// Makes a node's value right where nothing is pending. Its sources are kept up to date only if
   /// it is needed.
   void settle_now(std::uint32_t i) noexcept {
@@ -124,7 +139,7 @@ class engine : public topology<P> {
     bool const alone = !nodes(i).has(linked);
     std::uint32_t const slot = nodes(i).slot;
     if (alone) { base::need(i); }
-    while (!settle(slot)) {}
+    settle(slot);
     if (alone) { base::release(index_of(slot)); }
     busy_ = was;
   }
@@ -148,14 +163,54 @@ class engine : public topology<P> {
 
   /// Settles what a function reads. @throws unwound
   void settle_read(std::uint32_t i) {
-    if (nodes(i).has(unsettled)) { pull(i); }
+    if (!nodes(i).has(unsettled)) { return; }
+    if (depth_ >= most_deep) { throw unwound{nodes(i).slot}; }
+    pull(i);
   }
-  void enter(std::uint32_t i) noexcept {
-    nodes(i).set(running);
+  /// Whether a node has not had its turn in this pass. Functions read such a one only after they
+  /// had to give up their place for another that they read.
+  [[nodiscard]] bool is_late(std::uint32_t i) const noexcept {
+    return i > position_ && nodes(i).what->is != role::input;
+  }
+  /// A late node, and what it depends on and is late as well, may be out of date: it is settled
+  /// when it is read. In its turn it is looked at again.
+  void expect_changes(std::uint32_t root) noexcept {
+    std::uint32_t const base_size = late_.size();
+    visit_late(root);
+    for (std::uint32_t k = base_size; k < late_.size(); ++k) {
+      node<P> const& n = nodes(late_[k]);
+      for (std::uint32_t e = 0; n.sources != nullptr && e < n.sources->size; ++e) {
+        visit_late(n.sources->edges()[e].node);
+      }
+    }
+    for (std::uint32_t k = base_size; k < late_.size(); ++k) {
+      node<P>& n = nodes(late_[k]);
+      n.clear(seen);
+      if (!n.has(linked) || n.has(unsettled) || n.ran_at == pass) { continue; }
+      if (n.eager != 0) { n.ran_at = pass - 1; }
+      n.set(unsettled);
+      pending.insert(late_[k]);
+    }
+    late_.shrink(base_size);
+  }
+  /// A function reads a node that comes after its own: from here on it comes before it.
+  /// @error as move_behind
+  [[nodiscard]] result<void> put_before(active_run& reading, std::uint32_t read) noexcept {
+    auto const moved = base::move_behind(reading.index, read);
+    if (!moved) { return moved; }
+    ++stats.reorders;
+    for (frame& f : frames_) { f.node = index_of(f.slot); }
+    for (active_run* each = innermost_; each != nullptr; each = each->outer) {
+      each->index = index_of(each->slot);
+    }
+    return {};
+  }
+  void enter(active_run& run) noexcept {
+    run.outer = std::exchange(innermost_, &run);
     ++depth_;
   }
-  void leave(std::uint32_t i) noexcept {
-    nodes(i).clear(running);
+  void leave(active_run& run) noexcept {
+    innermost_ = run.outer;
     --depth_;
   }
   void count_runs(std::uint64_t n = 1) noexcept { stats.runs += n; }
@@ -201,6 +256,7 @@ class engine : public topology<P> {
  private:
   struct frame {
     std::uint32_t node;
+    std::uint32_t slot;
     std::uint32_t next;  // of its sources
     bool stale;
   };
@@ -220,14 +276,18 @@ class engine : public topology<P> {
     } else {
       std::uint32_t const slot = n.slot;
       n.set(unsettled);
-      if (settle(slot)) {
-        i = index_of(slot);
-        if (nodes(i).changed_at == pass) { tell_targets(i); }
-      } else {
-        pending.insert(index_of(slot));  // what it reads comes first now
-      }
+      position_ = i;
+      settle(slot);
+      position_ = none;
+      i = index_of(slot);
+      if (nodes(i).changed_at == pass) { tell_targets(i); }
     }
     return pending.pop();
+  }
+  void visit_late(std::uint32_t i) noexcept {
+    if (!is_late(i) || nodes(i).has(seen)) { return; }
+    nodes(i).set(seen);
+    late_.push(i);
   }
   void fire(std::uint32_t i) noexcept {
     if (nodes(i).has(is_fired)) { return; }
@@ -235,38 +295,19 @@ class engine : public topology<P> {
     fired_.push(nodes(i).slot);
   }
 
-  /// Makes a node's value right. False where an order had to change: what is pending comes first.
-  [[nodiscard]] bool settle(std::uint32_t slot) noexcept {
-    std::uint32_t const base_size = waiting_.size();
+  /// Makes a node's value right.
+  void settle(std::uint32_t slot) noexcept {
+    std::uint32_t const waiting = waiting_.size(), frames = frames_.size();
     waiting_.push(slot);
-    while (waiting_.size() > base_size) {
+    while (waiting_.size() > waiting) {
       try {
         pull(index_of(waiting_.back()));
         waiting_.pop();
       } catch (unwound const& u) {
-        frames_.clear();
-        if (u.reason == unwound::why::too_deep) {
-          waiting_.push(u.slot);
-        } else if (reorder(u)) {
-          waiting_.shrink(base_size);
-          return false;
-        }
+        frames_.shrink(frames);
+        waiting_.push(u.slot);
       }
     }
-    return true;
-  }
-  /// False where that would close a cycle, or memory is missing: then the reader fails.
-  [[nodiscard]] bool reorder(unwound const& u) noexcept {
-    auto const moved = base::move_behind(index_of(u.reader), index_of(u.slot));
-    if (moved) {
-      ++stats.reorders;
-      return true;
-    }
-    node<P>& n = nodes(index_of(u.reader));
-    if (set_failure(n, moved.error())) { n.changed_at = pass; }
-    n.clear(unsettled);
-    n.ran_at = pass;
-    return false;
   }
 
   /// Settles a node and, before it, what it depends on. @throws unwound
@@ -280,18 +321,24 @@ class engine : public topology<P> {
         push_frame(unsettled_source);
         continue;
       }
-      frame const f = frames_.back();
+      frame const& f = frames_.back();
       if (f.stale) {
-        run(f.node);
+        run(f.slot);
       } else {
         ++stats.checks;
         nodes(f.node).ran_at = pass;
       }
       nodes(f.node).clear(unsettled);
+      if (pending.contains(f.node)) {  // before its turn: who needs it has not been told
+        pending.erase(f.node);
+        if (nodes(f.node).changed_at == pass) { tell_targets(f.node); }
+      }
       frames_.pop();
     }
   }
-  void push_frame(std::uint32_t i) noexcept { frames_.push({i, 0, nodes(i).has(must_run)}); }
+  void push_frame(std::uint32_t i) noexcept {
+    frames_.push({i, nodes(i).slot, 0, nodes(i).has(must_run)});
+  }
   /// Goes on through a node's sources, to the first that is unsettled.
   [[nodiscard]] std::uint32_t look_at_sources(frame& f) noexcept {
     node<P> const& n = nodes(f.node);
@@ -305,10 +352,13 @@ class engine : public topology<P> {
     }
     return none;
   }
-  void run(std::uint32_t i) {
-    nodes(i).clear(must_run);
-    if (nodes(i).what->run(*this, i)) { nodes(i).changed_at = pass; }
-    nodes(i).ran_at = pass;
+  void run(std::uint32_t slot) {
+    node<P>& before = nodes(index_of(slot));
+    before.clear(must_run);
+    bool const differs = before.what->run(*this, index_of(slot));
+    node<P>& n = nodes(index_of(slot));  // it may have another place now
+    if (differs) { n.changed_at = pass; }
+    n.ran_at = pass;
   }
 
   void tell_observers() noexcept {
@@ -320,15 +370,18 @@ class engine : public topology<P> {
         n.what->run(*this, i);  // its one source has changed, or it would not be here
       } else {
         n.set(unsettled);
-        while (!settle(slot)) {}
+        settle(slot);
       }
     }
     fired_.clear();
   }
 
   column<frame, resource> frames_;
-  column<std::uint32_t, resource> fired_;    // slots of observers
+  column<std::uint32_t, resource> fired_;  // slots of observers
+  column<std::uint32_t, resource> late_;
   column<std::uint32_t, resource> waiting_;  // slots of nodes that wait for those behind them
+  active_run* innermost_ = nullptr;
+  std::uint32_t position_ = none;  // of the pending node that is being settled
   std::uint32_t depth_ = 0;
   bool busy_ = false;
 };

@@ -148,6 +148,27 @@ class basic_graph {
     return cell<T>(engine_->id_of(*made));
   }
 
+  /// A computed or tracking cell gets another function, and other dependencies; its handle, its name
+  /// and what depends on it stay. What follows from that has run when this returns.
+  /// @error as computed, of whose cells the first is 2; errc::bad_argument (1): an input;
+  ///        errc::cycle: a dependency depends on the cell, see cycle_path. Nothing has changed
+  template <cell_value T, cell_function F, cell_value... Ts>
+    requires(sizeof...(Ts) != 0)
+  [[nodiscard]] result<void> replace(cell<T> of, F f, cell<Ts>... from) noexcept {
+    static_assert(std::is_same_v<T, detail::held<std::invoke_result_t<F&, Ts const&...>>>);
+    using body = detail::computed_body<F, T, same_bits, Ts...>;
+    std::uint32_t const sources[] = {engine_->find(from)...};
+    return replace_by<body>(of, &detail::computed_kind<P, body, T>::is, sources, std::move(f),
+                            same_bits{}, std::tuple<Ts const*...>(value_of(from)...));
+  }
+  template <cell_value T, cell_function F>
+    requires std::invocable<F&, reader_type&>
+  [[nodiscard]] result<void> replace(cell<T> of, F f) noexcept {
+    static_assert(std::is_same_v<T, detail::held<std::invoke_result_t<F&, reader_type&>>>);
+    using kind_type = detail::tracking_kind<P, F, T, same_bits>;
+    return replace_by<typename kind_type::body>(of, &kind_type::is, {}, std::move(f), same_bits{});
+  }
+
   /// Calls f(value) now, and after each batch that has changed the cell. A failure is not told.
   /// @error as computed
   template <cell_function F, cell_value T>
@@ -285,6 +306,10 @@ class basic_graph {
   [[nodiscard]] result<std::uint32_t> add(detail::kind<P> const* what,
                                           cuda::std::span<std::uint32_t const> sources,
                                           std::size_t extra_bytes, Parts&&... parts) noexcept;
+  template <class Body, class T, class... Parts>
+  [[nodiscard]] result<void> replace_by(cell<T> of, detail::kind<P> const* what,
+                                        cuda::std::span<std::uint32_t const> sources,
+                                        Parts&&... parts) noexcept;
   [[nodiscard]] result<void> link_new(std::uint32_t i, std::uint32_t source) noexcept;
   void take_away(std::uint32_t i) noexcept;
   [[nodiscard]] result<observer> told(result<std::uint32_t> made) noexcept {
@@ -416,3 +441,4 @@ result<void> basic_graph<P>::remove(node_id id) noexcept {
 }  // namespace millrace::inline v0::propagate
 
 #include <millrace/propagate/batch.hpp>
+#include <millrace/propagate/replace.hpp>

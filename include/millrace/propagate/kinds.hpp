@@ -62,6 +62,14 @@ void destroy_body(engine<P>& e, void* body) noexcept {
   e.from().deallocate(body, sizeof(Body) + extra, alignof(Body));
 }
 template <class Body>
+void repoint_body(void* body, void const* from, void const* to) noexcept {
+  static_cast<Body*>(body)->repoint(from, to);
+}
+template <class T>
+void repoint(T const*& at, void const* from, void const* to) noexcept {
+  if (at == from) { at = static_cast<T const*>(to); }
+}
+template <class Body>
 [[nodiscard]] void const* body_value(void const* body) noexcept {
   return &static_cast<Body const*>(body)->value;
 }
@@ -165,7 +173,8 @@ struct computed_kind {
                               .run = run,
                               .destroy = destroy_body<Body, P>,
                               .value = body_value<Body>,
-                              .type = type_of<T>};
+                              .type = type_of<T>,
+                              .repoint = repoint_body<Body>};
 };
 
 /// Of a fixed number of dependencies.
@@ -178,6 +187,9 @@ struct computed_body : body_head {
 
   [[nodiscard]] decltype(auto) apply() noexcept(std::is_nothrow_invocable_v<F&, Args const&...>) {
     return std::apply([this](Args const*... each) -> decltype(auto) { return f(*each...); }, from);
+  }
+  void repoint(void const* was, void const* is) noexcept {
+    std::apply([&](Args const*&... each) { (detail::repoint(each, was, is), ...); }, from);
   }
 };
 
@@ -200,6 +212,9 @@ struct combined_body : body_head {
   [[nodiscard]] decltype(auto) apply() noexcept(std::is_nothrow_invocable_v<F&, values<Arg>>) {
     return f(values<Arg>(from(), size));
   }
+  void repoint(void const* was, void const* is) noexcept {
+    for (std::uint32_t k = 0; k < size; ++k) { detail::repoint(from()[k], was, is); }
+  }
 };
 
 /// Runs a function that reads through a reader, gives what it returns to `use`, and lets go of what
@@ -209,11 +224,11 @@ struct combined_body : body_head {
 template <class P, class F, class Use>
 [[nodiscard]] error track_run(engine<P>& e, std::uint32_t i, F& f, Use use) {
   error why{};
-  reader<P> read(e, i);
+  std::uint32_t const slot = e.nodes(i).slot;
+  reader<P> read(e, {i, slot});
   auto const go_on = [&] {
     if (read.left()) { throw unwound(*read.left()); }  // the function has kept the exception
   };
-  e.enter(i);
   try {
     if constexpr (std::is_void_v<std::invoke_result_t<F&, reader<P>&>>) {
       f(read);
@@ -224,13 +239,11 @@ template <class P, class F, class Use>
       use(std::forward<decltype(got)>(got));
     }
   } catch (unwound const&) {
-    e.leave(i);
-    e.nodes(i).set(must_run);
+    e.nodes(e.index_of(slot)).set(must_run);
     throw;
   } catch (refusal const& refused) { why = refused.failure; } catch (...) {
     why = {errc::function_failed, {}, 0};
   }
-  e.leave(i);
   read.forget_rest();
   return why;
 }
@@ -245,12 +258,14 @@ struct tracking_kind {
   };
   static bool run(engine<P>& e, std::uint32_t i) {
     auto& mine = *static_cast<body*>(e.nodes(i).body);
+    std::uint32_t const slot = e.nodes(i).slot;
+    auto const n = [&e, slot]() -> node<P>& { return e.nodes(e.index_of(slot)); };
     bool differs = false;
     error const why = track_run(e, i, mine.f, [&](auto&& got) {
-      differs = keep(e, e.nodes(i), mine, std::forward<decltype(got)>(got));
+      differs = keep(e, n(), mine, std::forward<decltype(got)>(got));
     });
     e.count_runs();
-    return why.code == errc::ok ? differs : e.set_failure(e.nodes(i), why);
+    return why.code == errc::ok ? differs : e.set_failure(n(), why);
   }
   static constexpr kind<P> is{.is = role::tracking,
                               .run = run,
@@ -265,6 +280,7 @@ struct observer_kind {
   struct body : body_head {
     F f;
     T const* from;
+    void repoint(void const* was, void const* is) noexcept { detail::repoint(from, was, is); }
   };
   static bool run(engine<P>& e, std::uint32_t i) noexcept {
     node<P>& n = e.nodes(i);
@@ -279,7 +295,10 @@ struct observer_kind {
       return false;
     } catch (...) { return e.set_failure(n, {errc::function_failed, {}, 0}); }
   }
-  static constexpr kind<P> is{.is = role::observer, .run = run, .destroy = destroy_body<body, P>};
+  static constexpr kind<P> is{.is = role::observer,
+                              .run = run,
+                              .destroy = destroy_body<body, P>,
+                              .repoint = repoint_body<body>};
 };
 
 /// Told of what it has read.
@@ -290,9 +309,10 @@ struct tracking_observer_kind {
   };
   static bool run(engine<P>& e, std::uint32_t i) {
     auto& mine = *static_cast<body*>(e.nodes(i).body);
+    std::uint32_t const slot = e.nodes(i).slot;
     error const why = track_run(e, i, mine.f, [](auto&&) {});
     ++e.stats.told;
-    return e.set_failure(e.nodes(i), why);
+    return e.set_failure(e.nodes(e.index_of(slot)), why);
   }
   static constexpr kind<P> is{
       .is = role::tracking_observer, .run = run, .destroy = destroy_body<body, P>};

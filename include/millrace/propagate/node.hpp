@@ -39,6 +39,8 @@ struct kind {
   void (*destroy)(engine<P>&, void* body) noexcept = nullptr;
   void const* (*value)(void const* body) noexcept = nullptr;
   void const* type = nullptr;  ///< type_of<T> of the value; null for observers
+  /// A dependency's value is somewhere else now. Null for what does not know where values are.
+  void (*repoint)(void* body, void const* from, void const* to) noexcept = nullptr;
   /// Keeps a value for a later run; whether one was kept already. Null but for inputs.
   bool (*stage)(void* body, void* value) noexcept = nullptr;
   void (*unstage)(void* body) noexcept = nullptr;
@@ -61,11 +63,10 @@ inline constexpr std::uint32_t unsettled = 1;   ///< the value may be out of dat
 inline constexpr std::uint32_t must_run = 2;    ///< whatever the dependencies say: has no whole run
 inline constexpr std::uint32_t linked = 4;      ///< its dependencies know that it needs them
 inline constexpr std::uint32_t failed = 8;      ///< the value is a failure
-inline constexpr std::uint32_t running = 16;    ///< its function has not returned
-inline constexpr std::uint32_t is_fired = 32;   ///< an observer that is to be told in this pass
-inline constexpr std::uint32_t passed_on = 64;  ///< its dependencies count it, or will not
-inline constexpr std::uint32_t seen = 128;      ///< by a walk
-inline constexpr std::uint32_t valueless = 256;  ///< no run has given a value yet
+inline constexpr std::uint32_t is_fired = 16;   ///< an observer that is to be told in this pass
+inline constexpr std::uint32_t passed_on = 32;  ///< its dependencies count it, or will not
+inline constexpr std::uint32_t seen = 64;       ///< by a walk
+inline constexpr std::uint32_t valueless = 128;  ///< no run has given a value yet
 
 /// A node beside its value. Its index is its place in a topological order.
 template <class P>
@@ -79,14 +80,14 @@ struct node {
   std::uint32_t live = 0;
   std::uint32_t eager = 0;  ///< targets that will need the value whatever others come out as
   std::uint32_t slot = 0;
-  std::uint32_t flags : 10 = 0;
-  std::uint32_t read_at : 22 = 0;  ///< where its last reader may have it among its sources
+  std::uint32_t flags : 8 = 0;
+  std::uint32_t read_at : 24 = 0;  ///< where its last reader may have it among its sources
 
   /// Whether one of these flags is set.
   [[nodiscard]] bool has(std::uint32_t any) const noexcept { return (flags & any) != 0; }
-  void set(std::uint32_t all) noexcept { flags |= all & 0x3FF; }
-  void clear(std::uint32_t all) noexcept { flags &= ~all & 0x3FF; }
-  void set_read_at(std::uint32_t k) noexcept { read_at = k & 0x3F'FFFF; }
+  void set(std::uint32_t all) noexcept { flags |= all & 0xFF; }
+  void clear(std::uint32_t all) noexcept { flags &= ~all & 0xFF; }
+  void set_read_at(std::uint32_t k) noexcept { read_at = k & 0xFF'FFFF; }
 };
 
 }  // namespace millrace::inline v0::propagate::detail

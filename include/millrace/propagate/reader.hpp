@@ -40,14 +40,17 @@ class reader {
     return *static_cast<T const*>(source.what->value(source.body));
   }
 
-  reader(detail::engine<P>& e, std::uint32_t index) noexcept : engine_{&e}, index_{index} {}
+  reader(detail::engine<P>& e, detail::active_run run) noexcept : engine_{&e}, run_{run} {
+    e.enter(run_);
+  }
   reader(reader const&) = delete;
   reader& operator=(reader const&) = delete;
+  ~reader() { engine_->leave(run_); }
 
   /// Lets go of what this run has not read.
   void forget_rest() noexcept {
-    auto const* const sources = engine_->nodes(index_).sources;
-    while (sources != nullptr && sources->size > next_) { engine_->unlink_last(index_); }
+    auto const* const sources = engine_->nodes(run_.index).sources;
+    while (sources != nullptr && sources->size > next_) { engine_->unlink_last(run_.index); }
   }
   /// How the run was left, if it was.
   [[nodiscard]] std::optional<detail::unwound> const& left() const noexcept { return left_; }
@@ -56,43 +59,47 @@ class reader {
   [[nodiscard]] detail::node<P>& at(std::uint32_t i) {
     detail::engine<P>& e = *engine_;
     if (i == e.none) { throw detail::refusal{{errc::unknown_id, {}, 0}}; }
-    detail::node<P>& source = e.nodes(i);
-    detail::node<P> const& mine = e.nodes(index_);
-    if (i >= index_ && source.what->is != role::input) {
-      leave({detail::unwound::why::out_of_order, source.slot, mine.slot});
+    std::uint32_t const slot = e.nodes(i).slot;
+    if (e.is_late(i)) { e.expect_changes(i); }
+    if (i >= run_.index && e.nodes(i).what->is != role::input) {
+      if (auto const done = e.put_before(run_, i); !done) { throw detail::refusal{done.error()}; }
+      i = e.index_of(slot);
     }
-    detail::edge_block* const from = mine.sources;
+    depend_on(i);
+    if (e.nodes(i).has(detail::unsettled)) {
+      try {
+        e.settle_read(i);
+      } catch (detail::unwound const& u) {
+        left_ = u;
+        throw;
+      }
+      i = e.index_of(slot);
+    }
+    return e.nodes(i);
+  }
+  void depend_on(std::uint32_t i) {
+    detail::engine<P>& e = *engine_;
+    detail::node<P>& source = e.nodes(i);
+    detail::edge_block* const from = e.nodes(run_.index).sources;
     std::uint32_t const size = from == nullptr ? 0 : from->size;
     if (next_ < size && from->edges()[next_].node == i) {
       source.set_read_at(next_++);
-    } else if (std::uint32_t const before = source.read_at;
-               before >= next_ || from->edges()[before].node != i) {
-      if (!e.reserve_edge(index_, i)) {
-        e.nodes(index_).set(detail::must_run);  // nothing that it knows of will tell it
-        throw detail::refusal{{errc::out_of_memory, {}, 0}};
-      }
-      e.link(index_, i);
-      e.swap_sources(index_, next_, size);
-      e.enliven(index_, next_);
-      source.set_read_at(next_++);
+      return;
     }
-    if (source.has(detail::unsettled)) {
-      if (e.depth() >= e.most_deep) {
-        leave({detail::unwound::why::too_deep, source.slot, mine.slot});
-      }
-      try {
-        e.settle_read(i);
-      } catch (detail::unwound const& u) { leave(u); }
+    std::uint32_t const before = source.read_at;
+    if (before < next_ && from->edges()[before].node == i) { return; }
+    if (!e.reserve_edge(run_.index, i)) {
+      e.nodes(run_.index).set(detail::must_run);  // nothing that it knows of will tell it
+      throw detail::refusal{{errc::out_of_memory, {}, 0}};
     }
-    return source;
-  }
-  [[noreturn]] void leave(detail::unwound u) {
-    left_ = u;
-    throw u;
+    e.link(run_.index, i);
+    e.swap_sources(run_.index, next_, size);
+    e.enliven(run_.index, next_);
+    source.set_read_at(next_++);
   }
 
   detail::engine<P>* engine_;
-  std::uint32_t index_;
+  detail::active_run run_;
   std::uint32_t next_ = 0;  // of the sources of the run before
   std::optional<detail::unwound> left_;
 };

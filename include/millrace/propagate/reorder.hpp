@@ -118,6 +118,7 @@ void topology<P>::find_before(std::uint32_t first, std::uint32_t last) noexcept 
     for (std::uint32_t e = 0; from != nullptr && e < from->size; ++e) {
       std::uint32_t const source = from->edges()[e].node;
       if (source < first || nodes_[source].has(seen)) { continue; }
+      if (nodes_[source].what->is == role::input) { continue; }  // may stand anywhere
       nodes_[source].set(seen);
       seen_.push({source, k, false});
     }

@@ -162,6 +162,19 @@ class topology {
     if (!nodes_[e.node].has(linked)) { need(e.node); }
   }
 
+  /// A node is of another kind from here on, and has another body.
+  void become(std::uint32_t i, kind<P> const* what, body_head* body) noexcept {
+    node<P>& n = nodes_[i];
+    bool const was = strict(n);
+    n.what = what;
+    n.body = body;
+    if (strict(n) == was || !n.has(passed_on)) { return; }
+    for (std::uint32_t k = 0; n.sources != nullptr && k < n.sources->size; ++k) {
+      edge const e = n.sources->edges()[k];
+      if (e.at < nodes_[e.node].live) { count_eager(e.node, was ? ~std::uint32_t{0} : 1); }
+    }
+  }
+
   /// Links a node, and all that it depends on.
   void need(std::uint32_t root) noexcept {
     std::uint32_t const base = work_.size();
@@ -233,9 +246,13 @@ class topology {
     if (!n.has(linked)) { return false; }
     n.clear(linked | passed_on);
     if (n.what->is == role::input) { return true; }
-    if (!n.has(unsettled)) { n.ran_at = pass; }  // right until now, since it was needed
+    keep_right(n);
     n.set(unsettled);
     return true;
+  }
+  /// A node that is eager is right after each pass, and nobody writes that down. It ends now.
+  void keep_right(node<P>& n) const noexcept {
+    if (!n.has(unsettled)) { n.ran_at = pass; }
   }
   void make_live(edge e, bool for_sure) noexcept {
     node<P>& source = nodes_[e.node];
@@ -264,6 +281,7 @@ class topology {
     std::uint32_t const before = n.eager;
     n.eager += by;
     if ((before != 0) == (n.eager != 0)) { return false; }
+    if (n.eager == 0) { keep_right(n); }
     // one that has not passed on that it is needed will pass on this as well
     return !tracks(n.what->is) && n.sources != nullptr && n.has(passed_on);
   }

@@ -399,3 +399,37 @@ TEST_CASE("graph: cells are found by name and type, and a name is one cell's") {
   REQUIRE(g.set_name(a, 9));
   CHECK(g.find<double>(9).value() == a);
 }
+
+TEST_CASE("graph: a cell's function is replaced, and what depends on the cell follows") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(2).value();
+  auto const b = g.input(30).value();
+  auto const c = g.computed([](int x) { return x; }, a).value();
+  auto const d = g.computed([](int x, int y) { return x + y; }, c, a).value();
+  std::vector<int> told;
+  REQUIRE(g.observe(d, [&](int v) { told.push_back(v); }));
+  REQUIRE(g.replace(c, [](int x) { return 2 * x; }, a));
+  REQUIRE(g.replace(c, [](int x) { return x + x; }, a));  // the same value: nobody is told
+  REQUIRE(g.replace(c, [=](auto& read) { return read(a) < 5 ? read(b) : 0; }));
+  CHECK(told == std::vector<int>{4, 6, 32});
+  REQUIRE(g.write(b, 40));
+  REQUIRE(g.replace(c, [](int x) { return x; }, b));
+  CHECK(told == std::vector<int>{4, 6, 32, 42});
+  auto const later = g.computed([](int x) { return -x; }, b).value();
+  REQUIRE(g.replace(c, [](int x, int y) { return x + y; }, later, later));
+  CHECK(told.back() == -78);
+
+  CHECK(g.replace(c, [](int x) { return x; }, d).error().code == errc::cycle);
+  CHECK(g.replace(c, [](int x) { return x; }, c).error().code == errc::cycle);
+  CHECK(g.replace(
+             propagate::cell<int>(a), [](int x) { return x; }, b)
+            .error() == core::fail(errc::bad_argument, 1).error());
+  CHECK(g.replace(
+             c, [](int x, int y) { return x + y; }, a, propagate::cell<int>())
+            .error() == core::fail(errc::unknown_id, 3).error());
+  auto batch = g.begin().value();
+  CHECK(g.replace(c, [](int x) { return x; }, b).error().code == errc::busy);
+  batch.abort();
+  REQUIRE(g.write(b, 1));
+  CHECK(told.back() == 0);
+}

@@ -67,7 +67,7 @@ class oracle {
     outcome now;
     std::vector<std::size_t> read;
     std::uint64_t changed = 0, checked = 0, runs = 0;
-    bool has_run = false, gone = false;
+    bool has_run = false, gone = false, replaced = false;
   };
   std::vector<node> nodes;
   std::uint64_t pass = 0;
@@ -86,8 +86,10 @@ class oracle {
   }
   outcome const& demand(std::size_t i) {
     node& n = nodes[i];
-    if (n.how.is == form::input || (n.has_run && n.checked == pass)) { return n.now; }
-    bool stale = !n.has_run;
+    if (n.how.is == form::input || (n.has_run && n.checked == pass && !n.replaced)) {
+      return n.now;
+    }
+    bool stale = !n.has_run || n.replaced;
     bool const tracks = n.how.is == form::tracking || n.how.is == form::tracking_observer;
     std::vector<std::size_t> const& from = tracks ? n.read : n.how.from;
     if (!stale || !tracks) {
@@ -99,8 +101,22 @@ class oracle {
     }
     if (stale) { run(n); }
     n.has_run = true;
+    n.replaced = false;
     n.checked = pass;
     return n.now;
+  }
+  void replace(std::size_t i, recipe how) {
+    nodes[i].how = std::move(how);
+    nodes[i].read.clear();
+    nodes[i].replaced = true;
+  }
+  /// Whether a cell may ever need another, itself included.
+  [[nodiscard]] bool reaches(std::size_t from, std::size_t to) const {
+    if (from == to) { return true; }
+    for (std::size_t source : nodes[from].how.from) {
+      if (reaches(source, to)) { return true; }
+    }
+    return false;
   }
 
  private:
@@ -165,6 +181,7 @@ class program {
         case 6: observe_tracking(); break;
         case 7: remove(); break;
         case 8: read_one(); break;
+        case 9: replace(); break;
         default: write(); break;
       }
       compare();
@@ -210,14 +227,30 @@ class program {
     m.input = g_.input(value).value();
     m.cell = m.input;
   }
+  [[nodiscard]] auto at(recipe const& how, std::size_t k) const { return mine_[how.from[k]]->cell; }
+  /// A computed cell's function of one, two or three values, or a tracking one's.
+  [[nodiscard]] static auto of_one(recipe how, mine& m) {
+    return [how, &m](word a) { return ++m.runs, how.finish(a); };
+  }
+  [[nodiscard]] static auto of_two(recipe how, mine& m) {
+    return [how, &m](word a, word b) { return ++m.runs, how.finish(a * 3 + b); };
+  }
+  [[nodiscard]] static auto of_three(recipe how, mine& m) {
+    return [how, &m](word a, word b, word c) { return ++m.runs, how.finish((a * 3 + b) * 3 + c); };
+  }
+  [[nodiscard]] auto of_read(recipe how, mine& m) const {
+    return [how, this, &m](auto& read) {
+      ++m.runs;
+      return how.track([&](std::size_t k) { return read(at(how, k)); });
+    };
+  }
   void add_fixed() {
     recipe const how = some_recipe(chance_.next() % 2 == 0 ? form::computed : form::combined, 3);
     want_.add(how);
     mine& m = append();
-    auto const at = [&](std::size_t k) { return mine_[how.from[k]]->cell; };
     if (how.is == form::combined) {
       std::vector<propagate::cell<word>> from;
-      for (std::size_t k = 0; k < how.from.size(); ++k) { from.push_back(at(k)); }
+      for (std::size_t k = 0; k < how.from.size(); ++k) { from.push_back(at(how, k)); }
       m.cell = g_.combined(
                      [how, &m](propagate::values<word> v) {
                        ++m.runs;
@@ -228,26 +261,40 @@ class program {
                      cuda::std::span<propagate::cell<word> const>(from.data(), from.size()))
                    .value();
     } else if (how.from.size() == 1) {
-      m.cell = g_.computed([how, &m](word a) { return ++m.runs, how.finish(a); }, at(0)).value();
+      m.cell = g_.computed(of_one(how, m), at(how, 0)).value();
     } else if (how.from.size() == 2) {
-      m.cell = g_.computed([how, &m](word a, word b) { return ++m.runs, how.finish(a * 3 + b); },
-                           at(0), at(1))
-                   .value();
+      m.cell = g_.computed(of_two(how, m), at(how, 0), at(how, 1)).value();
     } else {
-      m.cell = g_.computed([how, &m](word a, word b,
-                                     word c) { return ++m.runs, how.finish((a * 3 + b) * 3 + c); },
-                           at(0), at(1), at(2))
-                   .value();
+      m.cell = g_.computed(of_three(how, m), at(how, 0), at(how, 1), at(how, 2)).value();
     }
   }
   void add_tracking() {
     recipe const how = some_recipe(form::tracking, 6);
     want_.add(how);
     mine& m = append();
-    m.cell = g_.tracking([how, this, &m](auto& read) {
-                 ++m.runs;
-                 return how.track([&](std::size_t k) { return read(mine_[how.from[k]]->cell); });
-               }).value();
+    m.cell = g_.tracking(of_read(how, m)).value();
+  }
+  void replace() {
+    std::size_t const i = some_cell();
+    if (want_.nodes[i].how.is == form::input) { return; }
+    recipe const how = some_recipe(chance_.next() % 2 == 0 ? form::computed : form::tracking, 3);
+    for (std::size_t source : how.from) {
+      if (want_.reaches(source, i)) { return; }
+    }
+    ++want_.pass;
+    want_.replace(i, how);
+    mine& m = *mine_[i];
+    result<void> done;
+    if (how.is == form::tracking) {
+      done = g_.replace(m.cell, of_read(how, m));
+    } else if (how.from.size() == 1) {
+      done = g_.replace(m.cell, of_one(how, m), at(how, 0));
+    } else if (how.from.size() == 2) {
+      done = g_.replace(m.cell, of_two(how, m), at(how, 0), at(how, 1));
+    } else {
+      done = g_.replace(m.cell, of_three(how, m), at(how, 0), at(how, 1), at(how, 2));
+    }
+    REQUIRE(done.has_value());
   }
   void observe() {
     recipe how;
