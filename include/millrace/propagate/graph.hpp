@@ -148,8 +148,8 @@ class basic_graph {
     return cell<T>(engine_->id_of(*made));
   }
 
-  /// A computed or tracking cell gets another function, and other dependencies; its handle, its name
-  /// and what depends on it stay. What follows from that has run when this returns.
+  /// A computed or tracking cell gets another function, and other dependencies; its handle, its
+  /// name and what depends on it stay. What follows from that has run when this returns.
   /// @error as computed, of whose cells the first is 2; errc::bad_argument (1): an input;
   ///        errc::cycle: a dependency depends on the cell, see cycle_path. Nothing has changed
   template <cell_value T, cell_function F, cell_value... Ts>
