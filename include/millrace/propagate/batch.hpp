@@ -12,23 +12,28 @@
 
 namespace millrace::inline v0::propagate {
 
-/// Values for inputs, kept beside them until commit; of several for one input the last counts.
+/// Values for inputs, kept beside them until commit; of several for one input the last counts. A
+/// batch that outlives its graph is closed.
 /// @thread one at a time, with its graph
 template <graph_policy P>
 class basic_graph<P>::batch {
  public:
-  batch(batch&& other) noexcept : engine_{std::exchange(other.engine_, nullptr)} {}
+  batch(batch&& other) noexcept : engine_{std::exchange(other.engine_, nullptr)} { settle_in(); }
   batch& operator=(batch&& other) noexcept {
     std::swap(engine_, other.engine_);
+    settle_in();
+    other.settle_in();
     return *this;
   }
   /// Aborts what has not been committed.
   ~batch() { abort(); }
 
-  /// @error errc::unknown_id; errc::closed: committed or aborted before
+  /// @error errc::unknown_id; errc::closed: committed or aborted before; errc::busy: inside a
+  ///        function
   template <cell_value T>
   [[nodiscard]] result<void> write(propagate::input<T> to, std::type_identity_t<T> value) noexcept {
     if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
+    if (engine_->busy()) { return core::refuse<void>(errc::busy); }
     std::uint32_t const i = engine_->find(static_cast<cell<T> const&>(to));
     if (i == engine_->none || engine_->nodes(i).what->stage == nullptr) {
       return core::refuse<void>(errc::unknown_id, 1);
@@ -60,7 +65,13 @@ class basic_graph<P>::batch {
 
  private:
   friend class basic_graph;
-  explicit batch(engine_type& of) noexcept : engine_{&of} { of.batch_open = true; }
+  explicit batch(engine_type& of) noexcept : engine_{&of} {
+    of.batch_open = true;
+    settle_in();
+  }
+  void settle_in() noexcept {
+    if (engine_ != nullptr) { engine_->of_batch = &engine_; }
+  }
   void close() noexcept {
     engine_->staged.clear();
     engine_->batch_open = false;

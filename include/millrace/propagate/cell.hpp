@@ -11,11 +11,13 @@
 namespace millrace::inline v0::propagate {
 
 /// What a cell holds: made without arguments until its function has run, and assigned from then on.
+/// Copies may throw, moves may not.
 template <class T>
 concept cell_value = requires {
   requires std::is_object_v<T> && !std::is_const_v<T>;
   requires std::default_initializable<T>;
   requires std::movable<T>;
+  requires std::is_nothrow_move_assignable_v<T>;
 };
 
 /// What a node is.

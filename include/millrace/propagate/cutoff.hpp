@@ -4,7 +4,9 @@
 #include <millrace/core/config.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 namespace millrace::inline v0::propagate {
@@ -16,15 +18,20 @@ concept cutoff_policy = requires(C const& c, T const& value) {
   { c(value, value) } noexcept -> std::same_as<bool>;
 };
 
-/// The same bits: NaN is itself, and 0.0 is not -0.0. A type whose bits are not all its value
-/// (padding, pointers to what it owns) is compared by its ==.
+/// The same bits: NaN is itself, and 0.0 is not -0.0. A class whose bits are not all its value
+/// (padding, pointers to what it owns), or may be several of one (members of a floating type), is
+/// compared by its == if it has one.
 struct same_bits {
+  /// Of 16 bytes of a long double six may be anything.
+  template <class T>
+  static constexpr std::size_t value_bytes =
+      std::numeric_limits<T>::digits == 64 && std::is_floating_point_v<T> ? 10 : sizeof(T);
   template <class T>
     requires(std::is_trivially_copyable_v<T> || std::equality_comparable<T>)
   [[nodiscard]] MILLRACE_HD bool operator()(T const& before, T const& after) const noexcept {
     if constexpr (std::is_floating_point_v<T> || std::has_unique_object_representations_v<T> ||
                   !std::equality_comparable<T>) {
-      return std::memcmp(&before, &after, sizeof(T)) == 0;
+      return std::memcmp(&before, &after, value_bytes<T>) == 0;
     } else {
       return before == after;
     }

@@ -18,7 +18,7 @@ namespace millrace::inline v0::propagate {
 
 /// What a graph has done and holds.
 struct graph_stats {
-  std::uint64_t passes = 0;    ///< transactions that changed something
+  std::uint64_t passes = 0;    ///< batches and single writes that have taken effect
   std::uint64_t runs = 0;      ///< cells' functions that have run to their end
   std::uint64_t told = 0;      ///< calls of observers
   std::uint64_t checks = 0;    ///< cells that might have been out of date and were not
@@ -75,6 +75,7 @@ class engine : public topology<P> {
   name_table<resource> names;
   column<std::uint32_t, resource> staged;  ///< slots of inputs that an open batch has written
   bool batch_open = false;
+  engine** of_batch = nullptr;  ///< where the open batch has this engine
 
   [[nodiscard]] bool busy() const noexcept { return busy_; }
 
@@ -120,7 +121,9 @@ class engine : public topology<P> {
   void run_pending() noexcept {
     busy_ = true;
     ++stats.passes;
+    in_order_ = true;
     for (std::uint32_t i = pending.pop(); i != none;) { i = step(i); }
+    in_order_ = false;
     tell_observers();
     busy_ = false;
   }
@@ -143,9 +146,10 @@ class engine : public topology<P> {
     if (alone) { base::release(index_of(slot)); }
     busy_ = was;
   }
-  /// Whether a value is known to be right although nothing keeps it so.
+  /// Whether a value is known to be right, kept so or not.
   [[nodiscard]] bool is_right(std::uint32_t i) const noexcept {
     auto const& n = nodes(i);
+    if (in_order_) { return false; }
     return !n.has(unsettled) || (n.ran_at == pass && !n.has(must_run));
   }
   /// An observer's first call.
@@ -384,6 +388,7 @@ class engine : public topology<P> {
   std::uint32_t position_ = none;  // of the pending node that is being settled
   std::uint32_t depth_ = 0;
   bool busy_ = false;
+  bool in_order_ = false;  // some values are old
 };
 
 }  // namespace detail

@@ -54,8 +54,8 @@ struct node_view {
 /// same stops there. A function gives a value or a failure, which is then the value of all that
 /// depends on it, until it gives a value again. One that throws fails with errc::function_failed.
 ///
-/// Functions and observers must not call the graph, but to read what observers keep up to date:
-/// whatever else they call is refused with errc::busy.
+/// Functions and observers must not call the graph: what they call is refused with errc::busy. But
+/// an observer may read what observers keep up to date.
 /// @thread one at a time
 template <graph_policy P = default_graph>
 class basic_graph {
@@ -78,6 +78,7 @@ class basic_graph {
   }
   ~basic_graph() {
     if (engine_ == nullptr) { return; }
+    if (engine_->batch_open) { *engine_->of_batch = nullptr; }
     for (std::uint32_t i = engine_->extent(); i-- > 0;) {
       auto& n = engine_->nodes(i);
       if (n.what != nullptr) { n.what->destroy(*engine_, n.body); }
@@ -89,7 +90,8 @@ class basic_graph {
 
   /// A cell that batches write.
   /// @param same says whether a write changes nothing
-  /// @error errc::out_of_memory; errc::busy: inside a function
+  /// @error errc::out_of_memory; errc::busy: inside a function; errc::function_failed: what was
+  ///        given has thrown when it was moved
   template <cell_value T, cutoff_policy<T> C = same_bits>
   [[nodiscard]] result<propagate::input<T>> input(T value, C same = {}) noexcept {
     using kind_type = detail::input_kind<P, T, C>;
@@ -103,7 +105,7 @@ class basic_graph {
 
   /// f(values of the cells), which may be a result. It runs when somebody needs it.
   /// @error errc::unknown_id: a cell is not this graph's, `native` is its number from 1;
-  ///        errc::out_of_memory; errc::busy
+  ///        errc::out_of_memory; errc::busy, errc::function_failed: as input
   /// @cost  a run: some nanoseconds, and the function's own
   template <cell_function F, cell_value... Ts>
     requires(sizeof...(Ts) != 0)
@@ -189,8 +191,8 @@ class basic_graph {
   }
 
   /// The value, computed if nobody keeps it up to date.
-  /// @error the cell's failure; errc::unknown_id; errc::busy: inside a function, what no observer
-  ///        needs
+  /// @error the cell's failure; errc::unknown_id; errc::busy: inside a function, and in an observer
+  ///        what none needs; errc::out_of_memory, errc::function_failed: the copy has thrown
   template <cell_value T>
     requires std::copy_constructible<T>
   [[nodiscard]] result<T> read(cell<T> from) noexcept {
@@ -199,7 +201,7 @@ class basic_graph {
     if (!engine_->is_right(i)) { return read_late(from); }
     auto const& n = engine_->nodes(i);
     if (n.has(detail::failed)) { return refuse<T>(n.body->failure); }
-    return *static_cast<T const*>(n.what->value(n.body));
+    return copy<T>(n);
   }
 
   /// Gives a cell a name of the user's, by which it is found again; it may have had another.
@@ -242,7 +244,8 @@ class basic_graph {
   }
 
   /// Removes a node on which none depends.
-  /// @error errc::unknown_id; errc::busy: a node depends on it, or inside a function
+  /// @error errc::unknown_id; errc::busy: a node depends on it, a batch is open, or inside a
+  /// function
   [[nodiscard]] result<void> remove(node_id id) noexcept;
 
   /// Writes one cell, and brings all that is needed up to date.
@@ -284,6 +287,19 @@ class basic_graph {
   [[nodiscard, gnu::cold, gnu::noinline]] static result<T> refuse(error why) noexcept {
     return cuda::std::unexpected<error>(why);
   }
+  template <class T>
+  [[nodiscard]] static result<T> copy(detail::node<P> const& n) noexcept {
+    T const& value = *static_cast<T const*>(n.what->value(n.body));
+    if constexpr (std::is_nothrow_copy_constructible_v<T>) {
+      return value;
+    } else {
+      try {
+        return value;
+      } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); } catch (...) {
+        return core::fail(errc::function_failed);
+      }
+    }
+  }
   /// read, of a cell that nobody keeps up to date.
   template <class T>
   [[nodiscard, gnu::noinline]] result<T> read_late(cell<T> from) noexcept {
@@ -291,7 +307,7 @@ class basic_graph {
     engine_->settle_now(engine_->find(from));
     auto const& n = engine_->nodes(engine_->find(from));
     if (n.has(detail::failed)) { return refuse<T>(n.body->failure); }
-    return *static_cast<T const*>(n.what->value(n.body));
+    return copy<T>(n);
   }
 
   template <class T>

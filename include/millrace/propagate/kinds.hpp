@@ -74,20 +74,30 @@ template <class Body>
   return &static_cast<Body const*>(body)->value;
 }
 
+/// Whether a T takes what a function has given without a copy that may throw.
+template <class T, class R>
+inline constexpr bool kept_safely = std::is_nothrow_assignable_v<T&, R>;
+template <class T, class R>
+  requires is_result<std::remove_cvref_t<R>>
+inline constexpr bool kept_safely<T, R> =
+    std::is_nothrow_assignable_v<T&, decltype(std::move(*std::declval<R>()))>;
+
 /// Keeps what a function has given, or why it gave nothing; true when that is a change.
+/// @throws what a copy throws
 template <class P, class Body, class R>
-bool keep(engine<P>& e, node<P>& n, Body& body, R&& got) noexcept {
+bool keep(engine<P>& e, node<P>& n, Body& body,
+          R&& got) noexcept(kept_safely<decltype(body.value), R>) {
   if constexpr (is_result<std::remove_cvref_t<R>>) {
     if (!got) { return e.set_failure(n, got.error()); }
     return keep(e, n, body, std::move(*got));
   } else {
     bool const first = n.has(failed | valueless);
     if (!first && body.same(std::as_const(body.value), std::as_const(got))) { return false; }
+    body.value = std::forward<R>(got);
     if (first) {
       e.set_failure(n, {});
       n.clear(valueless);
     }
-    body.value = std::forward<R>(got);
     return true;
   }
 }
@@ -160,7 +170,7 @@ struct computed_kind {
   }
   [[gnu::always_inline]] static inline bool apply(engine<P>& e, node<P>& n) noexcept {
     auto& mine = *static_cast<Body*>(n.body);
-    if constexpr (noexcept(mine.apply())) {
+    if constexpr (noexcept(keep(e, n, mine, mine.apply()))) {
       return keep(e, n, mine, mine.apply());
     } else {
       try {
@@ -226,23 +236,19 @@ template <class P, class F, class Use>
   error why{};
   std::uint32_t const slot = e.nodes(i).slot;
   reader<P> read(e, {i, slot});
-  auto const go_on = [&] {
-    if (read.left()) { throw unwound(*read.left()); }  // the function has kept the exception
-  };
   try {
     if constexpr (std::is_void_v<std::invoke_result_t<F&, reader<P>&>>) {
       f(read);
-      go_on();
     } else {
       auto&& got = f(read);
-      go_on();
-      use(std::forward<decltype(got)>(got));
+      if (!read.left()) { use(std::forward<decltype(got)>(got)); }
     }
-  } catch (unwound const&) {
-    e.nodes(e.index_of(slot)).set(must_run);
-    throw;
   } catch (refusal const& refused) { why = refused.failure; } catch (...) {
     why = {errc::function_failed, {}, 0};
+  }
+  if (read.left()) {  // whether the function has let the exception through, kept it or changed it
+    e.nodes(e.index_of(slot)).set(must_run);
+    throw unwound(*read.left());
   }
   read.forget_rest();
   return why;

@@ -58,6 +58,7 @@ class reader {
  private:
   [[nodiscard]] detail::node<P>& at(std::uint32_t i) {
     detail::engine<P>& e = *engine_;
+    if (left_) { throw detail::unwound(*left_); }  // the function has kept the exception
     if (i == e.none) { throw detail::refusal{{errc::unknown_id, {}, 0}}; }
     std::uint32_t const slot = e.nodes(i).slot;
     if (e.is_late(i)) { e.expect_changes(i); }
