@@ -69,7 +69,8 @@ class engine : public topology<P> {
         frames_{from},
         fired_{from},
         late_{from},
-        waiting_{from} {}
+        waiting_{from},
+        retried_{from} {}
 
   graph_stats stats;
   name_table<resource> names;
@@ -99,6 +100,7 @@ class engine : public topology<P> {
     if (auto const room = frames_.reserve(count); !room) { return room; }
     if (auto const room = fired_.reserve(count); !room) { return room; }
     if (auto const room = late_.reserve(count); !room) { return room; }
+    if (auto const room = retried_.reserve(count); !room) { return room; }
     return waiting_.reserve(count);
   }
 
@@ -121,11 +123,24 @@ class engine : public topology<P> {
   void run_pending() noexcept {
     busy_ = true;
     ++stats.passes;
-    in_order_ = true;
-    for (std::uint32_t i = pending.pop(); i != none;) { i = step(i); }
-    in_order_ = false;
-    tell_observers();
+    finish();
     busy_ = false;
+  }
+
+  /// A node has failed for a reason whose end no dependency will tell it: it runs again in each
+  /// pass, or when it is read, until it does not.
+  void retry_later(std::uint32_t i) noexcept {
+    node<P>& n = nodes(i);
+    if (!n.has(retried)) { retried_.push(n.slot); }
+    n.set(retried | must_run);
+  }
+  /// A node is about to be removed.
+  void forget(std::uint32_t i) noexcept {
+    if (!nodes(i).has(retried)) { return; }
+    for (std::uint32_t& slot : retried_) {
+      if (slot == nodes(i).slot) { slot = retried_.back(); }
+    }
+    retried_.pop();
   }
 
   /// A node's function is another: it runs if somebody needs it.
@@ -141,16 +156,21 @@ class engine : public topology<P> {
     bool const was = std::exchange(busy_, true);
     bool const alone = !nodes(i).has(linked);
     std::uint32_t const slot = nodes(i).slot;
-    if (alone) { base::need(i); }
-    settle(slot);
-    if (alone) { base::release(index_of(slot)); }
+    std::uint32_t before = none;
+    do {  // a cycle may have been one of dependencies that are gone by now
+      before = retried_.size();
+      if (before != 0) { ++pass; }  // what has failed in this one may come out as something else
+      if (alone) { base::need(index_of(slot)); }
+      settle(slot);
+      if (alone) { base::release(index_of(slot)); }
+    } while (retried_.size() > before);
     busy_ = was;
   }
   /// Whether a value is known to be right, kept so or not.
   [[nodiscard]] bool is_right(std::uint32_t i) const noexcept {
     auto const& n = nodes(i);
     if (in_order_) { return false; }
-    return !n.has(unsettled) || (n.ran_at == pass && !n.has(must_run));
+    return !n.has(unsettled) || (n.ran_at == pass && !n.has(must_run) && retried_.empty());
   }
   /// An observer's first call.
   void tell_first(std::uint32_t i) noexcept {
@@ -158,12 +178,11 @@ class engine : public topology<P> {
     base::need(i);
     fire(i);
     bool const was = std::exchange(busy_, true);
+    std::uint32_t const listed = retried_.size();
     tell_observers();
+    if (retried_.size() > listed) { finish(); }
     busy_ = was;
   }
-
-  /// A node of any kind may be pending no more: it is about to be removed.
-  void forget(std::uint32_t i) noexcept { pending.erase(i); }
 
   /// Settles what a function reads. @throws unwound
   void settle_read(std::uint32_t i) {
@@ -200,8 +219,14 @@ class engine : public topology<P> {
   /// A function reads a node that comes after its own: from here on it comes before it.
   /// @error as move_behind
   [[nodiscard]] result<void> put_before(active_run& reading, std::uint32_t read) noexcept {
-    auto const moved = base::move_behind(reading.index, read);
-    if (!moved) { return moved; }
+    auto moved = base::move_behind(reading.index, read);
+    while (!moved && moved.error().code == errc::cycle && forget_unneeded()) {
+      moved = base::move_behind(reading.index, read);
+    }
+    if (!moved) {
+      retry_later(reading.index);
+      return moved;
+    }
     ++stats.reorders;
     for (frame& f : frames_) { f.node = index_of(f.slot); }
     for (active_run* each = innermost_; each != nullptr; each = each->outer) {
@@ -265,6 +290,54 @@ class engine : public topology<P> {
     bool stale;
   };
 
+  /// Runs what is pending and what is to run again, and tells observers.
+  void finish() noexcept {
+    std::uint32_t listed = 0;
+    int rounds = 2;  // a second one where what observers read has failed
+    do {
+      run_in_order();
+      // a cycle may have been one of dependencies that are gone by now
+      for (std::uint32_t before = none; !retried_.empty() && retried_.size() < before;) {
+        before = retried_.size();
+        retry();
+        run_in_order();
+      }
+      listed = retried_.size();
+      tell_observers();
+    } while (retried_.size() > listed && --rounds != 0);
+  }
+  void run_in_order() noexcept {
+    in_order_ = true;
+    for (std::uint32_t i = pending.pop(); i != none;) { i = step(i); }
+    in_order_ = false;
+  }
+  void retry() noexcept {
+    ++pass;  // what they come out as is news to those that have run in this one
+    std::uint32_t kept = 0;
+    for (std::uint32_t slot : retried_) {
+      std::uint32_t const i = index_of(slot);
+      node<P>& n = nodes(i);
+      if (n.has(must_run) && !n.has(linked)) {
+        retried_[kept++] = slot;  // when it is read
+        continue;
+      }
+      n.clear(retried);
+      if (n.has(must_run)) { pending.insert(i); }
+    }
+    retried_.shrink(kept);
+  }
+  /// What tracking cells have read that nobody needs may be out of date: it closes no cycle.
+  [[nodiscard]] bool forget_unneeded() noexcept {
+    bool any = false;
+    for (std::uint32_t slot : base::cycle()) {
+      std::uint32_t const i = index_of(slot);
+      node<P>& n = nodes(i);
+      if (n.has(linked) || !tracks(n.what->is)) { continue; }
+      for (; n.sources != nullptr && n.sources->size != 0; any = true) { base::unlink_last(i); }
+      n.set(must_run);
+    }
+    return any;
+  }
   /// What is to be done for a pending node; the next one.
   std::uint32_t step(std::uint32_t i) noexcept {
     node<P>& n = nodes(i);
@@ -384,6 +457,7 @@ class engine : public topology<P> {
   column<std::uint32_t, resource> fired_;  // slots of observers
   column<std::uint32_t, resource> late_;
   column<std::uint32_t, resource> waiting_;  // slots of nodes that wait for those behind them
+  column<std::uint32_t, resource> retried_;  // slots of nodes that are to run again
   active_run* innermost_ = nullptr;
   std::uint32_t position_ = none;  // of the pending node that is being settled
   std::uint32_t depth_ = 0;

@@ -433,6 +433,7 @@ template <graph_policy P>
 void basic_graph<P>::take_away(std::uint32_t i) noexcept {
   auto& n = engine_->nodes(i);
   engine_->names.erase(n.slot);
+  engine_->forget(i);
   while (n.sources != nullptr && n.sources->size != 0) { engine_->unlink_last(i); }
   engine_->set_failure(n, {});
   n.what->destroy(*engine_, n.body);

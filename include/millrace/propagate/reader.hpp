@@ -90,7 +90,7 @@ class reader {
     std::uint32_t const before = source.read_at;
     if (before < next_ && from->edges()[before].node == i) { return; }
     if (!e.reserve_edge(run_.index, i)) {
-      e.nodes(run_.index).set(detail::must_run);  // nothing that it knows of will tell it
+      e.retry_later(run_.index);
       throw detail::refusal{{errc::out_of_memory, {}, 0}};
     }
     e.link(run_.index, i);

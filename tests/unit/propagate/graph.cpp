@@ -7,9 +7,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace propagate = millrace::propagate;
@@ -433,3 +436,280 @@ TEST_CASE("graph: a cell's function is replaced, and what depends on the cell fo
   REQUIRE(g.write(b, 1));
   CHECK(told.back() == 0);
 }
+
+TEST_CASE("graph: an input made late does not disturb the order that a new dependency needs") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  auto const flag = g.input(false).value();
+  std::vector<propagate::cell<int>> late(2, a);
+  auto const first = g.tracking([&](auto& read) {
+                        return read(flag) ? read(late[0]) + read(a) : read(a);
+                      }).value();
+  auto const next = g.computed([](int x) { return x + 1; }, first).value();
+  auto const last = g.tracking([&](auto& read) { return 10 * read(late[1]); }).value();
+  int runs = 0;
+  auto const sum = g.computed([&](int x, int y) { return ++runs, x + y; }, next, a).value();
+  late = {last, g.input(5).value()};
+  int seen = 0;
+  REQUIRE(g.observe(sum, [&](int v) { seen = v; }));
+  REQUIRE(g.observe(last, [](int) {}));
+  REQUIRE(g.write(flag, true));
+  CHECK(g.stats().reorders == 1);
+  CHECK(seen == 53);
+  runs = 0;
+  REQUIRE(g.write(a, 2));
+  CHECK(seen == 55);
+  CHECK(runs == 1);
+}
+
+TEST_CASE("graph: a cell that only a tracking cell needs from now on is not run for old changes") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  int runs = 0;
+  auto const tens = g.computed([](int x) { return x / 10; }, a).value();
+  auto const same = g.computed([&](int x) { return ++runs, x; }, tens).value();
+  REQUIRE(g.observe([&](auto& read) { static_cast<void>(read(same)); }));
+  auto const seen = g.observe(same, [](int) {}).value();
+  REQUIRE(g.write(a, 10));
+  CHECK(runs == 2);
+  REQUIRE(g.remove(seen.id()));
+  REQUIRE(g.write(a, 11));
+  CHECK(runs == 2);
+}
+
+TEST_CASE("graph: a function that keeps or changes a reader's exceptions runs again") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  std::vector<propagate::cell<int>> later(1, a);
+  auto const inner = g.tracking([&](auto& read) { return read(later[0]); }).value();
+  auto const keeps = g.tracking([&](auto& read) {
+                        int v = 0;
+                        for (int i = 0; i < 1000; ++i) {
+                          try {
+                            v = read(inner);
+                          } catch (...) { v = -1; }
+                        }
+                        return v;
+                      }).value();
+  auto const changes = g.tracking([&](auto& read) -> int {
+                          try {
+                            return read(later[0]);
+                          } catch (...) { throw std::runtime_error("mine"); }
+                        }).value();
+  later[0] = g.computed([](int x) { return 2 * x; }, a).value();
+  CHECK(g.read(changes).value() == 2);
+  CHECK(g.read(keeps).value() == 2);
+  CHECK(g.stats().reorders == 2);
+}
+
+TEST_CASE("graph: dependencies that are gone by the end of a write close no cycle") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  auto const flag = g.input(false).value();
+  std::vector<propagate::cell<int>> later(1, a);
+  auto const x =
+      g.tracking([&](auto& read) { return read(flag) ? read(later[0]) + 1 : read(a); }).value();
+  auto const y =
+      g.tracking([&](auto& read) { return read(flag) ? 10 * read(a) : read(x) + 1; }).value();
+  auto const next = g.computed([](int v) { return -v; }, x).value();
+  later[0] = y;
+  std::vector<int> seen, seen_next;
+  REQUIRE(g.observe(x, [&](int v) { seen.push_back(v); }));
+  REQUIRE(g.observe(y, [](int) {}));
+  REQUIRE(g.observe([&](auto& read) { seen_next.push_back(read(next)); }));
+  REQUIRE(g.write(flag, true));
+  CHECK(g.read(y).value() == 10);
+  REQUIRE(g.write(flag, false));
+  CHECK(g.read(y).value() == 2);
+  REQUIRE(g.write(flag, true));
+  CHECK(seen == std::vector<int>{1, 11, 1, 11});
+  CHECK(seen_next == std::vector<int>{-1, -11, -1, -11});
+  CHECK(g.stats().failed == 0);
+}
+
+TEST_CASE("graph: the failure of a cycle ends with it, and not before") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  auto const b = g.input(1).value();
+  auto const flag = g.input(true).value();
+  std::vector<propagate::cell<int>> later(1, a);
+  auto const x =
+      g.tracking([&](auto& read) { return read(flag) ? read(later[0]) + 1 : read(a); }).value();
+  auto const y = g.tracking([&](auto& read) { return read(x) + 1; }).value();
+  later[0] = y;
+  int seen = 0;
+  REQUIRE(g.observe(x, [](int) {}));
+  auto const told = g.observe(y, [&](int v) { seen = v; }).value();
+  CHECK(g.read(x).error().code == errc::cycle);
+  CHECK(g.read(y).error().code == errc::cycle);
+  for (int i = 0; i < 100; ++i) { REQUIRE(g.write(b, i)); }
+  CHECK(g.read(y).error().code == errc::cycle);
+  REQUIRE(g.write(flag, false));
+  CHECK(seen == 2);
+  CHECK(g.read(y).value() == 2);
+  REQUIRE(g.write(flag, true));
+  CHECK(g.read(y).error().code == errc::cycle);
+  REQUIRE(g.remove(told.id()));
+  REQUIRE(g.write(flag, false));
+  CHECK(g.read(y).value() == 2);
+}
+
+TEST_CASE("graph: a failure for missing memory ends when there is memory") {
+  millrace::memory::failure_plan plan;
+  auto g = propagate::basic_graph<failing_graph>::make(failing_graph::resource(plan)).value();
+  auto const a = g.input(1).value();
+  auto const b = g.input(2).value();
+  auto const other = g.input(0).value();
+  auto const sum = g.tracking([&](auto& read) { return read(a) + read(b); }).value();
+  auto const next = g.computed([](int x) { return 10 * x; }, sum).value();
+  for (int i = 0; i < 3; ++i) {
+    plan.fail_from = plan.seen + 1;
+    CHECK(g.read(next).error().code == errc::out_of_memory);
+    plan.fail_from = 0;
+  }
+  CHECK(g.read(sum).value() == 3);
+  CHECK(g.read(next).value() == 30);  // in the pass in which it has failed
+
+  int seen = 0;
+  auto const lacks = g.tracking([&](auto& read) { return read(a) - read(b) - read(sum); }).value();
+  auto const first = g.computed([](int x) { return x; }, lacks).value();
+  auto const told = g.observe(other, [](int) {}).value();
+  REQUIRE(g.remove(told.id()));  // there is room for an observer now
+  for (int k = 1; g.stats().failed == 0; ++k) {
+    plan.fail_from = plan.seen + static_cast<std::uint64_t>(k);
+    auto const made = g.observe(first, [&](int v) { seen = v; });
+    plan.fail_from = 0;
+    REQUIRE(k < 20);
+    if (made && g.stats().failed == 0) { REQUIRE(g.remove(made->id())); }
+  }
+  CHECK(seen == 0);
+  REQUIRE(g.write(other, 1));  // that nobody depends on
+  CHECK(seen == -4);
+  CHECK(g.read(lacks).value() == -4);
+  CHECK(g.stats().failed == 0);
+}
+
+namespace {
+/// Copies of 13 throw.
+struct wary {
+  int is = 0;
+  wary() = default;
+  explicit wary(int v) : is{v} {}
+  wary(wary&&) = default;
+  wary& operator=(wary&&) = default;
+  wary(wary const& other) : is{other.checked()} {}
+  wary& operator=(wary const& other) {
+    is = other.checked();
+    return *this;
+  }
+  ~wary() = default;
+  bool operator==(wary const&) const = default;
+  [[nodiscard]] int checked() const {
+    if (is == 13) { throw std::runtime_error("thirteen"); }
+    return is;
+  }
+};
+}  // namespace
+
+TEST_CASE("graph: a copy that throws is a failure") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(wary(1)).value();
+  auto const same = g.computed([](wary const& v) noexcept -> wary const& { return v; }, a).value();
+  auto const also = g.computed([](wary const& v) -> result<wary> { return v; }, a).value();
+  auto const reads = g.tracking([=](auto& read) -> wary const& { return read(a); }).value();
+  int told = 0;
+  REQUIRE(g.observe(same, [&](wary const& v) { told = v.is; }));
+  for (int round = 0; round < 2; ++round) {
+    REQUIRE(g.write(a, wary(13)));
+    CHECK(g.read(a).error().code == errc::function_failed);
+    CHECK(g.read(same).error().code == errc::function_failed);
+    CHECK(g.read(also).error().code == errc::function_failed);
+    CHECK(g.read(reads).error().code == errc::function_failed);
+    REQUIRE(g.write(a, wary(2 + round)));
+    CHECK(told == 2 + round);
+    CHECK(g.read(also).value().is == told);
+    CHECK(g.read(reads).value().is == told);
+  }
+}
+
+TEST_CASE("graph: a batch follows its graph, and is closed when that is gone") {
+  std::optional<propagate::graph> g(propagate::graph::make().value());
+  auto const a = g->input(1).value();
+  auto first = g->begin().value();
+  REQUIRE(first.write(a, 2));
+  propagate::graph moved(std::move(*g));
+  g.reset();
+  auto batch = std::move(first);
+  REQUIRE(batch.commit());
+  CHECK(moved.read(a).value() == 2);
+  g = std::move(moved);
+  batch = g->begin().value();
+  REQUIRE(batch.write(a, 3));
+  g.reset();
+  CHECK(batch.write(a, 4).error().code == errc::closed);
+  CHECK(batch.commit().error().code == errc::closed);
+}
+
+TEST_CASE("graph: a function cannot read past its graph what is not up to date yet") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  std::vector<propagate::cell<int>> later(1, a);
+  std::optional<propagate::graph::batch> open;
+  errc read = errc::ok, written = errc::ok;
+  auto const c = g.computed(
+                      [&](int x) {
+                        if (auto const got = g.read(later[0]); !got) { read = got.error().code; }
+                        return x;
+                      },
+                      a)
+                     .value();
+  later[0] = g.computed([](int x) { return 10 * x; }, a).value();
+  REQUIRE(g.observe(later[0], [](int) {}));
+  REQUIRE(g.observe(c, [](int) {}));
+  REQUIRE(g.write(a, 2));
+  CHECK(read == errc::busy);
+  open.emplace(g.begin().value());
+  auto const writes = g.computed(
+                           [&](int x) {
+                             written = open->write(a, 5).error().code;
+                             return x;
+                           },
+                           a)
+                          .value();
+  CHECK(g.read(writes).value() == 2);
+  CHECK(written == errc::busy);
+}
+
+TEST_CASE("graph: what nobody needs closes no cycle by what it read long ago") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  auto const flag = g.input(false).value();
+  std::vector<propagate::cell<int>> later(1, a);
+  auto const x =
+      g.tracking([&](auto& read) { return read(flag) ? read(later[0]) + 1 : read(a); }).value();
+  auto const y =
+      g.tracking([&](auto& read) { return read(flag) ? 10 * read(a) : read(x) + 1; }).value();
+  later[0] = y;
+  CHECK(g.read(y).value() == 2);
+  REQUIRE(g.write(flag, true));
+  CHECK(g.read(x).value() == 11);
+  REQUIRE(g.write(flag, false));
+  int seen = 0;
+  REQUIRE(g.observe(y, [&](int v) { seen = v; }));
+  CHECK(seen == 2);
+}
+
+#if defined(__x86_64__)
+TEST_CASE("graph: what pads a long double is no part of its value") {
+  long double const value = 1.5L;
+  alignas(16) unsigned char bytes[2][sizeof value];
+  long double seen[2];
+  for (int k = 0; k < 2; ++k) {
+    std::memset(bytes[k], 0x55 * k, sizeof value);
+    std::memcpy(bytes[k], &value, 10);
+    std::memcpy(&seen[k], bytes[k], sizeof value);
+  }
+  CHECK(propagate::same_bits{}(seen[0], seen[1]));
+  CHECK_FALSE(propagate::same_bits{}(0.0L, -0.0L));
+}
+#endif
