@@ -62,8 +62,8 @@ template <graph_policy P>
 }
 
 /// {"nodes":[{"id":0,"name":7,"is":"input","needed":true,"failed":false,"from":[]},...]}, each
-/// after what it depends on. `name` is null where there is none; names are whole numbers up to
-/// 2^64 - 1, which not every reader keeps exactly.
+/// after what it depends on, inputs anywhere. `name` is null where there is none; names are whole
+/// numbers up to 2^64 - 1, which not every reader keeps exactly.
 /// @error errc::out_of_memory
 template <graph_policy P>
 [[nodiscard]] result<std::string> to_json(basic_graph<P> const& of) noexcept {

@@ -221,7 +221,8 @@ class basic_graph {
     return found;
   }
 
-  /// Calls see(node_view) for each node, in an order in which none comes before what it depends on.
+  /// Calls see(node_view) for each node, in an order in which none comes before what it depends on,
+  /// except that inputs stand anywhere.
   /// @cost O(nodes)
   template <class See>
   void visit(See&& see) const {

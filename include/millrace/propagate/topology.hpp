@@ -22,6 +22,7 @@ template <class P>
 class topology {
  public:
   using resource = typename P::resource;
+  static_assert(sizeof(node<P>) == 64, "topology: a node is a cache line");
   static constexpr std::uint32_t none = ~std::uint32_t{0};
 
   explicit topology(resource from) noexcept
@@ -64,9 +65,6 @@ class topology {
   /// Slots of the nodes of the last cycle that was refused; each depends on the one before it, and
   /// the first on the last.
   [[nodiscard]] column<std::uint32_t, resource> const& cycle() const noexcept { return cycle_; }
-  [[nodiscard]] std::size_t bytes() const noexcept {
-    return nodes_.bytes() + slots_.bytes() + work_.bytes() + eager_.bytes() + seen_.bytes();
-  }
 
   [[nodiscard]] result<void> reserve(std::uint32_t count) noexcept {
     if (auto const room = nodes_.reserve(count); !room) { return room; }
