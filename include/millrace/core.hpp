@@ -17,6 +17,7 @@
 #include <millrace/core/error.hpp>
 #include <millrace/core/isa.hpp>
 #include <millrace/core/occupancy.hpp>
+#include <millrace/core/parking.hpp>
 #include <millrace/core/platform.hpp>
 #include <millrace/core/probe.hpp>
 #include <millrace/core/rng.hpp>

@@ -40,6 +40,8 @@ enum class errc : std::uint16_t {
   unsupported_version = 20,
   cycle = 21,            ///< the dependency would make a cell depend on itself
   function_failed = 22,  ///< a function of the user's has thrown
+  conflict = 23,         ///< another transaction has changed what this one relied on
+  released = 24,         ///< an epoch whose versions are not kept any more
 };
 
 /// Whose status `error::native` holds.
@@ -88,6 +90,11 @@ template <class T>
                                                          std::int32_t native = 0) noexcept {
   return fail(code, native);
 }
+/// The same, of an error that came from elsewhere.
+template <class T>
+[[nodiscard, gnu::cold, gnu::noinline]] result<T> refuse(error why) noexcept {
+  return cuda::std::unexpected<error>(why);
+}
 
 /// The words for a code; never null.
 [[nodiscard]] constexpr char const* describe(errc code) noexcept {
@@ -115,6 +122,8 @@ template <class T>
     case errc::unsupported_version: return "stored bytes of a version unknown to this build";
     case errc::cycle: return "the dependency would make a cell depend on itself";
     case errc::function_failed: return "a function of the user's has thrown";
+    case errc::conflict: return "another transaction has changed what this one relied on";
+    case errc::released: return "an epoch whose versions are not kept any more";
   }
   return "unknown error code";
 }

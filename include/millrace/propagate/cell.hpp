@@ -2,10 +2,12 @@
 #pragma once
 
 #include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <type_traits>
 
 namespace millrace::inline v0::propagate {
@@ -104,5 +106,24 @@ class values {
   T const* const* from_;
   std::size_t size_;
 };
+
+namespace detail {
+
+/// A copy of a cell's value.
+/// @error errc::out_of_memory, errc::function_failed: the copy has thrown
+template <class T>
+[[nodiscard]] result<T> copy_of(T const& value) noexcept {
+  if constexpr (std::is_nothrow_copy_constructible_v<T>) {
+    return value;
+  } else {
+    try {
+      return value;
+    } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); } catch (...) {
+      return core::fail(errc::function_failed);
+    }
+  }
+}
+
+}  // namespace detail
 
 }  // namespace millrace::inline v0::propagate

@@ -22,6 +22,18 @@ class column {
   explicit column(R from) noexcept : from_{std::move(from)} {}
   column(column const&) = delete;
   column& operator=(column const&) = delete;
+  column(column&& other) noexcept
+      : data_{std::exchange(other.data_, nullptr)},
+        capacity_{std::exchange(other.capacity_, 0)},
+        size_{std::exchange(other.size_, 0)},
+        from_{other.from_} {}
+  column& operator=(column&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(capacity_, other.capacity_);
+    std::swap(size_, other.size_);
+    std::swap(from_, other.from_);
+    return *this;
+  }
   ~column() { give_back(); }
 
   [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
@@ -68,6 +80,11 @@ class column {
     size_ = size;
   }
   void clear() noexcept { size_ = 0; }
+  /// So many more, whose bytes are there already; there is room.
+  void extend(std::uint32_t count) noexcept {
+    MILLRACE_ASSERT(count <= capacity_ - size_);
+    size_ += count;
+  }
 
  private:
   void give_back() noexcept {

@@ -76,9 +76,12 @@ class engine : public topology<P> {
   name_table<resource> names;
   column<std::uint32_t, resource> staged;  ///< slots of inputs that an open batch has written
   bool batch_open = false;
+  bool is_shared = false;       ///< a store has it, as its only batch
   engine** of_batch = nullptr;  ///< where the open batch has this engine
 
   [[nodiscard]] bool busy() const noexcept { return busy_; }
+  /// Whether nodes must stay as they are.
+  [[nodiscard]] bool fixed() const noexcept { return busy_ || (batch_open && !is_shared); }
 
   /// The index of a node of this graph; `none` where it has no such node.
   [[nodiscard]] std::uint32_t find(node_id id) const noexcept {

@@ -49,6 +49,11 @@ struct node_view {
   bool failed;  ///< its value is a failure
 };
 
+namespace detail {
+template <class P>
+struct graph_parts;
+}  // namespace detail
+
 /// Cells that depend on each other. A write runs exactly the functions whose results may have
 /// changed and that an observer needs, each once and after all that it reads; what comes out the
 /// same stops there. A function gives a value or a failure, which is then the value of all that
@@ -59,6 +64,7 @@ struct node_view {
 /// @thread one at a time
 template <graph_policy P = default_graph>
 class basic_graph {
+  friend detail::graph_parts<P>;
   using engine_type = detail::engine<P>;
   using resource = typename P::resource;
 
@@ -78,7 +84,7 @@ class basic_graph {
   }
   ~basic_graph() {
     if (engine_ == nullptr) { return; }
-    if (engine_->batch_open) { *engine_->of_batch = nullptr; }
+    if (engine_->batch_open && !engine_->is_shared) { *engine_->of_batch = nullptr; }
     for (std::uint32_t i = engine_->extent(); i-- > 0;) {
       auto& n = engine_->nodes(i);
       if (n.what != nullptr) { n.what->destroy(*engine_, n.body); }
@@ -200,7 +206,7 @@ class basic_graph {
     if (i == engine_->none) { return core::refuse<T>(errc::unknown_id, 1); }
     if (!engine_->is_right(i)) { return read_late(from); }
     auto const& n = engine_->nodes(i);
-    if (n.has(detail::failed)) { return refuse<T>(n.body->failure); }
+    if (n.has(detail::failed)) { return core::refuse<T>(n.body->failure); }
     return copy<T>(n);
   }
 
@@ -283,23 +289,9 @@ class basic_graph {
  private:
   explicit basic_graph(engine_type* made) noexcept : engine_{made} {}
 
-  /// As core::refuse, with a cell's failure.
-  template <class T>
-  [[nodiscard, gnu::cold, gnu::noinline]] static result<T> refuse(error why) noexcept {
-    return cuda::std::unexpected<error>(why);
-  }
   template <class T>
   [[nodiscard]] static result<T> copy(detail::node<P> const& n) noexcept {
-    T const& value = *static_cast<T const*>(n.what->value(n.body));
-    if constexpr (std::is_nothrow_copy_constructible_v<T>) {
-      return value;
-    } else {
-      try {
-        return value;
-      } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); } catch (...) {
-        return core::fail(errc::function_failed);
-      }
-    }
+    return detail::copy_of(*static_cast<T const*>(n.what->value(n.body)));
   }
   /// read, of a cell that nobody keeps up to date.
   template <class T>
@@ -307,7 +299,7 @@ class basic_graph {
     if (engine_->busy()) { return core::fail(errc::busy); }
     engine_->settle_now(engine_->find(from));
     auto const& n = engine_->nodes(engine_->find(from));
-    if (n.has(detail::failed)) { return refuse<T>(n.body->failure); }
+    if (n.has(detail::failed)) { return core::refuse<T>(n.body->failure); }
     return copy<T>(n);
   }
 
@@ -447,7 +439,7 @@ result<void> basic_graph<P>::remove(node_id id) noexcept {
   std::uint32_t const i = e.find(id);
   if (i == e.none) { return core::fail(errc::unknown_id, 1); }
   auto const& n = e.nodes(i);
-  if (e.busy() || e.batch_open || (n.targets != nullptr && n.targets->size != 0)) {
+  if (e.fixed() || (n.targets != nullptr && n.targets->size != 0)) {
     return core::fail(errc::busy);
   }
   e.release(i);

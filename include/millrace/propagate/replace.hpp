@@ -23,7 +23,7 @@ result<void> basic_graph<P>::replace_by(cell<T> of, detail::kind<P> const* what,
                                         cuda::std::span<std::uint32_t const> sources,
                                         Parts&&... parts) noexcept {
   engine_type& e = *engine_;
-  if (e.busy() || e.batch_open) { return core::fail(errc::busy); }
+  if (e.fixed()) { return core::fail(errc::busy); }
   std::uint32_t i = e.find(of);
   if (i == e.none) { return core::fail(errc::unknown_id, 1); }
   if (e.nodes(i).what->is == role::input) { return core::fail(errc::bad_argument, 1); }

@@ -3,12 +3,12 @@
 
 #include <millrace/core/access.hpp>
 #include <millrace/core/clock.hpp>
+#include <millrace/core/parking.hpp>
 #include <millrace/core/probe.hpp>
 #include <millrace/queue/backoff.hpp>
 #include <millrace/queue/follow_up.hpp>
 #include <millrace/queue/group.hpp>
 #include <millrace/queue/message.hpp>
-#include <millrace/queue/parking.hpp>
 #include <millrace/queue/residency.hpp>
 #include <millrace/queue/slot.hpp>
 
@@ -131,7 +131,7 @@ concept consumer_policy = requires {
   requires backoff_policy<typename P::backoff>;
   requires core::probe<typename P::probe>;
   requires core::access_policy<typename P::access>;
-  requires parking_policy<typename P::parking>;
+  requires core::parking_policy<typename P::parking>;
   requires core::clock<typename P::clock>;
   requires std::is_same_v<decltype(P::completions), completion_mode const>;
   requires std::is_same_v<decltype(P::claims), claim_mode const>;
@@ -189,7 +189,7 @@ struct default_consumer {
   using state = no_state;
   using backoff = blocking_backoff<>;
   using probe = core::null_probe;
-  using parking = futex_parking;
+  using parking = core::futex_parking;
   using clock = core::steady_clock;
   /// Also the thread scope of lanes and records: who may be on the other side.
   using access = core::direct_access<cuda::thread_scope_system>;

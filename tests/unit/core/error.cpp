@@ -29,6 +29,8 @@ TEST_CASE("errc: the codes on the wire are frozen") {
   CHECK(static_cast<int>(errc::unsupported_version) == 20);
   CHECK(static_cast<int>(errc::cycle) == 21);
   CHECK(static_cast<int>(errc::function_failed) == 22);
+  CHECK(static_cast<int>(errc::conflict) == 23);
+  CHECK(static_cast<int>(errc::released) == 24);
 }
 
 TEST_CASE("errc: every code and origin has words of its own") {

@@ -20,9 +20,9 @@ struct counted_parking {
   static inline std::atomic<std::uint32_t> parked{0};
   static void park(std::uint32_t& word, std::uint32_t expected, std::uint64_t timeout_ns) noexcept {
     ++parked;
-    queue::futex_parking::park(word, expected, timeout_ns);
+    core::futex_parking::park(word, expected, timeout_ns);
   }
-  static void wake(std::uint32_t& word) noexcept { queue::futex_parking::wake(word); }
+  static void wake(std::uint32_t& word) noexcept { core::futex_parking::wake(word); }
 };
 
 struct sleepy : gated_policy {

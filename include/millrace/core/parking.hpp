@@ -6,7 +6,7 @@
 #include <concepts>
 #include <cstdint>
 
-namespace millrace::inline v0::queue {
+namespace millrace::inline v0::core {
 
 /// How a host thread sleeps on a word and how another wakes it. `park` returns at once when the
 /// word no longer holds `expected`, else after a wake, after the time, or for no reason.
@@ -20,10 +20,10 @@ concept parking_policy =
 /// The kernel's futex; it works between processes too.
 struct futex_parking {
   static void park(std::uint32_t& word, std::uint32_t expected, std::uint64_t timeout_ns) noexcept {
-    core::park_thread(word, expected, timeout_ns);
+    park_thread(word, expected, timeout_ns);
   }
-  static void wake(std::uint32_t& word) noexcept { core::wake_threads(word, 1); }
+  static void wake(std::uint32_t& word) noexcept { wake_threads(word, 1); }
 };
 static_assert(parking_policy<futex_parking>);
 
-}  // namespace millrace::inline v0::queue
+}  // namespace millrace::inline v0::core

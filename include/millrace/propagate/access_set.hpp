@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/memory/resource.hpp>
+#include <millrace/propagate/column.hpp>
+
+#include <cstdint>
+#include <utility>
+
+namespace millrace::inline v0::propagate::detail {
+
+struct version;
+
+/// What a transaction has done with one cell.
+template <class Track>
+struct cell_access {
+  Track* cell;
+  version* written;  ///< null: only read
+  bool was_read;     ///< in the transaction's epoch
+};
+
+/// The cells that a transaction has read or written, each once, in the order of its first access.
+/// @cost find O(1): a scan of up to 16, then a table that is at most half full
+template <class Track, memory::host_accessible_resource R>
+class access_set {
+ public:
+  using access = cell_access<Track>;
+
+  explicit access_set(R from) noexcept : all_{from}, places_{from} {}
+
+  /// The cell's access, which may be its first.
+  /// @error errc::out_of_memory (null)
+  [[nodiscard]] access* at(Track* cell) noexcept {
+    if (access* const known = find(cell); known != nullptr) { return known; }
+    if (!all_.reserve(all_.size() + 1) || !widen()) { return nullptr; }
+    all_.push({cell, nullptr, false});
+    if (!places_.empty()) { place(all_.size() - 1); }
+    return &all_.back();
+  }
+  [[nodiscard]] access* find(Track* cell) noexcept {
+    if (places_.empty()) {
+      for (access& each : all_) {
+        if (each.cell == cell) { return &each; }
+      }
+      return nullptr;
+    }
+    for (std::uint32_t k = wish(cell); places_[k] != none; k = (k + 1) & mask()) {
+      if (access& each = all_[places_[k]]; each.cell == cell) { return &each; }
+    }
+    return nullptr;
+  }
+  [[nodiscard]] std::uint32_t size() const noexcept { return all_.size(); }
+  void clear() noexcept {
+    all_.clear();
+    places_.clear();
+  }
+  [[nodiscard]] access* begin() noexcept { return all_.begin(); }
+  [[nodiscard]] access* end() noexcept { return all_.end(); }
+
+ private:
+  static constexpr std::uint32_t none = ~std::uint32_t{0};
+  static constexpr std::uint32_t scanned = 16;
+
+  [[nodiscard]] std::uint32_t mask() const noexcept { return places_.size() - 1; }
+  [[nodiscard]] std::uint32_t wish(Track* cell) const noexcept {
+    auto const mixed = reinterpret_cast<std::uintptr_t>(cell) * 0x9E37'79B9'7F4A'7C15u;
+    return static_cast<std::uint32_t>(mixed >> 32) & mask();
+  }
+  void place(std::uint32_t i) noexcept {
+    std::uint32_t k = wish(all_[i].cell);
+    while (places_[k] != none) { k = (k + 1) & mask(); }
+    places_[k] = i;
+  }
+  /// Room in the table for one more.
+  [[nodiscard]] bool widen() noexcept {
+    std::uint32_t const size = all_.size() + 1;
+    if (size <= scanned || 2 * size <= places_.size()) { return true; }
+    std::uint32_t const wide = places_.empty() ? 4 * scanned : 2 * places_.size();
+    if (!places_.reserve(wide)) { return false; }
+    places_.clear();
+    while (places_.size() < wide) { places_.push(none); }
+    for (std::uint32_t i = 0; i < all_.size(); ++i) { place(i); }
+    return true;
+  }
+
+  column<access, R> all_;
+  column<std::uint32_t, R> places_;  // by hash, where they stand in `all_`
+};
+
+}  // namespace millrace::inline v0::propagate::detail

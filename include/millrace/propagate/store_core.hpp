@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/memory/resource.hpp>
+#include <millrace/propagate/access_set.hpp>
+#include <millrace/propagate/column.hpp>
+#include <millrace/propagate/commit_lane.hpp>
+#include <millrace/propagate/epoch_pins.hpp>
+#include <millrace/propagate/graph.hpp>
+#include <millrace/propagate/journal.hpp>
+#include <millrace/propagate/record.hpp>
+#include <millrace/propagate/slot_table.hpp>
+#include <millrace/propagate/store_policy.hpp>
+#include <millrace/propagate/subscription.hpp>
+#include <millrace/propagate/track.hpp>
+#include <millrace/propagate/version.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <pthread.h>
+#include <utility>
+
+namespace millrace::inline v0::propagate {
+
+namespace detail {
+
+/// What a store needs of a graph.
+template <class GP>
+struct graph_parts {
+  [[nodiscard]] static engine<GP>* engine_of(basic_graph<GP>& g) noexcept { return g.engine_; }
+  /// An observer of one cell, whose body is made of `part` and where the value is.
+  template <class Body, class T, class Part>
+  [[nodiscard]] static result<observer> observe(basic_graph<GP>& g, kind<GP> const* what,
+                                                propagate::cell<T> of, Part part) noexcept {
+    std::uint32_t const sources[] = {g.engine_->find(of)};
+    return g.told(g.template add<Body>(what, sources, 0, part, g.value_of(of)));
+  }
+};
+
+/// Something to do in the lane.
+template <class P>
+struct store_request : lane_request {
+  /// Null for a transaction that commits.
+  void (*run)(store_core<P>&, store_request&) noexcept = nullptr;
+  error why{};
+};
+
+template <class P>
+struct commit_request : store_request<P> {
+  access_set<track<P>, typename P::graph_policy::resource>* accesses = nullptr;
+  std::uint64_t epoch = 0;  ///< the one that was read; then the one that was made
+  node_id conflict{};
+};
+
+/// A store's parts. What transactions do beside each other goes through `tracks`, `pins` and the
+/// counters; all else belongs to who leads the lane.
+template <class P>
+struct store_core {
+  using access = typename P::access;
+  using graph_type = basic_graph<typename P::graph_policy>;
+  using engine_type = engine<typename P::graph_policy>;
+  using resource = typename P::graph_policy::resource;
+  using track_type = track<P>;
+  using subscription_type = subscription<P>;
+  using request = store_request<P>;
+  using accesses_type = access_set<track_type, resource>;
+
+  store_core(graph_type g, engine_type* e, typename P::journal j, store_options const& o,
+             epoch_pin* pin_words, resource r) noexcept
+      : from{r},
+        graph{std::move(g)},
+        in{e},
+        keeper{std::move(j)},
+        options{o},
+        pins{pin_words, o.most_pins},
+        tracks{r},
+        record_types{r},
+        claimed_{r},
+        writer_{r} {}
+  store_core(store_core const&) = delete;
+  store_core& operator=(store_core const&) = delete;
+  ~store_core() {
+    for (subscription_type* s = first_subscription; s != nullptr;) {
+      subscription_type* const gone = std::exchange(s, s->later);
+      gone->destroy(*this, gone);
+    }
+    while (first_track != nullptr) { drop(first_track); }
+  }
+
+  /// Does a request in the lane, and waits for it.
+  /// @error errc::busy: from within the lane; else what the request says
+  [[nodiscard]] error pass(request& r) noexcept {
+    auto const me = static_cast<std::uintptr_t>(::pthread_self());
+    if (access::load(leader_, core::relaxed, "store.leader") == me) { return {errc::busy, {}, 0}; }
+    lane_.pass(r, [this, me](lane_request* first) {
+      access::store(leader_, me, core::relaxed, "store.lead");
+      serve(static_cast<request*>(first));
+      access::store(leader_, std::uintptr_t{0}, core::relaxed, "store.lead");
+    });
+    return r.why;
+  }
+
+  /// A published cell; null where a cell is not.
+  /// @thread any, with an epoch pinned
+  template <class T>
+  [[nodiscard]] track_type* find(propagate::cell<T> of) const noexcept {
+    if (of.id().graph != in) { return nullptr; }
+    track_type* const t = tracks.find(of.id().slot);
+    return t != nullptr && t->cell == of.id() && t->type == type_of<T> ? t : nullptr;
+  }
+
+  /// Where the value of the epoch to come goes; there is room. A publisher asks for it.
+  [[nodiscard]] version& next_version(track_type& of) noexcept {
+    version* const newest = of.versions.newest();
+    if (newest != nullptr && newest->epoch == epoch + 1) { return *newest; }  // told a second time
+    version* const written = std::exchange(of.staged, nullptr);
+    version* const v = written != nullptr ? written : take_spare(of);
+    push(of, v);
+    for (auto const& each : of.subscribers) { each.to->touch(*this, each.place); }
+    return *v;
+  }
+  /// From the epoch to come on the cell has this version.
+  void push(track_type& of, version* v) noexcept {
+    v->epoch = epoch + 1;
+    v->owner = &of;
+    bool const first = of.versions.newest() == nullptr;
+    of.versions.push(v);
+    if (!first) { log.add(v); }
+    ++pushed;
+    add(versions, 1);
+    add(version_bytes, of.of->bytes);
+  }
+  [[nodiscard]] version* take_spare(track_type& of) noexcept {
+    of.next_short = std::exchange(first_short, &of);
+    return std::exchange(of.spare, nullptr);
+  }
+  /// Room for the versions of a commit or an edit.
+  /// @error errc::full, errc::out_of_memory
+  [[nodiscard]] error make_room() noexcept {
+    if (log.size() >= collected_at || version_bytes > options.version_bytes) { collect(floor()); }
+    if (version_bytes > options.version_bytes) { return {errc::full, {}, 0}; }
+    while (first_short != nullptr) {
+      track_type& t = *first_short;
+      if (t.spare == nullptr) { t.spare = t.of->make(from); }
+      if (t.spare == nullptr) { return {errc::out_of_memory, {}, 0}; }
+      first_short = std::exchange(t.next_short, nullptr);
+    }
+    return {};
+  }
+  /// What has been pushed can be read, and subscribers are told of it.
+  void publish_epoch() noexcept {
+    pins.advance(++epoch);
+    for (subscription_type* s = std::exchange(first_touched, nullptr); s != nullptr;) {
+      subscription_type& now = *s;
+      s = std::exchange(now.next_touched, nullptr);
+      now.is_touched = false;
+      if (now.deliver(now, epoch)) { continue; }
+      add(undelivered, 1);
+      now.enlist(*this);
+    }
+  }
+  /// The oldest epoch that a reader has pinned or may ask for.
+  [[nodiscard]] std::uint64_t floor() const noexcept {
+    std::uint64_t const kept = epoch > options.kept_epochs ? epoch - options.kept_epochs : 0;
+    return std::min(pins.oldest(), kept);
+  }
+  /// Gives back what only epochs before `oldest` need.
+  void collect(std::uint64_t oldest) noexcept {
+    access::store(kept_from, oldest, core::relaxed, "store.kept_from");
+    log.template cut<access>(oldest, [this, oldest](version* gone, version* instead) {
+      auto& t = *static_cast<track_type*>(instead->owner);
+      if (gone != nullptr) { give_back(t, gone); }
+      if (!instead->gone || t.versions.newest() != instead) { return; }
+      if (t.unlisted == 0) { unlist(t); }
+      if (t.unlisted > oldest) {  // who has found the cell reads an epoch before that
+        instead->epoch = epoch + 1;
+        log.add(instead);
+      } else {
+        drop(&t);
+      }
+    });
+  }
+  /// From here on nobody finds the cell; who has done so may read it still.
+  void unlist(track_type& t) noexcept {
+    tracks.put(t.cell.slot, nullptr);
+    t.unlisted = epoch + 1;
+  }
+  /// A cell that is to be published, with room for its first version; null: no memory.
+  [[nodiscard]] track_type* add_track(track_facts<resource> const& facts) noexcept {
+    auto const given = from.try_allocate(sizeof(track_type), alignof(track_type));
+    if (!given) { return nullptr; }
+    auto* const t = ::new (*given) track_type(facts, *this, from);
+    t->later = std::exchange(first_track, t);
+    if (t->later != nullptr) { t->later->earlier = t; }
+    t->spare = t->of->make(from);
+    if (t->spare != nullptr) { return t; }
+    drop(t);
+    return nullptr;
+  }
+  /// From the epoch to come on the cell has no value; there is room.
+  void end(track_type& t) noexcept {
+    version* const last = take_spare(t);
+    last->gone = true;
+    push(t, last);
+  }
+  /// Records may have values of this type.
+  [[nodiscard]] bool know(record_type const* type) noexcept {
+    auto const* const known = std::find(record_types.begin(), record_types.end(), type);
+    return known != record_types.end() || record_types.try_push(type);
+  }
+  [[nodiscard]] error unsubscribe(std::uint64_t number) noexcept {
+    for (subscription_type** at = &first_subscription; *at != nullptr; at = &(*at)->later) {
+      if ((*at)->number != number) { continue; }
+      subscription_type* const gone = std::exchange(*at, (*at)->later);
+      for (auto** t = &first_touched; *t != nullptr; t = &(*t)->next_touched) {
+        if (*t == gone) {
+          *t = gone->next_touched;
+          break;
+        }
+      }
+      gone->destroy(*this, gone);
+      return {};
+    }
+    return {errc::unknown_id, {}, 1};
+  }
+  /// What a record says takes effect.
+  [[nodiscard]] error replay(cuda::std::span<std::byte const> bytes) noexcept {
+    if (error const why = make_room(); why.code != errc::ok) { return why; }
+    accesses_type all(from);
+    struct reading {
+      store_core* core;
+      accesses_type* to;
+    } mine{this, &all};
+    error why =
+        read_record(bytes, record_types, {&mine, [](void* to, record_row const& row) noexcept {
+                                            auto& m = *static_cast<reading*>(to);
+                                            return m.core->stage(*m.to, row);
+                                          }});
+    if (why.code == errc::ok && !claimed_.reserve(all.size())) {
+      why = {errc::out_of_memory, {}, 0};
+    }
+    if (why.code == errc::ok) {
+      for (auto& each : all) {
+        each.cell->staged = std::exchange(each.written, nullptr);
+        claimed_.push(each.cell);
+      }
+      take_effect();
+      claimed_.clear();
+      for (auto& each : all) { each.written = std::exchange(each.cell->staged, nullptr); }
+      add(commits, 1);
+      publish_epoch();
+    }
+    for (auto& each : all) {
+      if (each.written != nullptr) { each.cell->of->give_back(from, each.written); }
+    }
+    return why;
+  }
+  /// A cell that nobody can find any more.
+  void drop(track_type* t) noexcept {
+    (t->earlier == nullptr ? first_track : t->earlier->later) = t->later;
+    if (t->later != nullptr) { t->later->earlier = t->earlier; }
+    for (version* v = t->versions.newest(); v != nullptr;) {
+      give_back(*t, std::exchange(v, v->older));
+    }
+    if (t->spare != nullptr) { t->of->give_back(from, t->spare); }
+    t->~track_type();
+    from.deallocate(t, sizeof(track_type), alignof(track_type));
+  }
+
+  /// To a counter that others read.
+  static void add(std::uint64_t& counter, std::uint64_t n) noexcept {
+    access::store(counter, counter + n, core::relaxed, "store.count");
+  }
+
+  resource from;
+  graph_type graph;
+  engine_type* in;
+  typename P::journal keeper;
+  store_options options;
+  epoch_pins<access> pins;
+  slot_table<access, track_type, resource> tracks;
+  version_log log;
+  std::uint64_t epoch = 0;   ///< the newest
+  std::uint64_t pushed = 0;  ///< versions, ever
+  std::uint64_t last_subscription = 0;
+  track_type* first_track = nullptr;
+  track_type* first_short = nullptr;  ///< of those that have no spare version
+  subscription_type* first_subscription = nullptr;
+  subscription_type* first_touched = nullptr;
+  column<record_type const*, resource> record_types;  ///< of published inputs, each once
+
+  std::uint64_t commits = 0, conflicts = 0, versions = 0, version_bytes = 0, undelivered = 0;
+  std::uint64_t kept_from = 0;
+
+ private:
+  static constexpr std::size_t collected_at = 64;  // superseded versions, before a look at the pins
+
+  void give_back(track_type& of, version* v) noexcept {
+    of.of->give_back(from, v);
+    add(versions, ~std::uint64_t{0});
+    add(version_bytes, ~std::uint64_t{of.of->bytes} + 1);
+  }
+
+  /// Keeps a row of a record for a cell.
+  [[nodiscard]] error stage(accesses_type& to, record_row const& row) noexcept {
+    std::uint32_t const slot = in->names.find(row.name);
+    track_type* const t = slot != in->none ? tracks.find(slot) : nullptr;
+    bool const known = t != nullptr && t->is_input && t->name == row.name && !t->is_gone() &&
+                       t->cell == in->id_of(slot);
+    if (!known) { return {errc::unknown_id, {}, 1}; }
+    if (t->record == nullptr || t->record->column != row.type) {
+      return {errc::layout_mismatch, {}, 0};
+    }
+    auto* const mine = to.at(t);
+    if (mine == nullptr) { return {errc::out_of_memory, {}, 0}; }
+    if (mine->written == nullptr) { mine->written = t->of->make(from); }
+    if (mine->written == nullptr) { return {errc::out_of_memory, {}, 0}; }
+    t->record->store(row.value, t->of->value(mine->written));
+    return {};
+  }
+
+  void serve(request* first) noexcept {
+    while (first != nullptr) {
+      if (first->run == nullptr) {
+        first = commit_group(first);
+        continue;
+      }
+      auto* const next = static_cast<request*>(first->next);
+      first->run(*this, *first);
+      first = next;
+    }
+  }
+  /// Transactions that come one after the other are one group, one record and one epoch: as many as
+  /// can be decided on before what they have written has taken effect.
+  /// @return the first request that is not of the group
+  [[nodiscard]] request* commit_group(request* first) noexcept {
+    error why = make_room();
+    request* end = first;
+    std::uint64_t accepted = 0;
+    for (; end != nullptr && end->run == nullptr; end = static_cast<request*>(end->next)) {
+      auto& c = static_cast<commit_request<P>&>(*end);
+      if (accepted != 0 && reads_computed(c)) { break; }
+      c.why = why.code != errc::ok ? why : accept(c);
+      if (c.why.code == errc::ok) { ++accepted; }
+    }
+    if (accepted == 0) { return end; }
+    why = write_record();
+    if (why.code == errc::ok) { take_effect(); }
+    for (track_type* each : claimed_) { each->claimed = false; }
+    claimed_.clear();
+    for (request* r = first; r != end; r = static_cast<request*>(r->next)) {
+      auto& c = static_cast<commit_request<P>&>(*r);
+      if (c.why.code != errc::ok) { continue; }
+      c.why = why;
+      c.epoch = epoch + 1;
+      // what took no effect goes back to somebody who has room for it
+      for (auto& each : *c.accesses) {
+        if (each.written == nullptr) { each.written = std::exchange(each.cell->staged, nullptr); }
+      }
+    }
+    if (why.code != errc::ok) { return end; }
+    add(commits, accepted);
+    publish_epoch();
+    return end;
+  }
+  [[nodiscard]] bool reads_computed(commit_request<P>& c) const noexcept {
+    return P::level == isolation::serializable &&
+           std::any_of(c.accesses->begin(), c.accesses->end(),
+                       [](auto const& each) { return each.was_read && !each.cell->is_input; });
+  }
+  /// Takes a transaction into the group if nothing has changed of what it relies on.
+  [[nodiscard]] error accept(commit_request<P>& c) noexcept {
+    std::uint32_t written = 0;
+    for (auto const& each : *c.accesses) {
+      bool const writes = each.written != nullptr;
+      written += writes ? 1 : 0;
+      bool const relies = P::level == isolation::serializable ? each.was_read : writes;
+      version const& newest = *each.cell->versions.newest();
+      if ((relies && (each.cell->claimed || newest.epoch > c.epoch)) || (writes && newest.gone)) {
+        add(conflicts, 1);
+        c.conflict = each.cell->cell;
+        return {errc::conflict, {}, static_cast<std::int32_t>(each.cell->cell.slot)};
+      }
+    }
+    if (!claimed_.reserve(claimed_.size() + written)) { return {errc::out_of_memory, {}, 0}; }
+    for (auto& each : *c.accesses) {
+      if (each.written == nullptr) { continue; }
+      std::swap(each.cell->staged, each.written);
+      if (!std::exchange(each.cell->claimed, true)) { claimed_.push(each.cell); }
+    }
+    return {};
+  }
+  [[nodiscard]] error write_record() noexcept {
+    if constexpr (keeps_records<typename P::journal>) {
+      for (track_type* t : claimed_) {
+        auto const room = writer_.add({t->record, t->name, t->of->value(t->staged)});
+        if (!room) { return room.error(); }
+      }
+      auto const record = writer_.finish();
+      if (!record) { return record.error(); }
+      if (auto const kept = keeper.append(epoch + 1, *record); !kept) { return kept.error(); }
+    }
+    return {};
+  }
+  void take_effect() noexcept {
+    in->begin_pass();
+    for (track_type* t : claimed_) {
+      in->assign(in->index_of(t->cell.slot), t->of->value(t->staged));
+    }
+    in->run_pending();
+  }
+
+  commit_lane<access, typename P::parking> lane_;
+  std::uintptr_t leader_ = 0;              // the thread that leads
+  column<track_type*, resource> claimed_;  // by the group
+  record_writer<resource> writer_;
+};
+
+}  // namespace detail
+
+}  // namespace millrace::inline v0::propagate

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/access.hpp>
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/propagate/cell.hpp>
+#include <millrace/propagate/column.hpp>
+#include <millrace/propagate/engine.hpp>
+#include <millrace/propagate/kinds.hpp>
+#include <millrace/propagate/node.hpp>
+#include <millrace/propagate/record.hpp>
+#include <millrace/propagate/version.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+/// \file
+/// The versions of one published cell, and the node that makes them.
+
+namespace millrace::inline v0::propagate::detail {
+
+template <class T>
+struct typed_version : version {
+  T value{};
+};
+template <class T>
+[[nodiscard]] T const& value_of(version const& v) noexcept {
+  return static_cast<typed_version<T> const&>(v).value;
+}
+
+template <class P>
+struct store_core;
+template <class P>
+struct subscription;
+
+/// What the versions of cells of one type have in common.
+template <class R>
+struct version_type {
+  std::size_t bytes;
+  version* (*make)(R& from) noexcept;  ///< null: no memory
+  void (*give_back)(R& from, version*) noexcept;
+  void* (*value)(version*) noexcept;
+};
+template <class R, class T>
+inline constexpr version_type<R> version_of{
+    .bytes = sizeof(typed_version<T>),
+    .make = [](R& from) noexcept -> version* {
+      auto const given = from.try_allocate(sizeof(typed_version<T>), alignof(typed_version<T>));
+      return given ? ::new (*given) typed_version<T>{} : nullptr;
+    },
+    .give_back =
+        [](R& from, version* v) noexcept {
+          auto* const mine = static_cast<typed_version<T>*>(v);
+          mine->~typed_version<T>();
+          from.deallocate(mine, sizeof(typed_version<T>), alignof(typed_version<T>));
+        },
+    .value = [](version* v) noexcept -> void* {
+      return &static_cast<typed_version<T>*>(v)->value;
+    }};
+
+/// What is known of a published cell. While it is, none of it changes.
+template <class R>
+struct track_facts {
+  node_id cell;
+  void const* type;  ///< type_of<T>
+  version_type<R> const* of;
+  record_type const* record;  ///< null where its values do not go into records
+  std::uint64_t name;         ///< when it was published; 0: it had none
+  bool is_input;
+};
+
+/// A published cell.
+template <class P>
+struct track : track_facts<typename P::graph_policy::resource> {
+  using resource = typename P::graph_policy::resource;
+  struct subscriber {
+    subscription<P>* to;
+    std::uint32_t place;
+  };
+
+  track(track_facts<resource> const& facts, store_core<P>& core, resource from) noexcept
+      : track_facts<resource>{facts}, in{&core}, subscribers{from} {}
+
+  /// Whether it is not published any more.
+  [[nodiscard]] bool is_gone() const noexcept { return versions.newest()->gone; }
+
+  version_chain<typename P::access> versions;
+
+  // the rest belongs to who leads the lane
+  store_core<P>* in;
+  bool claimed = false;         ///< a transaction of the group has written it
+  node_id publisher{};          ///< the node that is told of the cell's values
+  version* staged = nullptr;    ///< what has been written and is to take effect
+  version* spare = nullptr;     ///< room for the next version: to commit takes no memory
+  track* next_short = nullptr;  ///< of those without a spare one
+  track* later = nullptr;       ///< of all
+  track* earlier = nullptr;
+  std::uint64_t unlisted = 0;  ///< the epoch from which on nobody finds it; 0: it can be found
+  column<subscriber, resource> subscribers;
+};
+
+/// Told of one cell's values and failures: makes them its newest version.
+template <class P, class T>
+struct publisher_kind {
+  using graph_policy = typename P::graph_policy;
+  using engine_type = engine<graph_policy>;
+
+  struct body : body_head {
+    track<P>* to;
+    T const* from;
+    void repoint(void const* was, void const* is) noexcept { detail::repoint(from, was, is); }
+  };
+  static bool run(engine_type& e, std::uint32_t i) noexcept {
+    auto const& n = e.nodes(i);
+    auto& mine = *static_cast<body*>(n.body);
+    track<P>& to = *mine.to;
+    version& v = to.in->next_version(to);
+    v.failure = e.source_failure(n);
+    if (v.failure.code != errc::ok) { return false; }
+    T& value = static_cast<typed_version<T>&>(v).value;
+    if constexpr (std::is_nothrow_copy_assignable_v<T>) {
+      value = *mine.from;
+    } else {
+      try {
+        value = *mine.from;
+      } catch (std::bad_alloc const&) { v.failure = {errc::out_of_memory, {}, 0}; } catch (...) {
+        v.failure = {errc::function_failed, {}, 0};
+      }
+    }
+    return false;
+  }
+  static constexpr kind<graph_policy> is{.is = role::observer,
+                                         .run = run,
+                                         .destroy = destroy_body<body, graph_policy>,
+                                         .repoint = repoint_body<body>};
+};
+
+}  // namespace millrace::inline v0::propagate::detail
