@@ -27,8 +27,9 @@ struct short_pause {
 /// Shavit, Tzafrir, SPAA 2010). What threads hand to each other is in their caches once, and a
 /// journal is flushed once for all.
 /// @tparam Spins looks at its request before a thread sleeps
+/// @tparam Lists that a thread serves before another one leads
 template <core::access_policy A, core::parking_policy Parking, std::uint32_t Spins = 128,
-          class Pause = short_pause>
+          std::uint32_t Lists = 8, class Pause = short_pause>
 class commit_lane {
  public:
   commit_lane() noexcept = default;
@@ -66,7 +67,6 @@ class commit_lane {
   static constexpr std::uint32_t done = 1;
   static constexpr std::uint32_t leads = 2;  // has the lane, and the list that it begins
   static constexpr std::uint32_t sleeps = 4;
-  static constexpr std::uint32_t most_lists = 8;  // before another thread leads
   static constexpr std::uint64_t a_while_ns = std::numeric_limits<std::uint64_t>::max();
 
   [[nodiscard]] static std::uintptr_t word_of(lane_request* r) noexcept {
@@ -95,7 +95,7 @@ class commit_lane {
       for (std::uint32_t lists = 0;; ++lists) {
         if (list == nullptr) { list = take_all(); }
         if (list == nullptr) { break; }
-        if (lists == most_lists) {
+        if (lists == Lists) {
           tell(*list, leads);
           return;
         }

@@ -19,9 +19,9 @@ struct alignas(core::line_bytes) epoch_pin {
 /// for the oldest that is pinned: what only older ones need may go.
 ///
 /// A reader writes down the epoch that it has seen and looks again whether that is the newest
-/// still; who asks for the oldest has stored the newest before it looks at what is written down.
-/// All four are in one total order, so one of the two sees the other (Fraser, "Practical
-/// lock-freedom", 2004, has the argument).
+/// still; who asks for the oldest looks at the newest, then at what is written down. These are in
+/// one total order: who is not seen there sees that newest, and moves (epoch-based reclamation:
+/// Fraser, "Practical lock-freedom", 2004).
 /// @thread pin and unpin: any; the rest: one at a time
 template <core::access_policy A>
 class epoch_pins {
@@ -59,7 +59,7 @@ class epoch_pins {
 
   /// What has been stored before is the newest epoch.
   void advance(std::uint64_t epoch) noexcept {
-    A::store(newest_, epoch, core::seq_cst, "pins.advance");
+    A::store(newest_, epoch, core::release, "pins.advance");
   }
   /// The oldest epoch that somebody reads or may begin to read. What was read of older ones has
   /// been read.
