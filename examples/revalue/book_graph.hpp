@@ -62,6 +62,7 @@ class tree_sum {
 }
 
 /// Terms of a leaf from the rate, the dividend and the volatility of each of its options.
+/// @error errc::bad_argument: a volatility; `native` is its number, from 1
 struct leaf_terms_at {
   leaf_contracts const* contracts;
   leaf_terms (*terms)(leaf_contracts const&, leaf_quotes const&) noexcept;
@@ -84,18 +85,18 @@ struct leaf_terms_at {
 /// A book as a graph of cells: quotes are its inputs, and what depends on them is right after each
 /// write or batch, as long as somebody observes it.
 ///
-///     spot ────┬──> market ────────┐
-///     rate ────┼─┐                 ├──> leaf ──┬──> desk ──┬──> firm
-///     dividend ┴─┴──> leaf terms ──┘    leaf ──┘    desk ──┘
-///     volatilities ───┘
+///     spot, rate, dividend ──────────> market ──┐
+///     rate, dividend, volatilities ──> terms ───┴──> leaf ──> desk ──> firm
 ///
-/// A cell holds 32 options, those of a leaf of the desk's risk tree: so many are priced together,
-/// and what the graph itself costs is little beside. The numbers are those of `apply`, bit for bit.
+/// Terms and leaves hold 32 options each, as the leaves of a desk's risk tree do: with one option a
+/// cell the graph would cost more than the pricing, which does eight at once. The numbers are those
+/// of `apply`, bit for bit.
 /// The spot is 0 until the first price, and risks fail with errc::not_ready. A quote that is no
-/// price, or no volatility, makes what depends on it fail with errc::bad_argument, until the next.
+/// price, or no volatility, makes what depends on it fail with errc::bad_argument until the next.
 /// @thread one at a time
 class book_graph {
  public:
+  /// @param of at least one desk
   /// @throws std::bad_alloc; std::runtime_error: memory is missing in the graph
   /// @cost   as of `desks`, which lays the options out
   explicit book_graph(book const& of, instruction_set const& with = best_instruction_set())
@@ -105,8 +106,7 @@ class book_graph {
     spot_ = must(graph_.input(0.0));
     rate_ = must(graph_.input(of.rate));
     dividend_ = must(graph_.input(of.dividend));
-    market_ = must(
-        graph_.computed(detail::market_at, as_cell(spot_), as_cell(rate_), as_cell(dividend_)));
+    market_ = must(graph_.computed(detail::market_at, spot_, rate_, dividend_));
     std::vector<std::vector<std::size_t>> held(of.desks.size());  // contracts, by their place
     for (std::size_t i = 0; i < of.contracts.size(); ++i) {
       volatilities_.push_back(must(graph_.input(of.contracts[i].volatility)));
@@ -157,9 +157,6 @@ class book_graph {
   template <class T>
   [[nodiscard]] static T must(millrace::result<T> made) {
     return millrace::core::value_or_throw(std::move(made));
-  }
-  [[nodiscard]] static propagate::cell<double> as_cell(propagate::input<double> of) noexcept {
-    return of;
   }
 
   /// A desk stands right behind its leaves, whose sums are near then.

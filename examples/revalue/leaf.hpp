@@ -6,14 +6,13 @@
 #include "risk.hpp"
 #include <millrace/core/config.hpp>
 
+#include <cstdint>
+
 /// \file
 /// The options of one leaf of a desk's risk tree as values: what they are, what pricing needs of
 /// them at some rates and volatilities, and what they are worth at some spot.
 
 namespace revalue {
-
-/// Options that a leaf sums; the last ones of a desk may weigh nothing.
-inline constexpr int leaf_options = static_cast<int>(leaf_blocks) * block_width;
 
 /// What pricing needs to know, at some rates and volatilities.
 struct leaf_terms {
@@ -42,10 +41,10 @@ struct priced_leaf {
 [[nodiscard]] MILLRACE_HD inline leaf_terms terms_of(leaf_contracts const& of,
                                                      leaf_quotes const& at) noexcept {
   leaf_terms out = of.like;
-  for (int b = 0; b < static_cast<int>(leaf_blocks); ++b) {
+  for (std::uint32_t b = 0; b < leaf_blocks; ++b) {
     option_block& o = out.blocks[b];
     for (int lane = 0; lane < block_width; ++lane) {
-      int const i = b * block_width + lane;
+      std::uint32_t const i = b * block_width + static_cast<std::uint32_t>(lane);
       bool const known = at.volatility[i] > 0;
       o.strike_value[lane] = of.strike[i] * exponential(-at.rate * o.years[lane]);
       o.dividend_discount[lane] = exponential(-at.dividend * o.years[lane]);
