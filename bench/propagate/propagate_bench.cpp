@@ -4,6 +4,7 @@
 #include "bench/propagate/peers/sources.hpp"
 #include "bench/propagate/suite/graph_engine.hpp"
 #include "bench/propagate/suite_bench.hpp"
+#include "bench/propagate/tick.hpp"
 
 #include <vector>
 
@@ -26,5 +27,6 @@ int main(int argc, char** argv) {
     more.push_back(millrace::bench::tbb_one_thread_trial);
 #endif
     millrace::bench::suite_benches<millrace::bench::ours, millrace::bench::peers::push>(out, more);
+    millrace::bench::run_ticks(out);
   });
 }

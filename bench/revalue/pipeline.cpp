@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A book kept revalued by the queue's worker, fed by the calling thread, against a loop that calls
 // the same function on the same updates in the calling thread alone.
+#include "bench/book/default_book.hpp"
 #include "bench/revalue/benches.hpp"
 #include "examples/revalue/consumer.hpp"
+#include "examples/revalue/desks.hpp"
 #include "examples/revalue/instruction_set.hpp"
 #include <millrace/queue/launch_host.hpp>
 
@@ -10,6 +12,7 @@
 #include <array>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace millrace::bench {
 namespace {

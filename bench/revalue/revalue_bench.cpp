@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The main job's parts: options priced in a second on one processor against QuantLib, and the queue
 // with a worker against a loop over the same body.
+#include "bench/book/quantlib.hpp"
 #include "bench/revalue/benches.hpp"
+#include "examples/revalue/desks.hpp"
 #include "examples/revalue/instruction_set.hpp"
 
-#include <cmath>
 #include <string>
+#include <vector>
 
 namespace millrace::bench {
 namespace {
@@ -23,19 +25,13 @@ measures measures_of(revalue::desks& on, std::size_t contract) {
 }
 
 /// The first option where the two sides disagree, in words; empty when there is none.
-std::string disagreement(revalue::desks& on, std::vector<measures> const& other, double spot) {
-  for (std::size_t i = 0; i < other.size(); ++i) {
-    measures const mine = measures_of(on, i);
-    for (std::size_t m = 0; m < mine.size(); ++m) {
-      double const relative = m == 0 ? 1e-10 : 1e-7;
-      double const allowed = std::max(relative * std::fabs(other[i][m]), 1e-12 * spot);
-      if (!(std::fabs(mine[m] - other[i][m]) <= allowed)) {
-        return "option " + std::to_string(i) + ", measure " + std::to_string(m) + ": " +
-               number(mine[m]) + " here, " + number(other[i][m]) + " there";
-      }
-    }
+std::string first_disagreement(revalue::desks& on, std::vector<measures> const& other,
+                               double spot) {
+  std::string found;
+  for (std::size_t i = 0; i < other.size() && found.empty(); ++i) {
+    found = disagreement(i, measures_of(on, i), other[i], spot);
   }
-  return {};
+  return found;
 }
 
 double options_per_s(std::size_t options, std::int64_t ns) {
@@ -82,14 +78,14 @@ void run_options(session& work) {
   options.way = better::higher;
   options.ours = {best.name, [&] {
                     measured found = price_book(ours, of, best);
-                    if (quantlib_book::there()) {
+                    if (has_quantlib()) {
                       double const last = spot_of(passes - 1);
                       theirs.price(last, priced);
-                      found.problem = disagreement(ours, priced, last);
+                      found.problem = first_disagreement(ours, priced, last);
                     }
                     return found;
                   }};
-  if (quantlib_book::there()) {
+  if (has_quantlib()) {
     options.peers.push_back({"quantlib.blackcalculator", [&] {
                                std::int64_t const start = now_ns();
                                theirs.price(spot_of(0), priced);

@@ -76,7 +76,6 @@ class desks {
  private:
   /// A desk without options has a leaf that weighs nothing.
   [[nodiscard]] static std::uint32_t blocks_of(std::uint32_t count) noexcept {
-    constexpr std::uint32_t leaf_options = leaf_blocks * block_width;
     return count == 0 ? leaf_blocks : (count + leaf_options - 1) / leaf_options * leaf_blocks;
   }
 

@@ -36,6 +36,7 @@ struct alignas(64) risk {
 
 /// Blocks that a leaf of a risk tree sums; a desk has a multiple of it.
 inline constexpr std::uint32_t leaf_blocks = 4;
+inline constexpr std::uint32_t leaf_options = leaf_blocks * block_width;
 
 /// Adds a block's weighted values to `sums`, lane by lane.
 MILLRACE_HD inline void accumulate(option_block const& __restrict o,

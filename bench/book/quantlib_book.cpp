@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bench/revalue/benches.hpp"
+#include "bench/book/quantlib.hpp"
 
 #include <cmath>
 #include <ql/pricingengines/blackcalculator.hpp>
@@ -15,7 +15,7 @@ quantlib_book::quantlib_book(revalue::book const& of) {
   }
 }
 
-bool quantlib_book::there() noexcept { return true; }
+bool has_quantlib() noexcept { return true; }
 
 void quantlib_book::price(double spot, std::vector<measures>& out) const {
   for (std::size_t i = 0; i < terms_.size(); ++i) {

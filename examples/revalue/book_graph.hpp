@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "book.hpp"
+#include "desks.hpp"
+#include "instruction_set.hpp"
+#include "leaf.hpp"
+#include <millrace/core/error.hpp>
+#include <millrace/propagate/graph.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace revalue {
+
+namespace propagate = millrace::propagate;
+
+/// Value, delta, gamma, vega, theta and rho of one option, per unit of the underlying.
+using measures = std::array<double, 6>;
+
+namespace detail {
+
+/// Adds risks up as a desk's tree does, so that the sum is the same to the last bit.
+class tree_sum {
+ public:
+  explicit tree_sum(std::size_t leaves)
+      : nodes_(risk_tree::size(static_cast<std::uint32_t>(leaves))) {}
+
+  [[nodiscard]] risk operator()(propagate::values<priced_leaf> of) noexcept {
+    return sum(of, [](priced_leaf const& leaf) { return leaf.total; });
+  }
+  [[nodiscard]] risk operator()(propagate::values<risk> of) noexcept {
+    return sum(of, [](risk const& desk) { return desk; });
+  }
+
+ private:
+  template <class T, class Risk>
+  [[nodiscard]] risk sum(propagate::values<T> of, Risk risk_in) noexcept {
+    for (std::size_t i = 0; i < of.size(); ++i) { nodes_[i] = risk_in(of[i]); }
+    risk_tree const tree{nodes_.data(), static_cast<std::uint32_t>(of.size())};
+    tree.rebuild(solo{});
+    return tree.root();
+  }
+
+  std::vector<risk> nodes_;
+};
+
+/// No price yet is no risk, and neither is a price that is none.
+[[nodiscard]] inline millrace::result<market> market_at(double spot, double rate,
+                                                        double dividend) noexcept {
+  if (spot == 0) { return millrace::core::fail(millrace::errc::not_ready); }
+  if (!(spot > 0 && std::isfinite(spot))) {
+    return millrace::core::fail(millrace::errc::bad_argument);
+  }
+  return market::at(spot, rate, dividend);
+}
+
+/// Terms of a leaf from the rate, the dividend and the volatility of each of its options.
+/// @error errc::bad_argument: a volatility; `native` is its number, from 1
+struct leaf_terms_at {
+  leaf_contracts const* contracts;
+  leaf_terms (*terms)(leaf_contracts const&, leaf_quotes const&) noexcept;
+
+  [[nodiscard]] millrace::result<leaf_terms> operator()(
+      propagate::values<double> quotes) const noexcept {
+    leaf_quotes at{quotes[0], quotes[1], {}};
+    for (std::size_t i = 2; i < quotes.size(); ++i) {
+      if (!(quotes[i] >= 0 && std::isfinite(quotes[i]))) {
+        return millrace::core::fail(millrace::errc::bad_argument, static_cast<std::int32_t>(i - 1));
+      }
+      at.volatility[i - 2] = quotes[i];
+    }
+    return terms(*contracts, at);
+  }
+};
+
+}  // namespace detail
+
+/// A book as a graph of cells: quotes are its inputs, and what depends on them is right after each
+/// write or batch, as long as somebody observes it.
+///
+///     spot, rate, dividend ──────────> market ──┐
+///     rate, dividend, volatilities ──> terms ───┴──> leaf ──> desk ──> firm
+///
+/// Terms and leaves hold 32 options each, as the leaves of a desk's risk tree do: with one option a
+/// cell the graph would cost more than the pricing, which does eight at once. The numbers are those
+/// of `apply`, bit for bit.
+/// The spot is 0 until the first price, and risks fail with errc::not_ready. A quote that is no
+/// price, or no volatility, makes what depends on it fail with errc::bad_argument until the next.
+/// @thread one at a time
+class book_graph {
+ public:
+  /// @param of at least one desk
+  /// @throws std::bad_alloc; std::runtime_error: memory is missing in the graph
+  /// @cost   as of `desks`, which lays the options out
+  explicit book_graph(book const& of, instruction_set const& with = best_instruction_set())
+      : graph_(must(propagate::graph::make())) {
+    desks const laid_out(of);
+    places_.assign(laid_out.places().begin(), laid_out.places().end());
+    spot_ = must(graph_.input(0.0));
+    rate_ = must(graph_.input(of.rate));
+    dividend_ = must(graph_.input(of.dividend));
+    market_ = must(graph_.computed(detail::market_at, spot_, rate_, dividend_));
+    std::vector<std::vector<std::size_t>> held(of.desks.size());  // contracts, by their place
+    for (std::size_t i = 0; i < of.contracts.size(); ++i) {
+      volatilities_.push_back(must(graph_.input(of.contracts[i].volatility)));
+      held[of.contracts[i].desk].push_back(i);
+    }
+    std::size_t leaves = 0;
+    for (desk_ref const& desk : laid_out.refs()) { leaves += desk.tree.leaves; }
+    contracts_.resize(leaves);
+    for (std::size_t d = 0; d < held.size(); ++d) {
+      add_desk(of, laid_out.refs()[d], held[d], with);
+    }
+    firm_ = must(graph_.combined(detail::tree_sum(desks_.size()),
+                                 cuda::std::span<propagate::cell<risk> const>(desks_)));
+  }
+
+  /// What is written, observed and read here is the graph's.
+  [[nodiscard]] propagate::graph& graph() noexcept { return graph_; }
+
+  [[nodiscard]] propagate::input<double> spot() const noexcept { return spot_; }
+  [[nodiscard]] propagate::input<double> rate() const noexcept { return rate_; }
+  [[nodiscard]] propagate::input<double> dividend() const noexcept { return dividend_; }
+  [[nodiscard]] propagate::input<double> volatility(std::size_t contract) const noexcept {
+    return volatilities_[contract];
+  }
+
+  [[nodiscard]] propagate::cell<risk> firm_risk() const noexcept { return firm_; }
+  /// By the number of the desk.
+  [[nodiscard]] std::span<propagate::cell<risk> const> desk_risks() const noexcept {
+    return desks_;
+  }
+  /// All leaves, desk after desk.
+  [[nodiscard]] std::span<propagate::cell<priced_leaf> const> leaves() const noexcept {
+    return leaves_;
+  }
+  /// What one contract is worth.
+  /// @error as graph().read
+  [[nodiscard]] millrace::result<measures> read(std::size_t contract) noexcept {
+    place const at = places_[contract];
+    auto const leaf = graph_.read(leaves_[first_leaf_[at.desk] + at.option / leaf_options]);
+    if (!leaf) { return cuda::std::unexpected(leaf.error()); }
+    value_block const& v = leaf->values[at.option % leaf_options / block_width];
+    std::uint32_t const lane = at.option % block_width;
+    return measures{v.value[lane], v.delta[lane], v.gamma[lane],
+                    v.vega[lane],  v.theta[lane], v.rho[lane]};
+  }
+
+ private:
+  template <class T>
+  [[nodiscard]] static T must(millrace::result<T> made) {
+    return millrace::core::value_or_throw(std::move(made));
+  }
+
+  /// A desk stands right behind its leaves, whose sums are near then.
+  void add_desk(book const& of, desk_ref const& desk, std::vector<std::size_t> const& held,
+                instruction_set const& with) {
+    std::size_t const first = leaves_.size();
+    first_leaf_.push_back(first);
+    std::vector<propagate::cell<leaf_terms>> terms;
+    for (std::uint32_t leaf = 0; leaf < desk.tree.leaves; ++leaf) {
+      leaf_contracts& contracts = contracts_[first + leaf];
+      std::copy_n(desk.options + leaf * leaf_blocks, leaf_blocks, contracts.like.blocks);
+      std::size_t const before = leaf * std::size_t{leaf_options};
+      std::vector<propagate::cell<double>> quotes{rate_, dividend_};
+      for (std::size_t i = 0; i < leaf_options; ++i) {
+        bool const is_one = before + i < held.size();
+        contracts.strike[i] = is_one ? of.contracts[held[before + i]].strike : 1;
+        if (is_one) { quotes.push_back(volatilities_[held[before + i]]); }
+      }
+      terms.push_back(
+          must(graph_.combined(detail::leaf_terms_at{&contracts, with.terms},
+                               cuda::std::span<propagate::cell<double> const>(quotes))));
+    }
+    for (auto const& each : terms) {
+      leaves_.push_back(must(graph_.computed(
+          [price = with.price_leaf](leaf_terms const& options, market const& at) noexcept {
+            return price(options, at);
+          },
+          each, market_)));
+    }
+    cuda::std::span<propagate::cell<priced_leaf> const> const mine(leaves_.data() + first,
+                                                                   leaves_.size() - first);
+    desks_.push_back(must(graph_.combined(detail::tree_sum(mine.size()), mine)));
+  }
+
+  std::vector<leaf_contracts> contracts_;  // what functions read; as many as leaves from the start
+  propagate::graph graph_;
+  propagate::input<double> spot_;
+  propagate::input<double> rate_;
+  propagate::input<double> dividend_;
+  propagate::cell<market> market_;
+  std::vector<propagate::input<double>> volatilities_;  // by contract
+  std::vector<place> places_;                           // by contract
+  std::vector<std::size_t> first_leaf_;                 // by desk
+  std::vector<propagate::cell<priced_leaf>> leaves_;
+  std::vector<propagate::cell<risk>> desks_;
+  propagate::cell<risk> firm_;
+};
+
+}  // namespace revalue
