@@ -9,6 +9,7 @@
 #include <millrace/propagate/column.hpp>
 #include <millrace/propagate/cutoff.hpp>
 #include <millrace/propagate/dump.hpp>
+#include <millrace/propagate/edit.hpp>
 #include <millrace/propagate/engine.hpp>
 #include <millrace/propagate/graph.hpp>
 #include <millrace/propagate/kinds.hpp>
@@ -18,4 +19,6 @@
 #include <millrace/propagate/reader.hpp>
 #include <millrace/propagate/reorder.hpp>
 #include <millrace/propagate/replace.hpp>
+#include <millrace/propagate/retry.hpp>
+#include <millrace/propagate/settle.hpp>
 #include <millrace/propagate/topology.hpp>

@@ -129,19 +129,9 @@ class engine : public topology<P> {
 
   /// A node has failed for a reason whose end no dependency will tell it: it runs again in each
   /// pass, or when it is read, until it does not.
-  void retry_later(std::uint32_t i) noexcept {
-    node<P>& n = nodes(i);
-    if (!n.has(retried)) { retried_.push(n.slot); }
-    n.set(retried | must_run);
-  }
+  void retry_later(std::uint32_t i) noexcept;
   /// A node is about to be removed.
-  void forget(std::uint32_t i) noexcept {
-    if (!nodes(i).has(retried)) { return; }
-    for (std::uint32_t& slot : retried_) {
-      if (slot == nodes(i).slot) { slot = retried_.back(); }
-    }
-    retried_.pop();
-  }
+  void forget(std::uint32_t i) noexcept;
 
   /// A node's function is another: it runs if somebody needs it.
   void run_again(std::uint32_t i) noexcept {
@@ -152,20 +142,7 @@ class engine : public topology<P> {
   }
   /// Makes a node's value right where nothing is pending. Its sources are kept up to date only if
   /// it is needed.
-  void settle_now(std::uint32_t i) noexcept {
-    bool const was = std::exchange(busy_, true);
-    bool const alone = !nodes(i).has(linked);
-    std::uint32_t const slot = nodes(i).slot;
-    std::uint32_t before = none;
-    do {  // a cycle may have been one of dependencies that are gone by now
-      before = retried_.size();
-      if (before != 0) { ++pass; }  // what has failed in this one may come out as something else
-      if (alone) { base::need(index_of(slot)); }
-      settle(slot);
-      if (alone) { base::release(index_of(slot)); }
-    } while (retried_.size() > before);
-    busy_ = was;
-  }
+  void settle_now(std::uint32_t i) noexcept;
   /// Whether a value is known to be right, kept so or not.
   [[nodiscard]] bool is_right(std::uint32_t i) const noexcept {
     auto const& n = nodes(i);
@@ -197,43 +174,10 @@ class engine : public topology<P> {
   }
   /// A late node, and what it depends on and is late as well, may be out of date: it is settled
   /// when it is read. In its turn it is looked at again.
-  void expect_changes(std::uint32_t root) noexcept {
-    std::uint32_t const base_size = late_.size();
-    visit_late(root);
-    for (std::uint32_t k = base_size; k < late_.size(); ++k) {
-      node<P> const& n = nodes(late_[k]);
-      for (std::uint32_t e = 0; n.sources != nullptr && e < n.sources->size; ++e) {
-        visit_late(n.sources->edges()[e].node);
-      }
-    }
-    for (std::uint32_t k = base_size; k < late_.size(); ++k) {
-      node<P>& n = nodes(late_[k]);
-      n.clear(seen);
-      if (!n.has(linked) || n.has(unsettled) || n.ran_at == pass) { continue; }
-      if (n.eager != 0) { n.ran_at = pass - 1; }
-      n.set(unsettled);
-      pending.insert(late_[k]);
-    }
-    late_.shrink(base_size);
-  }
+  void expect_changes(std::uint32_t root) noexcept;
   /// A function reads a node that comes after its own: from here on it comes before it.
   /// @error as move_behind
-  [[nodiscard]] result<void> put_before(active_run& reading, std::uint32_t read) noexcept {
-    auto moved = base::move_behind(reading.index, read);
-    while (!moved && moved.error().code == errc::cycle && forget_unneeded()) {
-      moved = base::move_behind(reading.index, read);
-    }
-    if (!moved) {
-      retry_later(reading.index);
-      return moved;
-    }
-    ++stats.reorders;
-    for (frame& f : frames_) { f.node = index_of(f.slot); }
-    for (active_run* each = innermost_; each != nullptr; each = each->outer) {
-      each->index = index_of(each->slot);
-    }
-    return {};
-  }
+  [[nodiscard]] result<void> put_before(active_run& reading, std::uint32_t read) noexcept;
   void enter(active_run& run) noexcept {
     run.outer = std::exchange(innermost_, &run);
     ++depth_;
@@ -311,33 +255,9 @@ class engine : public topology<P> {
     for (std::uint32_t i = pending.pop(); i != none;) { i = step(i); }
     in_order_ = false;
   }
-  void retry() noexcept {
-    ++pass;  // what they come out as is news to those that have run in this one
-    std::uint32_t kept = 0;
-    for (std::uint32_t slot : retried_) {
-      std::uint32_t const i = index_of(slot);
-      node<P>& n = nodes(i);
-      if (n.has(must_run) && !n.has(linked)) {
-        retried_[kept++] = slot;  // when it is read
-        continue;
-      }
-      n.clear(retried);
-      if (n.has(must_run)) { pending.insert(i); }
-    }
-    retried_.shrink(kept);
-  }
+  void retry() noexcept;
   /// What tracking cells have read that nobody needs may be out of date: it closes no cycle.
-  [[nodiscard]] bool forget_unneeded() noexcept {
-    bool any = false;
-    for (std::uint32_t slot : base::cycle()) {
-      std::uint32_t const i = index_of(slot);
-      node<P>& n = nodes(i);
-      if (n.has(linked) || !tracks(n.what->is)) { continue; }
-      for (; n.sources != nullptr && n.sources->size != 0; any = true) { base::unlink_last(i); }
-      n.set(must_run);
-    }
-    return any;
-  }
+  [[nodiscard]] bool forget_unneeded() noexcept;
   /// What is to be done for a pending node; the next one.
   std::uint32_t step(std::uint32_t i) noexcept {
     node<P>& n = nodes(i);
@@ -361,11 +281,7 @@ class engine : public topology<P> {
     }
     return pending.pop();
   }
-  void visit_late(std::uint32_t i) noexcept {
-    if (!is_late(i) || nodes(i).has(seen)) { return; }
-    nodes(i).set(seen);
-    late_.push(i);
-  }
+  void visit_late(std::uint32_t i) noexcept;
   void fire(std::uint32_t i) noexcept {
     if (nodes(i).has(is_fired)) { return; }
     nodes(i).set(is_fired);
@@ -373,71 +289,13 @@ class engine : public topology<P> {
   }
 
   /// Makes a node's value right.
-  void settle(std::uint32_t slot) noexcept {
-    std::uint32_t const waiting = waiting_.size(), frames = frames_.size();
-    waiting_.push(slot);
-    while (waiting_.size() > waiting) {
-      try {
-        pull(index_of(waiting_.back()));
-        waiting_.pop();
-      } catch (unwound const& u) {
-        frames_.shrink(frames);
-        waiting_.push(u.slot);
-      }
-    }
-  }
-
+  void settle(std::uint32_t slot) noexcept;
   /// Settles a node and, before it, what it depends on. @throws unwound
-  void pull(std::uint32_t root) {
-    if (!nodes(root).has(unsettled)) { return; }
-    std::uint32_t const base_size = frames_.size();
-    push_frame(root);
-    while (frames_.size() > base_size) {
-      std::uint32_t const unsettled_source = look_at_sources(frames_.back());
-      if (unsettled_source != none) {
-        push_frame(unsettled_source);
-        continue;
-      }
-      frame const& f = frames_.back();
-      if (f.stale) {
-        run(f.slot);
-      } else {
-        ++stats.checks;
-        nodes(f.node).ran_at = pass;
-      }
-      nodes(f.node).clear(unsettled);
-      if (pending.contains(f.node)) {  // before its turn: who needs it has not been told
-        pending.erase(f.node);
-        if (nodes(f.node).changed_at == pass) { tell_targets(f.node); }
-      }
-      frames_.pop();
-    }
-  }
-  void push_frame(std::uint32_t i) noexcept {
-    frames_.push({i, nodes(i).slot, 0, nodes(i).has(must_run)});
-  }
+  void pull(std::uint32_t root);
+  void push_frame(std::uint32_t i) noexcept;
   /// Goes on through a node's sources, to the first that is unsettled.
-  [[nodiscard]] std::uint32_t look_at_sources(frame& f) noexcept {
-    node<P> const& n = nodes(f.node);
-    bool const any = tracks(n.what->is);  // the first that has changed decides
-    if (n.sources == nullptr) { return none; }
-    for (edge const* const from = n.sources->edges(); f.next < n.sources->size; ++f.next) {
-      if (any && f.stale) { return none; }
-      std::uint32_t const source = from[f.next].node;
-      if (nodes(source).has(unsettled)) { return source; }
-      if (nodes(source).changed_at > n.ran_at) { f.stale = true; }
-    }
-    return none;
-  }
-  void run(std::uint32_t slot) {
-    node<P>& before = nodes(index_of(slot));
-    before.clear(must_run);
-    bool const differs = before.what->run(*this, index_of(slot));
-    node<P>& n = nodes(index_of(slot));  // it may have another place now
-    if (differs) { n.changed_at = pass; }
-    n.ran_at = pass;
-  }
-
+  [[nodiscard]] std::uint32_t look_at_sources(frame& f) noexcept;
+  void run(std::uint32_t slot);
   void tell_observers() noexcept {
     for (std::uint32_t k = 0; k < fired_.size(); ++k) {
       std::uint32_t const slot = fired_[k], i = index_of(slot);
@@ -468,3 +326,6 @@ class engine : public topology<P> {
 }  // namespace detail
 
 }  // namespace millrace::inline v0::propagate
+
+#include <millrace/propagate/retry.hpp>
+#include <millrace/propagate/settle.hpp>
