@@ -58,6 +58,7 @@ class engine : public topology<P> {
   using base::pass;
   using base::pending;
   using typename base::resource;
+  using word = typename pending_set<resource>::held;
   static constexpr std::uint32_t none = base::none;
   /// Functions that wait for each other on the stack, at most.
   static constexpr std::uint32_t most_deep = 200;
@@ -105,26 +106,22 @@ class engine : public topology<P> {
   }
 
   /// Begins a pass: what changes from here on is newer than all that ran before.
-  void begin_pass() noexcept { ++pass; }
-  /// A node's value has changed: who needs it is pending.
-  void changed(std::uint32_t i) noexcept {
-    nodes(i).changed_at = pass;
-    tell_targets(i);
-  }
-  /// An input takes what is staged for it.
-  void take_over(std::uint32_t i) noexcept {
-    if (nodes(i).what->run(*this, i)) { changed(i); }
-  }
-  /// An input takes a value.
-  void assign(std::uint32_t i, void* value) noexcept {
-    if (nodes(i).what->assign(*this, i, value)) { changed(i); }
-  }
-  /// Runs all that is pending, then tells the observers.
-  void run_pending() noexcept {
-    busy_ = true;
+  void begin_pass() noexcept {
+    ++pass;
     ++stats.passes;
-    finish();
-    busy_ = false;
+  }
+  /// An input has changed before all else that does in this pass: who needs it is pending.
+  void input_changed(std::uint32_t i, word& first) noexcept {
+    node<P>& n = nodes(i);
+    n.changed_at = pass;
+    if (n.live == 0) { return; }
+    edge const* const to = n.targets->edges();
+    for (std::uint32_t k = 0; k < n.live; ++k) { pending.insert_any(first, to[k].node); }
+  }
+  /// Ends a pass: runs all that is pending, then tells the observers.
+  /// @param first of the pending ones
+  void end_pass(word first) noexcept {
+    if (first.bits != 0 || !retried_.empty()) { run_pending(first); }
   }
 
   /// A node has failed for a reason whose end no dependency will tell it: it runs again in each
@@ -137,8 +134,9 @@ class engine : public topology<P> {
   void run_again(std::uint32_t i) noexcept {
     nodes(i).set(unsettled | must_run);
     begin_pass();
-    if (nodes(i).has(linked)) { pending.insert(i); }
-    run_pending();
+    word first = pending.nothing();
+    if (nodes(i).has(linked)) { pending.insert_any(first, i); }
+    end_pass(first);
   }
   /// Makes a node's value right where nothing is pending. Its sources are kept up to date only if
   /// it is needed.
@@ -157,7 +155,7 @@ class engine : public topology<P> {
     bool const was = std::exchange(busy_, true);
     std::uint32_t const listed = retried_.size();
     tell_observers();
-    if (retried_.size() > listed) { finish(); }
+    if (retried_.size() > listed) { finish(pending.nothing()); }
     busy_ = was;
   }
 
@@ -187,9 +185,12 @@ class engine : public topology<P> {
     --depth_;
   }
   void count_runs(std::uint64_t n = 1) noexcept { stats.runs += n; }
-  /// changed, with a word of the pending ones held.
-  [[gnu::always_inline]] inline void changed(std::uint32_t i,
-                                             typename pending_set<resource>::held& h) noexcept {
+  /// The word of the pending ones in which a turn is.
+  [[nodiscard]] static word hold(turn t) noexcept {
+    return {static_cast<std::uint32_t>(t.index / 64), t.bits};
+  }
+  /// A node's value has changed: who needs it is pending.
+  [[gnu::always_inline]] inline void changed(std::uint32_t i, word& h) noexcept {
     node<P>& n = nodes(i);
     n.changed_at = pass;
     if (n.live == 0) { return; }
@@ -215,9 +216,16 @@ class engine : public topology<P> {
     if (was && !is) { n.clear(failed), --stats.failed; }
     return differs;
   }
-  /// Whether a pending node of this kind is run without a look at anything else.
-  [[nodiscard]] bool is_plain(node<P> const& n, kind<P> const* what) const noexcept {
-    return n.what == what && n.eager != 0 && !n.has(unsettled);
+  /// The turn of an observer: it is told when all else is done.
+  static turn fire_in_turn(engine& e, turn now) noexcept {
+    e.fire(static_cast<std::uint32_t>(now.index));
+    return e.next(hold(now));
+  }
+  /// The turn of a node that may not need to run, or runs others first.
+  static turn step(engine& e, turn now) noexcept {
+    e.pending.give_back(hold(now));
+    e.look_at(static_cast<std::uint32_t>(now.index));
+    return e.next(e.pending.nothing());
   }
   void tell_targets(std::uint32_t i) noexcept {
     node<P> const& n = nodes(i);
@@ -234,38 +242,41 @@ class engine : public topology<P> {
     bool stale;
   };
 
-  /// Runs what is pending and what is to run again, and tells observers.
-  void finish() noexcept {
-    std::uint32_t listed = 0;
-    int rounds = 2;  // a second one where what observers read has failed
-    do {
-      run_in_order();
-      // a cycle may have been one of dependencies that are gone by now
-      for (std::uint32_t before = none; !retried_.empty() && retried_.size() < before;) {
-        before = retried_.size();
-        retry();
-        run_in_order();
-      }
-      listed = retried_.size();
-      tell_observers();
-    } while (retried_.size() > listed && --rounds != 0);
+  [[gnu::noinline]] void run_pending(word first) noexcept {
+    busy_ = true;
+    finish(first);
+    busy_ = false;
   }
-  void run_in_order() noexcept {
+  /// Runs what is pending and what is to run again, and tells observers.
+  void finish(word first) noexcept {
+    int rounds = 2;  // a second one where what observers read has failed
+    for (;;) {
+      run_in_order(first);
+      if (!retried_.empty()) [[unlikely]] { retry_all(); }
+      std::uint32_t const listed = retried_.size();
+      if (!fired_.empty()) { tell_observers(); }
+      if (retried_.size() <= listed || --rounds == 0) { return; }
+      first = pending.nothing();
+    }
+  }
+  void run_in_order(word first) noexcept {
     in_order_ = true;
-    for (std::uint32_t i = pending.pop(); i != none;) { i = step(i); }
+    for (turn now = next(first); now.index != none;) {
+      now = nodes(static_cast<std::uint32_t>(now.index)).what->sweep(*this, now);
+    }
     in_order_ = false;
   }
+  [[nodiscard]] turn next(word held) noexcept {
+    std::uint32_t const i = pending.pop(held);
+    return {held.bits, i};
+  }
+  void retry_all() noexcept;
   void retry() noexcept;
   /// What tracking cells have read that nobody needs may be out of date: it closes no cycle.
   [[nodiscard]] bool forget_unneeded() noexcept;
-  /// What is to be done for a pending node; the next one.
-  std::uint32_t step(std::uint32_t i) noexcept {
+  void look_at(std::uint32_t i) noexcept {
     node<P>& n = nodes(i);
-    kind<P> const& what = *n.what;
-    if (what.sweep != nullptr && n.eager != 0 && !n.has(unsettled)) { return what.sweep(*this, i); }
-    if (observes(what.is)) {
-      fire(i);
-    } else if (!n.has(linked)) {
+    if (!n.has(linked)) {
       // needed no more since it became pending: who needs it next finds it unsettled
     } else if (n.eager == 0) {
       n.set(unsettled);
@@ -279,7 +290,6 @@ class engine : public topology<P> {
       i = index_of(slot);
       if (nodes(i).changed_at == pass) { tell_targets(i); }
     }
-    return pending.pop();
   }
   void visit_late(std::uint32_t i) noexcept;
   void fire(std::uint32_t i) noexcept {

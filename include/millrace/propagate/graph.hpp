@@ -95,11 +95,11 @@ class basic_graph {
   template <cell_value T, cutoff_policy<T> C = same_bits>
   [[nodiscard]] result<propagate::input<T>> input(T value, C same = {}) noexcept {
     using kind_type = detail::input_kind<P, T, C>;
-    auto const made =
-        add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(same), std::move(value));
+    auto const made = add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(same));
     if (!made) { return cuda::std::unexpected<error>(made.error()); }
-    engine_->nodes(engine_->index_of(*made))
-        .clear(detail::unsettled | detail::must_run | detail::valueless);
+    auto& n = engine_->nodes(engine_->index_of(*made));
+    detail::value_in<T>(n.body) = std::move(value);
+    n.clear(detail::unsettled | detail::must_run | detail::valueless);
     return propagate::input<T>(engine_->id_of(*made));
   }
 
@@ -255,11 +255,12 @@ class basic_graph {
   template <cell_value T>
   [[nodiscard]] result<void> write(propagate::input<T> to, std::type_identity_t<T> value) noexcept {
     if (engine_->busy() || engine_->batch_open) { return core::refuse<void>(errc::busy); }
-    std::uint32_t const i = input_index(to);
+    std::uint32_t const i = input_index(*engine_, to);
     if (i == engine_->none) { return core::refuse<void>(errc::unknown_id, 1); }
     engine_->begin_pass();
-    engine_->assign(i, &value);
-    engine_->run_pending();
+    auto first = engine_->pending.nothing();
+    if (assign(i, value)) { engine_->input_changed(i, first); }
+    engine_->end_pass(first);
     return {};
   }
 
@@ -290,7 +291,7 @@ class basic_graph {
   }
   template <class T>
   [[nodiscard]] static result<T> copy(detail::node<P> const& n) noexcept {
-    T const& value = *static_cast<T const*>(n.what->value(n.body));
+    T const& value = detail::value_in<T>(n.body);
     if constexpr (std::is_nothrow_copy_constructible_v<T>) {
       return value;
     } else {
@@ -315,8 +316,7 @@ class basic_graph {
   [[nodiscard]] T const* value_of(cell<T> from) const noexcept {
     std::uint32_t const i = engine_->find(from);
     if (i == engine_->none) { return nullptr; }
-    auto const& n = engine_->nodes(i);
-    return static_cast<T const*>(n.what->value(n.body));
+    return &detail::value_in<T>(engine_->nodes(i).body);
   }
   /// A node and its dependencies; its slot.
   template <class Body, class... Parts>
@@ -334,10 +334,31 @@ class basic_graph {
     engine_->tell_first(engine_->index_of(*made));
     return observer(engine_->id_of(*made));
   }
+  /// Whether a node is an input of this type with the usual cutoff: what is known of its kind is
+  /// inlined.
   template <class T>
-  [[nodiscard]] std::uint32_t input_index(propagate::input<T> of) const noexcept {
-    std::uint32_t const i = engine_->find(static_cast<cell<T> const&>(of));
-    return i != engine_->none && engine_->nodes(i).what->stage != nullptr ? i : engine_->none;
+  [[nodiscard]] static bool is_usual_input(detail::node<P> const& n) noexcept {
+    if constexpr (cutoff_policy<same_bits, T>) {
+      return n.what == &detail::input_kind<P, T, same_bits>::is;
+    } else {
+      return false;
+    }
+  }
+  template <class T>
+  [[nodiscard]] static std::uint32_t input_index(engine_type const& e,
+                                                 propagate::input<T> of) noexcept {
+    std::uint32_t const i = e.find(of.id());
+    if (i == e.none || is_usual_input<T>(e.nodes(i))) { return i; }
+    auto const& what = *e.nodes(i).what;
+    return what.type == detail::type_of<T> && what.is == role::input ? i : e.none;
+  }
+  template <class T>
+  [[nodiscard]] bool assign(std::uint32_t i, T& value) noexcept {
+    auto const& n = engine_->nodes(i);
+    if (!is_usual_input<T>(n)) { return n.what->assign(*engine_, i, &value); }
+    if constexpr (cutoff_policy<same_bits, T>) {
+      return detail::input_kind<P, T, same_bits>::assign(*engine_, i, &value);
+    }
   }
 
   engine_type* engine_;

@@ -29,6 +29,16 @@ void engine<P>::forget(std::uint32_t i) noexcept {
   retried_.pop();
 }
 
+/// A cycle may have been one of dependencies that are gone by now.
+template <class P>
+void engine<P>::retry_all() noexcept {
+  for (std::uint32_t before = none; !retried_.empty() && retried_.size() < before;) {
+    before = retried_.size();
+    retry();
+    run_in_order(pending.nothing());
+  }
+}
+
 template <class P>
 void engine<P>::retry() noexcept {
   ++pass;  // what they come out as is news to those that have run in this one
