@@ -11,6 +11,7 @@
 #include <millrace/propagate/commit_lane.hpp>
 #include <millrace/propagate/cutoff.hpp>
 #include <millrace/propagate/dump.hpp>
+#include <millrace/propagate/edit.hpp>
 #include <millrace/propagate/engine.hpp>
 #include <millrace/propagate/epoch_pins.hpp>
 #include <millrace/propagate/graph.hpp>
@@ -24,6 +25,8 @@
 #include <millrace/propagate/record.hpp>
 #include <millrace/propagate/reorder.hpp>
 #include <millrace/propagate/replace.hpp>
+#include <millrace/propagate/retry.hpp>
+#include <millrace/propagate/settle.hpp>
 #include <millrace/propagate/slot_table.hpp>
 #include <millrace/propagate/snapshot.hpp>
 #include <millrace/propagate/store.hpp>

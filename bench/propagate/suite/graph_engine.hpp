@@ -68,14 +68,11 @@ class graph_engine {
   }
   template <class T>
   void write(cell<T> to, std::type_identity_t<T> value) {
-    auto const done = graph_.write(propagate::input<T>(to.id()), std::move(value));
-    if (!done) { core::value_or_throw(done); }
+    core::value_or_throw(graph_.write(propagate::input<T>(to.id()), std::move(value)));
   }
   template <class T>
   [[nodiscard]] T read(cell<T> of) {
-    auto const got = graph_.read(of);
-    if (!got) { static_cast<void>(core::value_or_throw(got)); }
-    return *got;
+    return core::value_or_throw(graph_.read(of));
   }
 
  private:

@@ -157,10 +157,14 @@ template <class T>
   return text;
 }
 
-/// The value, or a std::runtime_error with `describe(error)`: the one function that throws.
+/// Throws a std::runtime_error with `describe(why)`: the one function that throws.
+[[noreturn, gnu::cold, gnu::noinline]] inline void throw_failure(error why) {
+  throw std::runtime_error(describe(why));
+}
+/// The value, or throw_failure of the error.
 template <class T>
 [[nodiscard]] T value_or_throw(result<T> r) {
-  if (!r) { throw std::runtime_error(describe(r.error())); }
+  if (!r) [[unlikely]] { throw_failure(r.error()); }
   if constexpr (!std::is_void_v<T>) { return std::move(*r); }
 }
 

@@ -34,10 +34,8 @@ class basic_graph<P>::batch {
   [[nodiscard]] result<void> write(propagate::input<T> to, std::type_identity_t<T> value) noexcept {
     if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
     if (engine_->busy()) { return core::refuse<void>(errc::busy); }
-    std::uint32_t const i = engine_->find(static_cast<cell<T> const&>(to));
-    if (i == engine_->none || engine_->nodes(i).what->stage == nullptr) {
-      return core::refuse<void>(errc::unknown_id, 1);
-    }
+    std::uint32_t const i = input_index(*engine_, to);
+    if (i == engine_->none) { return core::refuse<void>(errc::unknown_id, 1); }
     auto& n = engine_->nodes(i);
     if (!n.what->stage(n.body, &value)) { engine_->staged.push(n.slot); }
     return {};
@@ -48,9 +46,13 @@ class basic_graph<P>::batch {
     if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
     if (engine_->busy()) { return core::refuse<void>(errc::busy); }
     engine_->begin_pass();
-    for (std::uint32_t slot : engine_->staged) { engine_->take_over(engine_->index_of(slot)); }
+    auto first = engine_->pending.nothing();
+    for (std::uint32_t slot : engine_->staged) {
+      std::uint32_t const i = engine_->index_of(slot);
+      if (engine_->nodes(i).what->run(*engine_, i)) { engine_->input_changed(i, first); }
+    }
     close();
-    std::exchange(engine_, nullptr)->run_pending();
+    std::exchange(engine_, nullptr)->end_pass(first);
     return {};
   }
   void abort() noexcept {

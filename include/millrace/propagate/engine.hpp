@@ -58,6 +58,7 @@ class engine : public topology<P> {
   using base::pass;
   using base::pending;
   using typename base::resource;
+  using word = typename pending_set<resource>::held;
   static constexpr std::uint32_t none = base::none;
   /// Functions that wait for each other on the stack, at most.
   static constexpr std::uint32_t most_deep = 200;
@@ -108,67 +109,41 @@ class engine : public topology<P> {
   }
 
   /// Begins a pass: what changes from here on is newer than all that ran before.
-  void begin_pass() noexcept { ++pass; }
-  /// A node's value has changed: who needs it is pending.
-  void changed(std::uint32_t i) noexcept {
-    nodes(i).changed_at = pass;
-    tell_targets(i);
-  }
-  /// An input takes what is staged for it.
-  void take_over(std::uint32_t i) noexcept {
-    if (nodes(i).what->run(*this, i)) { changed(i); }
-  }
-  /// An input takes a value.
-  void assign(std::uint32_t i, void* value) noexcept {
-    if (nodes(i).what->assign(*this, i, value)) { changed(i); }
-  }
-  /// Runs all that is pending, then tells the observers.
-  void run_pending() noexcept {
-    busy_ = true;
+  void begin_pass() noexcept {
+    ++pass;
     ++stats.passes;
-    finish();
-    busy_ = false;
+  }
+  /// An input has changed before all else that does in this pass: who needs it is pending.
+  void input_changed(std::uint32_t i, word& first) noexcept {
+    node<P>& n = nodes(i);
+    n.changed_at = pass;
+    if (n.live == 0) { return; }
+    edge const* const to = n.targets->edges();
+    for (std::uint32_t k = 0; k < n.live; ++k) { pending.insert_any(first, to[k].node); }
+  }
+  /// Ends a pass: runs all that is pending, then tells the observers.
+  /// @param first of the pending ones
+  void end_pass(word first) noexcept {
+    if (first.bits != 0 || !retried_.empty()) { run_pending(first); }
   }
 
   /// A node has failed for a reason whose end no dependency will tell it: it runs again in each
   /// pass, or when it is read, until it does not.
-  void retry_later(std::uint32_t i) noexcept {
-    node<P>& n = nodes(i);
-    if (!n.has(retried)) { retried_.push(n.slot); }
-    n.set(retried | must_run);
-  }
+  void retry_later(std::uint32_t i) noexcept;
   /// A node is about to be removed.
-  void forget(std::uint32_t i) noexcept {
-    if (!nodes(i).has(retried)) { return; }
-    for (std::uint32_t& slot : retried_) {
-      if (slot == nodes(i).slot) { slot = retried_.back(); }
-    }
-    retried_.pop();
-  }
+  void forget(std::uint32_t i) noexcept;
 
   /// A node's function is another: it runs if somebody needs it.
   void run_again(std::uint32_t i) noexcept {
     nodes(i).set(unsettled | must_run);
     begin_pass();
-    if (nodes(i).has(linked)) { pending.insert(i); }
-    run_pending();
+    word first = pending.nothing();
+    if (nodes(i).has(linked)) { pending.insert_any(first, i); }
+    end_pass(first);
   }
   /// Makes a node's value right where nothing is pending. Its sources are kept up to date only if
   /// it is needed.
-  void settle_now(std::uint32_t i) noexcept {
-    bool const was = std::exchange(busy_, true);
-    bool const alone = !nodes(i).has(linked);
-    std::uint32_t const slot = nodes(i).slot;
-    std::uint32_t before = none;
-    do {  // a cycle may have been one of dependencies that are gone by now
-      before = retried_.size();
-      if (before != 0) { ++pass; }  // what has failed in this one may come out as something else
-      if (alone) { base::need(index_of(slot)); }
-      settle(slot);
-      if (alone) { base::release(index_of(slot)); }
-    } while (retried_.size() > before);
-    busy_ = was;
-  }
+  void settle_now(std::uint32_t i) noexcept;
   /// Whether a value is known to be right, kept so or not.
   [[nodiscard]] bool is_right(std::uint32_t i) const noexcept {
     auto const& n = nodes(i);
@@ -183,7 +158,7 @@ class engine : public topology<P> {
     bool const was = std::exchange(busy_, true);
     std::uint32_t const listed = retried_.size();
     tell_observers();
-    if (retried_.size() > listed) { finish(); }
+    if (retried_.size() > listed) { finish(pending.nothing()); }
     busy_ = was;
   }
 
@@ -200,43 +175,10 @@ class engine : public topology<P> {
   }
   /// A late node, and what it depends on and is late as well, may be out of date: it is settled
   /// when it is read. In its turn it is looked at again.
-  void expect_changes(std::uint32_t root) noexcept {
-    std::uint32_t const base_size = late_.size();
-    visit_late(root);
-    for (std::uint32_t k = base_size; k < late_.size(); ++k) {
-      node<P> const& n = nodes(late_[k]);
-      for (std::uint32_t e = 0; n.sources != nullptr && e < n.sources->size; ++e) {
-        visit_late(n.sources->edges()[e].node);
-      }
-    }
-    for (std::uint32_t k = base_size; k < late_.size(); ++k) {
-      node<P>& n = nodes(late_[k]);
-      n.clear(seen);
-      if (!n.has(linked) || n.has(unsettled) || n.ran_at == pass) { continue; }
-      if (n.eager != 0) { n.ran_at = pass - 1; }
-      n.set(unsettled);
-      pending.insert(late_[k]);
-    }
-    late_.shrink(base_size);
-  }
+  void expect_changes(std::uint32_t root) noexcept;
   /// A function reads a node that comes after its own: from here on it comes before it.
   /// @error as move_behind
-  [[nodiscard]] result<void> put_before(active_run& reading, std::uint32_t read) noexcept {
-    auto moved = base::move_behind(reading.index, read);
-    while (!moved && moved.error().code == errc::cycle && forget_unneeded()) {
-      moved = base::move_behind(reading.index, read);
-    }
-    if (!moved) {
-      retry_later(reading.index);
-      return moved;
-    }
-    ++stats.reorders;
-    for (frame& f : frames_) { f.node = index_of(f.slot); }
-    for (active_run* each = innermost_; each != nullptr; each = each->outer) {
-      each->index = index_of(each->slot);
-    }
-    return {};
-  }
+  [[nodiscard]] result<void> put_before(active_run& reading, std::uint32_t read) noexcept;
   void enter(active_run& run) noexcept {
     run.outer = std::exchange(innermost_, &run);
     ++depth_;
@@ -246,9 +188,12 @@ class engine : public topology<P> {
     --depth_;
   }
   void count_runs(std::uint64_t n = 1) noexcept { stats.runs += n; }
-  /// changed, with a word of the pending ones held.
-  [[gnu::always_inline]] inline void changed(std::uint32_t i,
-                                             typename pending_set<resource>::held& h) noexcept {
+  /// The word of the pending ones in which a turn is.
+  [[nodiscard]] static word hold(turn t) noexcept {
+    return {static_cast<std::uint32_t>(t.index / 64), t.bits};
+  }
+  /// A node's value has changed: who needs it is pending.
+  [[gnu::always_inline]] inline void changed(std::uint32_t i, word& h) noexcept {
     node<P>& n = nodes(i);
     n.changed_at = pass;
     if (n.live == 0) { return; }
@@ -274,9 +219,16 @@ class engine : public topology<P> {
     if (was && !is) { n.clear(failed), --stats.failed; }
     return differs;
   }
-  /// Whether a pending node of this kind is run without a look at anything else.
-  [[nodiscard]] bool is_plain(node<P> const& n, kind<P> const* what) const noexcept {
-    return n.what == what && n.eager != 0 && !n.has(unsettled);
+  /// The turn of an observer: it is told when all else is done.
+  static turn fire_in_turn(engine& e, turn now) noexcept {
+    e.fire(static_cast<std::uint32_t>(now.index));
+    return e.next(hold(now));
+  }
+  /// The turn of a node that may not need to run, or runs others first.
+  static turn step(engine& e, turn now) noexcept {
+    e.pending.give_back(hold(now));
+    e.look_at(static_cast<std::uint32_t>(now.index));
+    return e.next(e.pending.nothing());
   }
   void tell_targets(std::uint32_t i) noexcept {
     node<P> const& n = nodes(i);
@@ -293,62 +245,41 @@ class engine : public topology<P> {
     bool stale;
   };
 
-  /// Runs what is pending and what is to run again, and tells observers.
-  void finish() noexcept {
-    std::uint32_t listed = 0;
-    int rounds = 2;  // a second one where what observers read has failed
-    do {
-      run_in_order();
-      // a cycle may have been one of dependencies that are gone by now
-      for (std::uint32_t before = none; !retried_.empty() && retried_.size() < before;) {
-        before = retried_.size();
-        retry();
-        run_in_order();
-      }
-      listed = retried_.size();
-      tell_observers();
-    } while (retried_.size() > listed && --rounds != 0);
+  [[gnu::noinline]] void run_pending(word first) noexcept {
+    busy_ = true;
+    finish(first);
+    busy_ = false;
   }
-  void run_in_order() noexcept {
+  /// Runs what is pending and what is to run again, and tells observers.
+  void finish(word first) noexcept {
+    int rounds = 2;  // a second one where what observers read has failed
+    for (;;) {
+      run_in_order(first);
+      if (!retried_.empty()) [[unlikely]] { retry_all(); }
+      std::uint32_t const listed = retried_.size();
+      if (!fired_.empty()) { tell_observers(); }
+      if (retried_.size() <= listed || --rounds == 0) { return; }
+      first = pending.nothing();
+    }
+  }
+  void run_in_order(word first) noexcept {
     in_order_ = true;
-    for (std::uint32_t i = pending.pop(); i != none;) { i = step(i); }
+    for (turn now = next(first); now.index != none;) {
+      now = nodes(static_cast<std::uint32_t>(now.index)).what->sweep(*this, now);
+    }
     in_order_ = false;
   }
-  void retry() noexcept {
-    ++pass;  // what they come out as is news to those that have run in this one
-    std::uint32_t kept = 0;
-    for (std::uint32_t slot : retried_) {
-      std::uint32_t const i = index_of(slot);
-      node<P>& n = nodes(i);
-      if (n.has(must_run) && !n.has(linked)) {
-        retried_[kept++] = slot;  // when it is read
-        continue;
-      }
-      n.clear(retried);
-      if (n.has(must_run)) { pending.insert(i); }
-    }
-    retried_.shrink(kept);
+  [[nodiscard]] turn next(word held) noexcept {
+    std::uint32_t const i = pending.pop(held);
+    return {held.bits, i};
   }
+  void retry_all() noexcept;
+  void retry() noexcept;
   /// What tracking cells have read that nobody needs may be out of date: it closes no cycle.
-  [[nodiscard]] bool forget_unneeded() noexcept {
-    bool any = false;
-    for (std::uint32_t slot : base::cycle()) {
-      std::uint32_t const i = index_of(slot);
-      node<P>& n = nodes(i);
-      if (n.has(linked) || !tracks(n.what->is)) { continue; }
-      for (; n.sources != nullptr && n.sources->size != 0; any = true) { base::unlink_last(i); }
-      n.set(must_run);
-    }
-    return any;
-  }
-  /// What is to be done for a pending node; the next one.
-  std::uint32_t step(std::uint32_t i) noexcept {
+  [[nodiscard]] bool forget_unneeded() noexcept;
+  void look_at(std::uint32_t i) noexcept {
     node<P>& n = nodes(i);
-    kind<P> const& what = *n.what;
-    if (what.sweep != nullptr && n.eager != 0 && !n.has(unsettled)) { return what.sweep(*this, i); }
-    if (observes(what.is)) {
-      fire(i);
-    } else if (!n.has(linked)) {
+    if (!n.has(linked)) {
       // needed no more since it became pending: who needs it next finds it unsettled
     } else if (n.eager == 0) {
       n.set(unsettled);
@@ -362,13 +293,8 @@ class engine : public topology<P> {
       i = index_of(slot);
       if (nodes(i).changed_at == pass) { tell_targets(i); }
     }
-    return pending.pop();
   }
-  void visit_late(std::uint32_t i) noexcept {
-    if (!is_late(i) || nodes(i).has(seen)) { return; }
-    nodes(i).set(seen);
-    late_.push(i);
-  }
+  void visit_late(std::uint32_t i) noexcept;
   void fire(std::uint32_t i) noexcept {
     if (nodes(i).has(is_fired)) { return; }
     nodes(i).set(is_fired);
@@ -376,71 +302,13 @@ class engine : public topology<P> {
   }
 
   /// Makes a node's value right.
-  void settle(std::uint32_t slot) noexcept {
-    std::uint32_t const waiting = waiting_.size(), frames = frames_.size();
-    waiting_.push(slot);
-    while (waiting_.size() > waiting) {
-      try {
-        pull(index_of(waiting_.back()));
-        waiting_.pop();
-      } catch (unwound const& u) {
-        frames_.shrink(frames);
-        waiting_.push(u.slot);
-      }
-    }
-  }
-
+  void settle(std::uint32_t slot) noexcept;
   /// Settles a node and, before it, what it depends on. @throws unwound
-  void pull(std::uint32_t root) {
-    if (!nodes(root).has(unsettled)) { return; }
-    std::uint32_t const base_size = frames_.size();
-    push_frame(root);
-    while (frames_.size() > base_size) {
-      std::uint32_t const unsettled_source = look_at_sources(frames_.back());
-      if (unsettled_source != none) {
-        push_frame(unsettled_source);
-        continue;
-      }
-      frame const& f = frames_.back();
-      if (f.stale) {
-        run(f.slot);
-      } else {
-        ++stats.checks;
-        nodes(f.node).ran_at = pass;
-      }
-      nodes(f.node).clear(unsettled);
-      if (pending.contains(f.node)) {  // before its turn: who needs it has not been told
-        pending.erase(f.node);
-        if (nodes(f.node).changed_at == pass) { tell_targets(f.node); }
-      }
-      frames_.pop();
-    }
-  }
-  void push_frame(std::uint32_t i) noexcept {
-    frames_.push({i, nodes(i).slot, 0, nodes(i).has(must_run)});
-  }
+  void pull(std::uint32_t root);
+  void push_frame(std::uint32_t i) noexcept;
   /// Goes on through a node's sources, to the first that is unsettled.
-  [[nodiscard]] std::uint32_t look_at_sources(frame& f) noexcept {
-    node<P> const& n = nodes(f.node);
-    bool const any = tracks(n.what->is);  // the first that has changed decides
-    if (n.sources == nullptr) { return none; }
-    for (edge const* const from = n.sources->edges(); f.next < n.sources->size; ++f.next) {
-      if (any && f.stale) { return none; }
-      std::uint32_t const source = from[f.next].node;
-      if (nodes(source).has(unsettled)) { return source; }
-      if (nodes(source).changed_at > n.ran_at) { f.stale = true; }
-    }
-    return none;
-  }
-  void run(std::uint32_t slot) {
-    node<P>& before = nodes(index_of(slot));
-    before.clear(must_run);
-    bool const differs = before.what->run(*this, index_of(slot));
-    node<P>& n = nodes(index_of(slot));  // it may have another place now
-    if (differs) { n.changed_at = pass; }
-    n.ran_at = pass;
-  }
-
+  [[nodiscard]] std::uint32_t look_at_sources(frame& f) noexcept;
+  void run(std::uint32_t slot);
   void tell_observers() noexcept {
     for (std::uint32_t k = 0; k < fired_.size(); ++k) {
       std::uint32_t const slot = fired_[k], i = index_of(slot);
@@ -471,3 +339,6 @@ class engine : public topology<P> {
 }  // namespace detail
 
 }  // namespace millrace::inline v0::propagate
+
+#include <millrace/propagate/retry.hpp>
+#include <millrace/propagate/settle.hpp>

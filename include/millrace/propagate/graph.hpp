@@ -101,11 +101,11 @@ class basic_graph {
   template <cell_value T, cutoff_policy<T> C = same_bits>
   [[nodiscard]] result<propagate::input<T>> input(T value, C same = {}) noexcept {
     using kind_type = detail::input_kind<P, T, C>;
-    auto const made =
-        add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(same), std::move(value));
+    auto const made = add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(same));
     if (!made) { return cuda::std::unexpected<error>(made.error()); }
-    engine_->nodes(engine_->index_of(*made))
-        .clear(detail::unsettled | detail::must_run | detail::valueless);
+    auto& n = engine_->nodes(engine_->index_of(*made));
+    detail::value_in<T>(n.body) = std::move(value);
+    n.clear(detail::unsettled | detail::must_run | detail::valueless);
     return propagate::input<T>(engine_->id_of(*made));
   }
 
@@ -261,11 +261,12 @@ class basic_graph {
   template <cell_value T>
   [[nodiscard]] result<void> write(propagate::input<T> to, std::type_identity_t<T> value) noexcept {
     if (engine_->busy() || engine_->batch_open) { return core::refuse<void>(errc::busy); }
-    std::uint32_t const i = input_index(to);
+    std::uint32_t const i = input_index(*engine_, to);
     if (i == engine_->none) { return core::refuse<void>(errc::unknown_id, 1); }
     engine_->begin_pass();
-    engine_->assign(i, &value);
-    engine_->run_pending();
+    auto first = engine_->pending.nothing();
+    if (assign(i, value)) { engine_->input_changed(i, first); }
+    engine_->end_pass(first);
     return {};
   }
 
@@ -291,7 +292,7 @@ class basic_graph {
 
   template <class T>
   [[nodiscard]] static result<T> copy(detail::node<P> const& n) noexcept {
-    return detail::copy_of(*static_cast<T const*>(n.what->value(n.body)));
+    return detail::copy_of(detail::value_in<T>(n.body));
   }
   /// read, of a cell that nobody keeps up to date.
   template <class T>
@@ -307,8 +308,7 @@ class basic_graph {
   [[nodiscard]] T const* value_of(cell<T> from) const noexcept {
     std::uint32_t const i = engine_->find(from);
     if (i == engine_->none) { return nullptr; }
-    auto const& n = engine_->nodes(i);
-    return static_cast<T const*>(n.what->value(n.body));
+    return &detail::value_in<T>(engine_->nodes(i).body);
   }
   /// A node and its dependencies; its slot.
   template <class Body, class... Parts>
@@ -326,129 +326,39 @@ class basic_graph {
     engine_->tell_first(engine_->index_of(*made));
     return observer(engine_->id_of(*made));
   }
+  /// Whether a node is an input of this type with the usual cutoff: what is known of its kind is
+  /// inlined.
   template <class T>
-  [[nodiscard]] std::uint32_t input_index(propagate::input<T> of) const noexcept {
-    std::uint32_t const i = engine_->find(static_cast<cell<T> const&>(of));
-    return i != engine_->none && engine_->nodes(i).what->stage != nullptr ? i : engine_->none;
+  [[nodiscard]] static bool is_usual_input(detail::node<P> const& n) noexcept {
+    if constexpr (cutoff_policy<same_bits, T>) {
+      return n.what == &detail::input_kind<P, T, same_bits>::is;
+    } else {
+      return false;
+    }
+  }
+  template <class T>
+  [[nodiscard]] static std::uint32_t input_index(engine_type const& e,
+                                                 propagate::input<T> of) noexcept {
+    std::uint32_t const i = e.find(of.id());
+    if (i == e.none || is_usual_input<T>(e.nodes(i))) { return i; }
+    auto const& what = *e.nodes(i).what;
+    return what.type == detail::type_of<T> && what.is == role::input ? i : e.none;
+  }
+  template <class T>
+  [[nodiscard]] bool assign(std::uint32_t i, T& value) noexcept {
+    auto const& n = engine_->nodes(i);
+    if (!is_usual_input<T>(n)) { return n.what->assign(*engine_, i, &value); }
+    if constexpr (cutoff_policy<same_bits, T>) {
+      return detail::input_kind<P, T, same_bits>::assign(*engine_, i, &value);
+    }
   }
 
   engine_type* engine_;
 };
 using graph = basic_graph<>;
 
-template <graph_policy P>
-template <class Body, class... Parts>
-result<std::uint32_t> basic_graph<P>::add(detail::kind<P> const* what,
-                                          cuda::std::span<std::uint32_t const> sources,
-                                          std::size_t extra_bytes, Parts&&... parts) noexcept {
-  engine_type& e = *engine_;
-  if (e.busy()) { return core::fail(errc::busy); }
-  for (std::size_t k = 0; k < sources.size(); ++k) {
-    if (sources[k] == e.none) {
-      return core::fail(errc::unknown_id, static_cast<std::int32_t>(k + 1));
-    }
-  }
-  if (e.extent() == e.none - 1) { return core::fail(errc::out_of_memory); }
-  if (auto const room = e.reserve(e.extent() + 1); !room) {
-    return cuda::std::unexpected<error>(room.error());
-  }
-  auto const body = detail::make_body<Body>(e, extra_bytes, std::forward<Parts>(parts)...);
-  if (!body) { return cuda::std::unexpected<error>(body.error()); }
-  std::uint32_t const slot = e.append(what, *body);
-  std::uint32_t const i = e.index_of(slot);
-  for (std::uint32_t source : sources) {
-    if (auto const linked = link_new(i, source); !linked) {
-      take_away(i);
-      return cuda::std::unexpected<error>(linked.error());
-    }
-  }
-  ++e.stats.nodes;
-  return slot;
-}
-
-/// The newest node depends on another; once is enough.
-template <graph_policy P>
-result<void> basic_graph<P>::link_new(std::uint32_t i, std::uint32_t source) noexcept {
-  if (engine_->last_depends_on(source)) { return {}; }
-  if (auto const room = engine_->reserve_edge(i, source); !room) { return room; }
-  engine_->link(i, source);
-  return {};
-}
-
-template <graph_policy P>
-template <cell_function F, cell_value Arg>
-auto basic_graph<P>::combined(F f, cuda::std::span<cell<Arg> const> from) noexcept
-    -> result<cell<detail::held<std::invoke_result_t<F&, values<Arg>>>>> {
-  using T = detail::held<std::invoke_result_t<F&, values<Arg>>>;
-  using body = detail::combined_body<F, T, same_bits, Arg>;
-  using kind_type = detail::computed_kind<P, body, T>;
-  engine_type& e = *engine_;
-  if (from.size() > std::numeric_limits<std::int32_t>::max()) {
-    return core::fail(errc::bad_argument, 2);
-  }
-  auto const count = static_cast<std::uint32_t>(from.size());
-  for (std::uint32_t k = 0; k < count; ++k) {
-    if (e.find(from[k]) == e.none) {
-      return core::fail(errc::unknown_id, static_cast<std::int32_t>(k + 1));
-    }
-  }
-  std::size_t const extra = count * sizeof(Arg const*) + alignof(Arg const*);
-  auto const made = add<body>(&kind_type::is, {}, extra, std::move(f), same_bits{}, count);
-  if (!made) { return cuda::std::unexpected<error>(made.error()); }
-  std::uint32_t const i = e.index_of(*made);
-  Arg const** const values_of = static_cast<body*>(e.nodes(i).body)->from();
-  for (std::uint32_t k = 0; k < count; ++k) {
-    std::uint32_t const source = e.find(from[k]);
-    if (auto const linked = link_new(i, source); !linked) {
-      --e.stats.nodes;
-      take_away(i);
-      return cuda::std::unexpected<error>(linked.error());
-    }
-    ::new (values_of + k) Arg const*(value_of(from[k]));
-  }
-  return cell<T>(e.id_of(*made));
-}
-
-template <graph_policy P>
-template <cell_value T>
-result<void> basic_graph<P>::set_name(cell<T> of, std::uint64_t name) noexcept {
-  auto& names = engine_->names;
-  if (engine_->find(of) == engine_->none) { return core::fail(errc::unknown_id, 1); }
-  if (name == 0) { return core::fail(errc::bad_argument, 2); }
-  std::uint32_t const has = names.find(name), slot = of.id().slot;
-  if (has == slot) { return {}; }
-  if (has != engine_->none) { return core::fail(errc::duplicate, 2); }
-  names.erase(slot);  // the place of the old name is enough for the new one
-  return names.insert(name, slot);
-}
-
-template <graph_policy P>
-void basic_graph<P>::take_away(std::uint32_t i) noexcept {
-  auto& n = engine_->nodes(i);
-  engine_->names.erase(n.slot);
-  engine_->forget(i);
-  while (n.sources != nullptr && n.sources->size != 0) { engine_->unlink_last(i); }
-  engine_->set_failure(n, {});
-  n.what->destroy(*engine_, n.body);
-  engine_->take_away(i);
-}
-
-template <graph_policy P>
-result<void> basic_graph<P>::remove(node_id id) noexcept {
-  engine_type& e = *engine_;
-  std::uint32_t const i = e.find(id);
-  if (i == e.none) { return core::fail(errc::unknown_id, 1); }
-  auto const& n = e.nodes(i);
-  if (e.fixed() || (n.targets != nullptr && n.targets->size != 0)) {
-    return core::fail(errc::busy);
-  }
-  e.release(i);
-  take_away(i);
-  --e.stats.nodes;
-  return {};
-}
-
 }  // namespace millrace::inline v0::propagate
 
 #include <millrace/propagate/batch.hpp>
+#include <millrace/propagate/edit.hpp>
 #include <millrace/propagate/replace.hpp>

@@ -69,10 +69,6 @@ template <class T>
 void repoint(T const*& at, void const* from, void const* to) noexcept {
   if (at == from) { at = static_cast<T const*>(to); }
 }
-template <class Body>
-[[nodiscard]] void const* body_value(void const* body) noexcept {
-  return &static_cast<Body const*>(body)->value;
-}
 
 /// Whether a T takes what a function has given without a copy that may throw.
 template <class T, class R>
@@ -105,9 +101,8 @@ bool keep(engine<P>& e, node<P>& n, Body& body,
 /// A cell that transactions write.
 template <class P, class T, class C>
 struct input_kind {
-  struct body : body_head {
+  struct body : cell_head<T> {
     C same;
-    T value;
     T staged{};
     bool is_staged = false;
   };
@@ -131,7 +126,6 @@ struct input_kind {
   static constexpr kind<P> is{.is = role::input,
                               .run = run,
                               .destroy = destroy_body<body, P>,
-                              .value = body_value<body>,
                               .type = type_of<T>,
                               .stage = stage,
                               .unstage = unstage,
@@ -149,11 +143,16 @@ struct computed_kind {
     e.count_runs();
     return apply(e, n);
   }
-  static std::uint32_t sweep(engine<P>& e, std::uint32_t i) noexcept {
-    auto held = e.pending.hold();
+  static turn sweep(engine<P>& e, turn now) noexcept {
+    auto held = e.hold(now);
+    auto i = static_cast<std::uint32_t>(now.index);
     std::uint64_t runs = 0;
     do {
       node<P>& n = e.nodes(i);
+      if (n.eager == 0 || n.has(unsettled)) [[unlikely]] {
+        e.count_runs(runs);
+        return e.step(e, {held.bits, i});
+      }
       bool differs = false;
       if (e.stats.failed == 0) [[likely]] {
         ++runs;
@@ -163,10 +162,9 @@ struct computed_kind {
       }
       if (differs) { e.changed(i, held); }
       i = e.pending.pop(held, i);
-    } while (i != engine<P>::none && e.is_plain(e.nodes(i), &is));
-    if (i != engine<P>::none) { e.pending.put_back(held); }
+    } while (i != engine<P>::none && e.nodes(i).what == &is);
     e.count_runs(runs);
-    return i;
+    return {held.bits, i};
   }
   [[gnu::always_inline]] static inline bool apply(engine<P>& e, node<P>& n) noexcept {
     auto& mine = *static_cast<Body*>(n.body);
@@ -182,18 +180,16 @@ struct computed_kind {
                               .sweep = sweep,
                               .run = run,
                               .destroy = destroy_body<Body, P>,
-                              .value = body_value<Body>,
                               .type = type_of<T>,
                               .repoint = repoint_body<Body>};
 };
 
 /// Of a fixed number of dependencies.
 template <class F, class T, class C, class... Args>
-struct computed_body : body_head {
+struct computed_body : cell_head<T> {
   F f;
   C same;
   std::tuple<Args const*...> from;
-  T value{};
 
   [[nodiscard]] decltype(auto) apply() noexcept(std::is_nothrow_invocable_v<F&, Args const&...>) {
     return std::apply([this](Args const*... each) -> decltype(auto) { return f(*each...); }, from);
@@ -205,11 +201,10 @@ struct computed_body : body_head {
 
 /// Of any number of dependencies of one type, which stand behind the body.
 template <class F, class T, class C, class Arg>
-struct combined_body : body_head {
+struct combined_body : cell_head<T> {
   F f;
   C same;
   std::uint32_t size;
-  T value{};
 
   [[nodiscard]] std::size_t extra_bytes() const noexcept {
     return size * sizeof(Arg const*) + alignof(Arg const*);
@@ -257,10 +252,9 @@ template <class P, class F, class Use>
 /// A function of what it reads.
 template <class P, class F, class T, class C>
 struct tracking_kind {
-  struct body : body_head {
+  struct body : cell_head<T> {
     F f;
     C same;
-    T value{};
   };
   static bool run(engine<P>& e, std::uint32_t i) {
     auto& mine = *static_cast<body*>(e.nodes(i).body);
@@ -274,9 +268,9 @@ struct tracking_kind {
     return why.code == errc::ok ? differs : e.set_failure(n(), why);
   }
   static constexpr kind<P> is{.is = role::tracking,
+                              .sweep = engine<P>::step,
                               .run = run,
                               .destroy = destroy_body<body, P>,
-                              .value = body_value<body>,
                               .type = type_of<T>};
 };
 
@@ -302,6 +296,7 @@ struct observer_kind {
     } catch (...) { return e.set_failure(n, {errc::function_failed, {}, 0}); }
   }
   static constexpr kind<P> is{.is = role::observer,
+                              .sweep = engine<P>::fire_in_turn,
                               .run = run,
                               .destroy = destroy_body<body, P>,
                               .repoint = repoint_body<body>};
@@ -320,8 +315,10 @@ struct tracking_observer_kind {
     ++e.stats.told;
     return e.set_failure(e.nodes(e.index_of(slot)), why);
   }
-  static constexpr kind<P> is{
-      .is = role::tracking_observer, .run = run, .destroy = destroy_body<body, P>};
+  static constexpr kind<P> is{.is = role::tracking_observer,
+                              .sweep = engine<P>::fire_in_turn,
+                              .run = run,
+                              .destroy = destroy_body<body, P>};
 };
 
 }  // namespace millrace::inline v0::propagate::detail

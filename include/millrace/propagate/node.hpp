@@ -27,17 +27,22 @@ struct edge_block {
 };
 static_assert(sizeof(edge_block) == sizeof(edge) && alignof(edge_block) == alignof(edge));
 
+/// A node that has been taken from the pending ones, and the others of its 64 that pend still: a
+/// pass keeps both in registers.
+struct turn {
+  std::uint64_t bits;
+  std::uint64_t index;  ///< as wide as the register
+};
+
 /// What nodes of one type have in common.
 template <class P>
 struct kind {
   role is;
-  /// Runs a node that has been taken from the pending ones, and those of this kind that follow it.
-  /// Returns the first that is of another kind; it has been taken as well.
-  std::uint32_t (*sweep)(engine<P>&, std::uint32_t) noexcept = nullptr;
+  /// A node has its turn; and so do those of this kind that follow it. The next turn.
+  turn (*sweep)(engine<P>&, turn) noexcept = nullptr;
   /// Runs a node; true when its value or its failure has changed. May leave by an `unwound`.
   bool (*run)(engine<P>&, std::uint32_t) = nullptr;
   void (*destroy)(engine<P>&, void* body) noexcept = nullptr;
-  void const* (*value)(void const* body) noexcept = nullptr;
   void const* type = nullptr;  ///< type_of<T> of the value; null for observers
   /// A dependency's value is somewhere else now. Null for what does not know where values are.
   void (*repoint)(void* body, void const* from, void const* to) noexcept = nullptr;
@@ -58,6 +63,16 @@ inline constexpr void const* type_of = &type_mark<T>;
 struct body_head {
   error failure{};  ///< what the value is instead; code ok: there is a value
 };
+/// Begins what a cell keeps: its value is found without a look at its kind.
+template <class T>
+struct cell_head : body_head {
+  T value{};
+};
+/// The value of a cell that holds a T.
+template <class T>
+[[nodiscard]] T& value_in(body_head* body) noexcept {
+  return static_cast<cell_head<T>*>(body)->value;
+}
 
 inline constexpr std::uint32_t unsettled = 1;   ///< the value may be out of date
 inline constexpr std::uint32_t must_run = 2;    ///< whatever the dependencies say: has no whole run
@@ -81,14 +96,15 @@ struct node {
   std::uint32_t live = 0;
   std::uint32_t eager = 0;  ///< targets that will need the value whatever others come out as
   std::uint32_t slot = 0;
-  std::uint32_t flags : 9 = 0;
-  std::uint32_t read_at : 23 = 0;  ///< where its last reader may have it among its sources
+  std::uint32_t flags = 0;  ///< nine, and above them read_at
 
   /// Whether one of these flags is set.
   [[nodiscard]] bool has(std::uint32_t any) const noexcept { return (flags & any) != 0; }
-  void set(std::uint32_t all) noexcept { flags |= all & 0x1FF; }
-  void clear(std::uint32_t all) noexcept { flags &= ~all & 0x1FF; }
-  void set_read_at(std::uint32_t k) noexcept { read_at = k & 0x7F'FFFF; }
+  void set(std::uint32_t all) noexcept { flags |= all; }
+  void clear(std::uint32_t all) noexcept { flags &= ~all; }
+  /// Where its last reader may have it among its sources.
+  [[nodiscard]] std::uint32_t read_at() const noexcept { return flags >> 9; }
+  void set_read_at(std::uint32_t k) noexcept { flags = (flags & 0x1FF) | k << 9; }
 };
 
 }  // namespace millrace::inline v0::propagate::detail

@@ -52,7 +52,7 @@ class pending_set {
     std::uint64_t const before = bits;
     bits = before | std::uint64_t{1} << (i % 64);
     if (word < least_) { least_ = word; }
-    if (before == 0) { announce(word); }
+    if (before == 0 && top_ != 0) { announce(word); }
   }
   void erase(std::uint32_t i) noexcept {
     levels_[0][i / 64] &= ~(std::uint64_t{1} << (i % 64));  // seek takes back what is said of it
@@ -75,6 +75,37 @@ class pending_set {
   };
   [[nodiscard]] held hold() noexcept { return {least_, std::exchange(levels_[0][least_], 0)}; }
   void put_back(held h) noexcept { levels_[0][h.word] = h.bits; }
+  /// No word at all: what a walk over an empty set begins with.
+  [[nodiscard]] static constexpr held nothing() noexcept { return {none, 0}; }
+  /// The set has the word's numbers again, wherever they came from.
+  void give_back(held h) noexcept {
+    if (h.bits == 0) { return; }
+    std::uint64_t& bits = levels_[0][h.word];
+    bool const empty = bits == 0;
+    bits |= h.bits;
+    if (h.word < least_) { least_ = h.word; }
+    if (empty && top_ != 0) { announce(h.word); }
+  }
+  /// insert, with a word held, or nothing, of a set that has no number before that word.
+  [[gnu::always_inline]] inline void insert_any(held& h, std::uint32_t i) noexcept {
+    if (i / 64 < h.word) {
+      if (h.bits != 0) { give_back(h); }
+      h = {i / 64, 0};
+    }
+    insert(h, i);
+  }
+  /// The least number, with a word held, or nothing, that is held no longer unless it has it.
+  [[nodiscard, gnu::always_inline]] inline std::uint32_t pop(held& h) noexcept {
+    if (h.bits != 0) {
+      auto const bit = static_cast<std::uint32_t>(std::countr_zero(h.bits));
+      h.bits &= h.bits - 1;
+      return h.word * 64 + bit;
+    }
+    if (least_ == none) { return none; }
+    std::uint32_t const i = pop();
+    if (i != none) { h = hold(); }
+    return i;
+  }
   /// insert, with a word held; no number before that word.
   [[gnu::always_inline]] inline void insert(held& h, std::uint32_t i) noexcept {
     if (i / 64 == h.word) {
@@ -95,21 +126,14 @@ class pending_set {
       asm volatile("" : "+r"(next));
       return next;
     }
-    if (h.bits != 0) {
-      auto const bit = static_cast<std::uint32_t>(std::countr_zero(h.bits));
-      h.bits &= h.bits - 1;
-      return h.word * 64 + bit;
-    }
-    std::uint32_t const i = pop();
-    if (i != none) { h = hold(); }
-    return i;
+    return pop(h);
   }
 
  private:
   using words = detail::column<std::uint64_t, R>;
   static constexpr std::uint32_t most_levels = 6;
 
-  void announce(std::uint32_t word) noexcept {
+  [[gnu::noinline]] void announce(std::uint32_t word) noexcept {
     for (std::uint32_t level = 1; level <= top_; ++level) {
       std::uint64_t& above = levels_[level][word / 64];
       std::uint64_t const bit = std::uint64_t{1} << (word % 64);
@@ -127,7 +151,7 @@ class pending_set {
     }
   }
   /// From a word of zeros on to the next that is none.
-  [[nodiscard]] bool seek() noexcept {
+  [[nodiscard, gnu::noinline]] bool seek() noexcept {
     do {
       withdraw(least_);
       if (top_ == 0 || levels_[top_][0] == 0) {

@@ -30,18 +30,19 @@ class reader {
   [[nodiscard]] T const& operator()(cell<T> from) {
     detail::node<P> const& source = at(engine_->find(from));
     if (source.has(detail::failed)) { throw detail::refusal{source.body->failure}; }
-    return *static_cast<T const*>(source.what->value(source.body));
+    return detail::value_in<T>(source.body);
   }
   /// The same, with a failure as a result.
   template <cell_value T>
   [[nodiscard]] result<T> outcome(cell<T> from) {
     detail::node<P> const& source = at(engine_->find(from));
     if (source.has(detail::failed)) { return cuda::std::unexpected<error>(source.body->failure); }
-    return *static_cast<T const*>(source.what->value(source.body));
+    return detail::value_in<T>(source.body);
   }
 
   reader(detail::engine<P>& e, detail::active_run run) noexcept : engine_{&e}, run_{run} {
     e.enter(run_);
+    look_at_sources();
   }
   reader(reader const&) = delete;
   reader& operator=(reader const&) = delete;
@@ -49,14 +50,29 @@ class reader {
 
   /// Lets go of what this run has not read.
   void forget_rest() noexcept {
-    auto const* const sources = engine_->nodes(run_.index).sources;
-    while (sources != nullptr && sources->size > next_) { engine_->unlink_last(run_.index); }
+    for (; size_ > next_; --size_) { engine_->unlink_last(run_.index); }
   }
   /// How the run was left, if it was.
   [[nodiscard]] std::optional<detail::unwound> const& left() const noexcept { return left_; }
 
  private:
-  [[nodiscard]] detail::node<P>& at(std::uint32_t i) {
+  [[nodiscard]] detail::node<P> const& at(std::uint32_t i) {
+    if (i != engine_->none) [[likely]] {
+      detail::node<P>& source = engine_->nodes(i);
+      if (!source.has(detail::unsettled)) {
+        std::uint32_t const before = source.read_at();
+        if (before < next_ && sources_[before].node == i) { return source; }  // by this run
+        if (next_ < size_ && sources_[next_].node == i && !engine_->is_late(i)) {
+          source.set_read_at(next_++);  // as by the run before
+          return source;
+        }
+      }
+    }
+    return settled(i);
+  }
+  /// at, of what this run has not read yet, nor the run before at this place, or what is not known
+  /// to be right.
+  [[nodiscard, gnu::noinline]] detail::node<P> const& settled(std::uint32_t i) {
     detail::engine<P>& e = *engine_;
     if (left_) { throw detail::unwound(*left_); }  // the function has kept the exception
     if (i == e.none) { throw detail::refusal{{errc::unknown_id, {}, 0}}; }
@@ -72,6 +88,7 @@ class reader {
         e.settle_read(i);
       } catch (detail::unwound const& u) {
         left_ = u;
+        next_ = size_ = 0;  // whatever it reads from here on comes here
         throw;
       }
       i = e.index_of(slot);
@@ -81,26 +98,34 @@ class reader {
   void depend_on(std::uint32_t i) {
     detail::engine<P>& e = *engine_;
     detail::node<P>& source = e.nodes(i);
-    detail::edge_block* const from = e.nodes(run_.index).sources;
-    std::uint32_t const size = from == nullptr ? 0 : from->size;
-    if (next_ < size && from->edges()[next_].node == i) {
+    if (next_ < size_ && sources_[next_].node == i) {
       source.set_read_at(next_++);
       return;
     }
-    std::uint32_t const before = source.read_at;
-    if (before < next_ && from->edges()[before].node == i) { return; }
-    if (!e.reserve_edge(run_.index, i)) {
+    std::uint32_t const before = source.read_at();
+    if (before < next_ && sources_[before].node == i) { return; }
+    auto const room = e.reserve_edge(run_.index, i);
+    look_at_sources();  // they may be elsewhere now, with room or without
+    if (!room) {
       e.retry_later(run_.index);
       throw detail::refusal{{errc::out_of_memory, {}, 0}};
     }
     e.link(run_.index, i);
-    e.swap_sources(run_.index, next_, size);
+    e.swap_sources(run_.index, next_, size_++);
     e.enliven(run_.index, next_);
     source.set_read_at(next_++);
+  }
+  void look_at_sources() noexcept {
+    detail::edge_block* const from = engine_->nodes(run_.index).sources;
+    if (from == nullptr) { return; }
+    sources_ = from->edges();
+    size_ = from->size;
   }
 
   detail::engine<P>* engine_;
   detail::active_run run_;
+  detail::edge const* sources_ = nullptr;  // of this run, and behind them of the one before
+  std::uint32_t size_ = 0;
   std::uint32_t next_ = 0;  // of the sources of the run before
   std::optional<detail::unwound> left_;
 };

@@ -67,8 +67,8 @@ result<void> basic_graph<P>::replace_by(cell<T> of, detail::kind<P> const* what,
   auto& n = e.nodes(i);
   auto* const old = n.body;
   auto const* const old_kind = n.what;
-  T const* const value = static_cast<T const*>(old_kind->value(old));
-  body->value = std::move(*const_cast<T*>(value));  // what those that depend on it have seen
+  T* const value = &detail::value_in<T>(old);
+  body->value = std::move(*value);  // what those that depend on it have seen
   body->failure = old->failure;
   e.become(i, what, body);
   for (std::uint32_t k = 0; n.targets != nullptr && k < n.targets->size; ++k) {

@@ -134,6 +134,7 @@ struct publisher_kind {
     return false;
   }
   static constexpr kind<graph_policy> is{.is = role::observer,
+                                         .sweep = engine_type::fire_in_turn,
                                          .run = run,
                                          .destroy = destroy_body<body, graph_policy>,
                                          .repoint = repoint_body<body>};
