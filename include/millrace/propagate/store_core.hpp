@@ -407,10 +407,14 @@ struct store_core {
   }
   void take_effect() noexcept {
     in->begin_pass();
+    auto first = in->pending.nothing();
     for (track_type* t : claimed_) {
-      in->assign(in->index_of(t->cell.slot), t->of->value(t->staged));
+      std::uint32_t const i = in->index_of(t->cell.slot);
+      if (in->nodes(i).what->assign(*in, i, t->of->value(t->staged))) {
+        in->input_changed(i, first);
+      }
     }
-    in->run_pending();
+    in->end_pass(first);
   }
 
   commit_lane<access, typename P::parking> lane_;
