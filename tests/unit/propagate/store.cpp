@@ -749,7 +749,7 @@ TEST_CASE("store: threads that move amounts about lose none, and who reads sees 
   }
   for (int r = 0; r < 2; ++r) {
     threads.emplace_back([&, r] {
-      while (working != 0) {
+      do {
         auto const now = r == 0 ? s.snapshot() : s.at(s.stats().epoch);
         if (!now) {
           if (now.error().code != errc::released) { ++wrong; }
@@ -759,7 +759,7 @@ TEST_CASE("store: threads that move amounts about lose none, and who reads sees 
         for (auto const& each : all) { sum += now->read(each).value(); }
         if (sum != 1000 * accounts || now->read(total).value() != sum) { ++wrong; }
         ++looks;
-      }
+      } while (working != 0);
     });
   }
   threads.emplace_back([&] {  // structure changes beside them
