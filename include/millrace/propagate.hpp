@@ -15,7 +15,9 @@
 #include <millrace/propagate/name_table.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
+#include <millrace/propagate/probe.hpp>
 #include <millrace/propagate/reader.hpp>
 #include <millrace/propagate/reorder.hpp>
 #include <millrace/propagate/replace.hpp>
 #include <millrace/propagate/topology.hpp>
+#include <millrace/propagate/why.hpp>

@@ -8,6 +8,7 @@
 #include <millrace/propagate/name_table.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
+#include <millrace/propagate/probe.hpp>
 #include <millrace/propagate/topology.hpp>
 
 #include <cstddef>
@@ -62,8 +63,9 @@ class engine : public topology<P> {
   /// Functions that wait for each other on the stack, at most.
   static constexpr std::uint32_t most_deep = 200;
 
-  explicit engine(resource from) noexcept
+  explicit engine(resource from, typename P::probe watch = {}) noexcept
       : base{from},
+        probe{watch},
         names{from},
         staged{from},
         frames_{from},
@@ -73,6 +75,7 @@ class engine : public topology<P> {
         retried_{from} {}
 
   graph_stats stats;
+  typename P::probe probe;
   name_table<resource> names;
   column<std::uint32_t, resource> staged;  ///< slots of inputs that an open batch has written
   bool batch_open = false;
@@ -105,7 +108,10 @@ class engine : public topology<P> {
   }
 
   /// Begins a pass: what changes from here on is newer than all that ran before.
-  void begin_pass() noexcept { ++pass; }
+  void begin_pass() noexcept {
+    ++pass;
+    probe.pass_began(pass);
+  }
   /// A node's value has changed: who needs it is pending.
   void changed(std::uint32_t i) noexcept {
     nodes(i).changed_at = pass;
@@ -113,18 +119,35 @@ class engine : public topology<P> {
   }
   /// An input takes what is staged for it.
   void take_over(std::uint32_t i) noexcept {
-    if (nodes(i).what->run(*this, i)) { changed(i); }
+    begins(i, run_cause::written);
+    bool const differs = nodes(i).what->run(*this, i);
+    if (differs) { changed(i); }
+    ends(i, differs);
   }
   /// An input takes a value.
   void assign(std::uint32_t i, void* value) noexcept {
-    if (nodes(i).what->assign(*this, i, value)) { changed(i); }
+    begins(i, run_cause::written);
+    bool const differs = nodes(i).what->assign(*this, i, value);
+    if (differs) { changed(i); }
+    ends(i, differs);
   }
   /// Runs all that is pending, then tells the observers.
   void run_pending() noexcept {
     busy_ = true;
     ++stats.passes;
+    [[maybe_unused]] std::uint64_t const runs = stats.runs, told = stats.told;
     finish();
+    if constexpr (is_watched<P>) { probe.pass_ended({pass, stats.runs - runs, stats.told - told}); }
     busy_ = false;
+  }
+  /// A node is about to run. What has changed after the pass `since` is why, where it depends on
+  /// it.
+  [[gnu::always_inline]] inline void begins(std::uint32_t i, run_cause why,
+                                            std::uint64_t since = 0) noexcept {
+    if constexpr (is_watched<P>) { tell_begin(*this, i, why, since); }
+  }
+  [[gnu::always_inline]] inline void ends(std::uint32_t i, bool differs) noexcept {
+    if constexpr (is_watched<P>) { tell_end(*this, i, differs); }
   }
 
   /// A node has failed for a reason whose end no dependency will tell it: it runs again in each
@@ -146,6 +169,7 @@ class engine : public topology<P> {
   /// A node's function is another: it runs if somebody needs it.
   void run_again(std::uint32_t i) noexcept {
     nodes(i).set(unsettled | must_run);
+    nodes(i).ran_at = 0;  // this function has not
     begin_pass();
     if (nodes(i).has(linked)) { pending.insert(i); }
     run_pending();
@@ -431,11 +455,13 @@ class engine : public topology<P> {
   }
   void run(std::uint32_t slot) {
     node<P>& before = nodes(index_of(slot));
+    begins(index_of(slot), cause_of(before), before.ran_at);
     before.clear(must_run);
     bool const differs = before.what->run(*this, index_of(slot));
     node<P>& n = nodes(index_of(slot));  // it may have another place now
     if (differs) { n.changed_at = pass; }
     n.ran_at = pass;
+    ends(index_of(slot), differs);
   }
 
   void tell_observers() noexcept {
@@ -444,7 +470,8 @@ class engine : public topology<P> {
       node<P>& n = nodes(i);
       n.clear(is_fired);
       if (n.what->is == role::observer && !n.has(unsettled)) {
-        n.what->run(*this, i);  // its one source has changed, or it would not be here
+        begins(i, run_cause::changed);
+        ends(i, n.what->run(*this, i));  // its one source has changed, or it would not be here
       } else {
         n.set(unsettled);
         settle(slot);

@@ -9,6 +9,7 @@
 #include <millrace/propagate/cutoff.hpp>
 #include <millrace/propagate/engine.hpp>
 #include <millrace/propagate/kinds.hpp>
+#include <millrace/propagate/probe.hpp>
 #include <millrace/propagate/reader.hpp>
 
 #include <cuda/std/span>
@@ -28,11 +29,14 @@ namespace millrace::inline v0::propagate {
 template <class P>
 concept graph_policy = requires {
   typename P::resource;
+  typename P::probe;
   requires memory::host_accessible_resource<typename P::resource>;
+  requires graph_probe<typename P::probe>;
 };
 
 struct default_graph {
   using resource = memory::host_resource;  ///< nodes, dependencies, functions and values
+  using probe = null_graph_probe;          ///< is told what runs, and why
 };
 static_assert(graph_policy<default_graph>);
 
@@ -61,15 +65,17 @@ template <graph_policy P = default_graph>
 class basic_graph {
   using engine_type = detail::engine<P>;
   using resource = typename P::resource;
+  using probe_type = typename P::probe;
 
  public:
   using reader_type = reader<P>;
 
   /// @error errc::out_of_memory
-  [[nodiscard]] static result<basic_graph> make(resource from = {}) noexcept {
+  [[nodiscard]] static result<basic_graph> make(resource from = {},
+                                                probe_type watch = {}) noexcept {
     auto const given = from.try_allocate(sizeof(engine_type), alignof(engine_type));
     if (!given) { return cuda::std::unexpected<error>(given.error()); }
-    return basic_graph(::new (*given) engine_type(from));
+    return basic_graph(::new (*given) engine_type(from, watch));
   }
   basic_graph(basic_graph&& other) noexcept : engine_{std::exchange(other.engine_, nullptr)} {}
   basic_graph& operator=(basic_graph&& other) noexcept {
@@ -279,6 +285,9 @@ class basic_graph {
     return n;
   }
   [[nodiscard]] graph_stats const& stats() const noexcept { return engine_->stats; }
+  [[nodiscard]] probe_type probe() const noexcept { return engine_->probe; }
+  /// Whether a handle is one of a node that is there.
+  [[nodiscard]] bool has(node_id id) const noexcept { return engine_->find(id) != engine_->none; }
 
  private:
   explicit basic_graph(engine_type* made) noexcept : engine_{made} {}

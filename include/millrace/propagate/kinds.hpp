@@ -155,6 +155,7 @@ struct computed_kind {
     do {
       node<P>& n = e.nodes(i);
       bool differs = false;
+      e.begins(i, run_cause::changed, e.pass - 1);
       if (e.stats.failed == 0) [[likely]] {
         ++runs;
         differs = apply(e, n);
@@ -162,6 +163,7 @@ struct computed_kind {
         differs = run(e, i);
       }
       if (differs) { e.changed(i, held); }
+      e.ends(i, differs);
       i = e.pending.pop(held, i);
     } while (i != engine<P>::none && e.is_plain(e.nodes(i), &is));
     if (i != engine<P>::none) { e.pending.put_back(held); }
