@@ -4,6 +4,11 @@
 /// \file
 /// All of `propagate`. For users; the library includes what it needs.
 
+#include <millrace/propagate/array.hpp>
+#include <millrace/propagate/array_calls.hpp>
+#include <millrace/propagate/array_each.hpp>
+#include <millrace/propagate/array_kinds.hpp>
+#include <millrace/propagate/array_reduce.hpp>
 #include <millrace/propagate/batch.hpp>
 #include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/column.hpp>

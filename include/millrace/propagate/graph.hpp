@@ -4,6 +4,7 @@
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
 #include <millrace/memory/resource.hpp>
+#include <millrace/propagate/array_calls.hpp>
 #include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/column.hpp>
 #include <millrace/propagate/cutoff.hpp>
@@ -40,10 +41,6 @@ struct default_graph {
 };
 static_assert(graph_policy<default_graph>);
 
-/// A function that a graph can keep.
-template <class F>
-concept cell_function = std::is_object_v<F> && std::is_move_constructible_v<F>;
-
 /// What is to be seen of a node.
 struct node_view {
   node_id id;
@@ -62,12 +59,16 @@ struct node_view {
 /// an observer may read what observers keep up to date.
 /// @thread one at a time
 template <graph_policy P = default_graph>
-class basic_graph {
+class basic_graph : public array_calls<basic_graph<P>, P> {
   using engine_type = detail::engine<P>;
   using resource = typename P::resource;
   using probe_type = typename P::probe;
+  using arrays = array_calls<basic_graph, P>;
+  friend arrays;
 
  public:
+  using arrays::read;
+  using arrays::write;
   using reader_type = reader<P>;
 
   /// @error errc::out_of_memory
@@ -309,6 +310,21 @@ class basic_graph {
         return core::fail(errc::function_failed);
       }
     }
+  }
+  /// A value that is right, where it is.
+  /// @error as read
+  template <class T>
+  [[nodiscard]] result<T const*> settled(cell<T> from) noexcept {
+    std::uint32_t i = engine_->find(from);
+    if (i == engine_->none) { return core::fail(errc::unknown_id, 1); }
+    if (!engine_->is_right(i)) {
+      if (engine_->busy()) { return core::fail(errc::busy); }
+      engine_->settle_now(i);
+      i = engine_->find(from);
+    }
+    auto const& n = engine_->nodes(i);
+    if (n.has(detail::failed)) { return cuda::std::unexpected<error>(n.body->failure); }
+    return static_cast<T const*>(n.what->value(n.body));
   }
   /// read, of a cell that nobody keeps up to date.
   template <class T>
