@@ -15,6 +15,7 @@
 #include <millrace/propagate/cutoff.hpp>
 #include <millrace/propagate/dump.hpp>
 #include <millrace/propagate/engine.hpp>
+#include <millrace/propagate/fixpoint.hpp>
 #include <millrace/propagate/graph.hpp>
 #include <millrace/propagate/kinds.hpp>
 #include <millrace/propagate/name_table.hpp>

@@ -9,6 +9,7 @@
 #include <millrace/propagate/array_reduce.hpp>
 #include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/cutoff.hpp>
+#include <millrace/propagate/fixpoint.hpp>
 #include <millrace/propagate/kinds.hpp>
 
 #include <cuda/std/span>
@@ -105,7 +106,7 @@ class array_calls {
   /// op(op(a[0], a[1]), op(a[2], a[3])) and so on, by a tree over the indices: the same bits
   /// whatever has changed. `identity` is the value of no elements, and of nothing else.
   /// @error errc::unknown_id; else as computed
-  /// @cost  a run: O(changed elements * log size) calls of op. Memory: two values an element
+  /// @cost  a run: O(changed elements * log size) calls of op. Memory: a value an element
   template <array_element T, cell_function Op>
     requires std::is_invocable_r_v<T, Op&, T const&, T const&>
   [[nodiscard]] result<cell<T>> reduced(array_cell<T> from, Op op,
@@ -114,6 +115,35 @@ class array_calls {
     auto const size = static_cast<std::uint32_t>(std::max<std::int64_t>(size_of(from), 0));
     return of_array<body, T>(from, &detail::reduced_kind<P, body, T>::is, body::extra_bytes(size),
                              std::move(op), self().value_of(from), identity, size);
+  }
+  /// Members that depend on each other, in cycles as well: the least array x in which x[i] is
+  /// base[i] joined with law.along(weight, x[from]) for each arc to i. What rises flows on from
+  /// what there is; where a base falls or an arc goes, what can be reached from there is found
+  /// anew. What comes out the same is no change.
+  ///
+  /// Its failure is errc::exhausted if members still rise after `most_rounds`, in each of which
+  /// what has risen flows along one arc; 0: one more than there are members, which is enough
+  /// wherever no cycle raises what goes around in it. It is errc::bad_argument if an arc is to or
+  /// from what is no member, `native` is the first such arc's index. Other arcs or bases end it.
+  /// @error errc::unknown_id; else as computed
+  /// @cost  a run: O(arcs from members that have risen, or have begun again); each is counted as a
+  ///        run. Memory: three values and 34 bytes a member, and 20 bytes beside each arc
+  template <array_element T, class W, class L>
+    requires fixpoint_law<L, T, W>
+  [[nodiscard]] result<array_cell<T>> fixpoint(L law, array_cell<T> base, array_cell<arc<W>> arcs,
+                                               std::uint32_t most_rounds = 0) noexcept {
+    using body = detail::fixpoint_body<L, T, W>;
+    auto& g = self();
+    std::uint32_t const sources[] = {g.engine_->find(base), g.engine_->find(arcs)};
+    auto const size = static_cast<std::uint32_t>(std::max<std::int64_t>(size_of(base), 0));
+    auto const count = static_cast<std::uint32_t>(std::max<std::int64_t>(size_of(arcs), 0));
+    auto const made = g.template add<body>(&detail::fixpoint_kind<P, body, T>::is, sources,
+                                           body::extra_bytes(size, count), std::move(law),
+                                           g.value_of(base), g.value_of(arcs), size, count,
+                                           most_rounds == 0 ? size + 1 : most_rounds);
+    if (!made) { return cuda::std::unexpected<error>(made.error()); }
+    body_of<body>(*made).lay_out();
+    return array_cell<T>(g.engine_->id_of(*made));
   }
   /// One element. Each change of the array looks at each of its element cells.
   /// @error errc::unknown_id; errc::bad_argument (2): there is no such element; else as computed

@@ -700,14 +700,18 @@ class program {
     for (std::size_t i = 0; i < want_.nodes.size(); ++i) {
       if (want_.nodes[i].how.is == form::told && !want_.nodes[i].gone) { want_.demand(i); }
     }
+    std::uint64_t runs = 0, told = 0;
     for (std::size_t i = 0; i < want_.nodes.size(); ++i) {
       INFO("node ", i);
       auto const& want = want_.nodes[i];
       REQUIRE(mine_[i]->runs == want.runs);
+      (want.how.is == form::told ? told : runs) += want.runs;
       if (want.how.is == form::told && oracle::is_array(want_.nodes[want.how.from[0]].how)) {
         REQUIRE(mine_[i]->told == want.told);
       }
     }
+    REQUIRE(g_.stats().runs == runs);
+    REQUIRE(g_.stats().told == told);
   }
 
   core::splitmix_rng chance_;
