@@ -5,6 +5,11 @@
 /// All of `propagate`. For users; the library includes what it needs.
 
 #include <millrace/propagate/access_set.hpp>
+#include <millrace/propagate/array.hpp>
+#include <millrace/propagate/array_calls.hpp>
+#include <millrace/propagate/array_each.hpp>
+#include <millrace/propagate/array_kinds.hpp>
+#include <millrace/propagate/array_reduce.hpp>
 #include <millrace/propagate/batch.hpp>
 #include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/column.hpp>
@@ -14,6 +19,7 @@
 #include <millrace/propagate/edit.hpp>
 #include <millrace/propagate/engine.hpp>
 #include <millrace/propagate/epoch_pins.hpp>
+#include <millrace/propagate/fixpoint.hpp>
 #include <millrace/propagate/graph.hpp>
 #include <millrace/propagate/journal.hpp>
 #include <millrace/propagate/kinds.hpp>
@@ -21,6 +27,7 @@
 #include <millrace/propagate/name_table.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
+#include <millrace/propagate/probe.hpp>
 #include <millrace/propagate/reader.hpp>
 #include <millrace/propagate/record.hpp>
 #include <millrace/propagate/reorder.hpp>
@@ -38,3 +45,4 @@
 #include <millrace/propagate/track.hpp>
 #include <millrace/propagate/transaction.hpp>
 #include <millrace/propagate/version.hpp>
+#include <millrace/propagate/why.hpp>

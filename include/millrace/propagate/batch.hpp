@@ -3,8 +3,12 @@
 
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/propagate/array.hpp>
+#include <millrace/propagate/array_kinds.hpp>
 #include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/graph.hpp>
+
+#include <cuda/std/span>
 
 #include <cstdint>
 #include <type_traits>
@@ -40,6 +44,29 @@ class basic_graph<P>::batch {
     if (!n.what->stage(n.body, &value)) { engine_->staged.push(n.slot); }
     return {};
   }
+  /// An element of an array.
+  /// @error errc::bad_argument (2): there is no such element; else as of an input
+  template <array_element T>
+  [[nodiscard]] result<void> write(array_input<T> to, std::uint32_t i,
+                                   std::type_identity_t<T> value) noexcept {
+    return write_range(to, i, cuda::std::span<T const>(&value, 1));
+  }
+  /// Elements of an array, from `first` on.
+  template <array_element T>
+  [[nodiscard]] result<void> write_range(
+      array_input<T> to, std::uint32_t first,
+      cuda::std::span<std::type_identity_t<T> const> values) noexcept {
+    if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
+    if (engine_->busy()) { return core::refuse<void>(errc::busy); }
+    auto const write = detail::checked_write<T>(*engine_, to, first, values);
+    if (!write) { return core::refuse<void>(write.error().code, write.error().native); }
+    auto& n = engine_->nodes(engine_->find(static_cast<array_cell<T> const&>(to)));
+    auto& staging = *static_cast<detail::array_staging<T>*>(n.body);
+    bool const was = staging.marks.count != 0;
+    staging.stage(*write);
+    if (!was && staging.marks.count != 0) { engine_->staged.push(n.slot); }
+    return {};
+  }
   /// Brings all that is needed up to date, and tells observers.
   /// @error errc::closed: committed or aborted before; errc::busy: inside a function
   [[nodiscard]] result<void> commit() noexcept {
@@ -49,7 +76,7 @@ class basic_graph<P>::batch {
     auto first = engine_->pending.nothing();
     for (std::uint32_t slot : engine_->staged) {
       std::uint32_t const i = engine_->index_of(slot);
-      if (engine_->nodes(i).what->run(*engine_, i)) { engine_->input_changed(i, first); }
+      engine_->write_input(i, first, [&] { return engine_->nodes(i).what->run(*engine_, i); });
     }
     close();
     std::exchange(engine_, nullptr)->end_pass(first);

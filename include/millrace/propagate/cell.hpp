@@ -22,6 +22,10 @@ concept cell_value = requires {
   requires std::is_nothrow_move_assignable_v<T>;
 };
 
+/// A function that a graph can keep.
+template <class F>
+concept cell_function = std::is_object_v<F> && std::is_move_constructible_v<F>;
+
 /// What a node is.
 enum class role : std::uint8_t {
   input,             ///< written by batches

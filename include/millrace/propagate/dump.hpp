@@ -22,11 +22,11 @@ namespace detail {
   return r == role::input ? "ellipse" : "box";
 }
 
-/// `write` appends to a string, which may throw where memory is missing.
-template <class Write>
-[[nodiscard]] result<std::string> text_of(Write write) noexcept {
+/// `write` appends to a Text, which may throw where memory is missing.
+template <class Text = std::string, class Write>
+[[nodiscard]] result<Text> text_of(Write write) noexcept {
   try {
-    std::string text;
+    Text text;
     write(text);
     return text;
   } catch (std::bad_alloc const&) { return core::fail(errc::out_of_memory); }

@@ -8,6 +8,7 @@
 #include <millrace/propagate/name_table.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
+#include <millrace/propagate/probe.hpp>
 #include <millrace/propagate/topology.hpp>
 
 #include <cstddef>
@@ -63,8 +64,9 @@ class engine : public topology<P> {
   /// Functions that wait for each other on the stack, at most.
   static constexpr std::uint32_t most_deep = 200;
 
-  explicit engine(resource from) noexcept
+  explicit engine(resource from, typename P::probe watch = {}) noexcept
       : base{from},
+        probe{watch},
         names{from},
         staged{from},
         frames_{from},
@@ -74,6 +76,7 @@ class engine : public topology<P> {
         retried_{from} {}
 
   graph_stats stats;
+  typename P::probe probe;
   name_table<resource> names;
   column<std::uint32_t, resource> staged;  ///< slots of inputs that an open batch has written
   bool batch_open = false;
@@ -112,19 +115,33 @@ class engine : public topology<P> {
   void begin_pass() noexcept {
     ++pass;
     ++stats.passes;
+    probe.pass_began(pass);
   }
-  /// An input has changed before all else that does in this pass: who needs it is pending.
-  void input_changed(std::uint32_t i, word& first) noexcept {
-    node<P>& n = nodes(i);
-    n.changed_at = pass;
-    if (n.live == 0) { return; }
-    edge const* const to = n.targets->edges();
-    for (std::uint32_t k = 0; k < n.live; ++k) { pending.insert_any(first, to[k].node); }
+  /// An input is written, before all else that happens in this pass; `take` says whether that is a
+  /// change. Who needs it is pending.
+  template <class Take>
+  [[gnu::always_inline]] inline void write_input(std::uint32_t i, word& first,
+                                                 Take&& take) noexcept {
+    begins(i, run_cause::written);
+    bool const differs = take();
+    if (differs) { input_changed(i, first); }
+    ends(i, differs);
   }
   /// Ends a pass: runs all that is pending, then tells the observers.
   /// @param first of the pending ones
   void end_pass(word first) noexcept {
+    [[maybe_unused]] std::uint64_t const runs = stats.runs, told = stats.told;
     if (first.bits != 0 || !retried_.empty()) { run_pending(first); }
+    if constexpr (is_watched<P>) { probe.pass_ended({pass, stats.runs - runs, stats.told - told}); }
+  }
+  /// A node is about to run. What has changed after the pass `since` is why, where it depends on
+  /// it.
+  [[gnu::always_inline]] inline void begins(std::uint32_t i, run_cause why,
+                                            std::uint64_t since = 0) noexcept {
+    if constexpr (is_watched<P>) { tell_begin(*this, i, why, since); }
+  }
+  [[gnu::always_inline]] inline void ends(std::uint32_t i, bool differs) noexcept {
+    if constexpr (is_watched<P>) { tell_end(*this, i, differs); }
   }
 
   /// A node has failed for a reason whose end no dependency will tell it: it runs again in each
@@ -136,6 +153,7 @@ class engine : public topology<P> {
   /// A node's function is another: it runs if somebody needs it.
   void run_again(std::uint32_t i) noexcept {
     nodes(i).set(unsettled | must_run);
+    nodes(i).ran_at = 0;  // this function has not
     begin_pass();
     word first = pending.nothing();
     if (nodes(i).has(linked)) { pending.insert_any(first, i); }
@@ -238,6 +256,13 @@ class engine : public topology<P> {
   }
 
  private:
+  void input_changed(std::uint32_t i, word& first) noexcept {
+    node<P>& n = nodes(i);
+    n.changed_at = pass;
+    if (n.live == 0) { return; }
+    edge const* const to = n.targets->edges();
+    for (std::uint32_t k = 0; k < n.live; ++k) { pending.insert_any(first, to[k].node); }
+  }
   struct frame {
     std::uint32_t node;
     std::uint32_t slot;
@@ -315,7 +340,8 @@ class engine : public topology<P> {
       node<P>& n = nodes(i);
       n.clear(is_fired);
       if (n.what->is == role::observer && !n.has(unsettled)) {
-        n.what->run(*this, i);  // its one source has changed, or it would not be here
+        begins(i, run_cause::changed);
+        ends(i, n.what->run(*this, i));  // its one source has changed, or it would not be here
       } else {
         n.set(unsettled);
         settle(slot);

@@ -4,11 +4,13 @@
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
 #include <millrace/memory/resource.hpp>
+#include <millrace/propagate/array_calls.hpp>
 #include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/column.hpp>
 #include <millrace/propagate/cutoff.hpp>
 #include <millrace/propagate/engine.hpp>
 #include <millrace/propagate/kinds.hpp>
+#include <millrace/propagate/probe.hpp>
 #include <millrace/propagate/reader.hpp>
 
 #include <cuda/std/span>
@@ -28,17 +30,16 @@ namespace millrace::inline v0::propagate {
 template <class P>
 concept graph_policy = requires {
   typename P::resource;
+  typename P::probe;
   requires memory::host_accessible_resource<typename P::resource>;
+  requires graph_probe<typename P::probe>;
 };
 
 struct default_graph {
   using resource = memory::host_resource;  ///< nodes, dependencies, functions and values
+  using probe = null_graph_probe;          ///< is told what runs, and why
 };
 static_assert(graph_policy<default_graph>);
-
-/// A function that a graph can keep.
-template <class F>
-concept cell_function = std::is_object_v<F> && std::is_move_constructible_v<F>;
 
 /// What is to be seen of a node.
 struct node_view {
@@ -63,19 +64,25 @@ struct graph_parts;
 /// an observer may read what observers keep up to date.
 /// @thread one at a time
 template <graph_policy P = default_graph>
-class basic_graph {
+class basic_graph : public array_calls<basic_graph<P>, P> {
   friend detail::graph_parts<P>;
   using engine_type = detail::engine<P>;
   using resource = typename P::resource;
+  using probe_type = typename P::probe;
+  using arrays = array_calls<basic_graph, P>;
+  friend arrays;
 
  public:
+  using arrays::read;
+  using arrays::write;
   using reader_type = reader<P>;
 
   /// @error errc::out_of_memory
-  [[nodiscard]] static result<basic_graph> make(resource from = {}) noexcept {
+  [[nodiscard]] static result<basic_graph> make(resource from = {},
+                                                probe_type watch = {}) noexcept {
     auto const given = from.try_allocate(sizeof(engine_type), alignof(engine_type));
     if (!given) { return cuda::std::unexpected<error>(given.error()); }
-    return basic_graph(::new (*given) engine_type(from));
+    return basic_graph(::new (*given) engine_type(from, watch));
   }
   basic_graph(basic_graph&& other) noexcept : engine_{std::exchange(other.engine_, nullptr)} {}
   basic_graph& operator=(basic_graph&& other) noexcept {
@@ -265,7 +272,7 @@ class basic_graph {
     if (i == engine_->none) { return core::refuse<void>(errc::unknown_id, 1); }
     engine_->begin_pass();
     auto first = engine_->pending.nothing();
-    if (assign(i, value)) { engine_->input_changed(i, first); }
+    engine_->write_input(i, first, [&] { return assign(i, value); });
     engine_->end_pass(first);
     return {};
   }
@@ -286,6 +293,9 @@ class basic_graph {
     return n;
   }
   [[nodiscard]] graph_stats const& stats() const noexcept { return engine_->stats; }
+  [[nodiscard]] probe_type probe() const noexcept { return engine_->probe; }
+  /// Whether a handle is one of a node that is there.
+  [[nodiscard]] bool has(node_id id) const noexcept { return engine_->find(id) != engine_->none; }
 
  private:
   explicit basic_graph(engine_type* made) noexcept : engine_{made} {}
@@ -293,6 +303,21 @@ class basic_graph {
   template <class T>
   [[nodiscard]] static result<T> copy(detail::node<P> const& n) noexcept {
     return detail::copy_of(detail::value_in<T>(n.body));
+  }
+  /// A value that is right, where it is.
+  /// @error as read
+  template <class T>
+  [[nodiscard]] result<T const*> settled(cell<T> from) noexcept {
+    std::uint32_t i = engine_->find(from);
+    if (i == engine_->none) { return core::fail(errc::unknown_id, 1); }
+    if (!engine_->is_right(i)) {
+      if (engine_->busy()) { return core::fail(errc::busy); }
+      engine_->settle_now(i);
+      i = engine_->find(from);
+    }
+    auto const& n = engine_->nodes(i);
+    if (n.has(detail::failed)) { return cuda::std::unexpected<error>(n.body->failure); }
+    return &detail::value_in<T>(n.body);
   }
   /// read, of a cell that nobody keeps up to date.
   template <class T>

@@ -154,6 +154,7 @@ struct computed_kind {
         return e.step(e, {held.bits, i});
       }
       bool differs = false;
+      e.begins(i, run_cause::changed, e.pass - 1);
       if (e.stats.failed == 0) [[likely]] {
         ++runs;
         differs = apply(e, n);
@@ -161,6 +162,7 @@ struct computed_kind {
         differs = run(e, i);
       }
       if (differs) { e.changed(i, held); }
+      e.ends(i, differs);
       i = e.pending.pop(held, i);
     } while (i != engine<P>::none && e.nodes(i).what == &is);
     e.count_runs(runs);

@@ -94,11 +94,13 @@ std::uint32_t engine<P>::look_at_sources(frame& f) noexcept {
 template <class P>
 void engine<P>::run(std::uint32_t slot) {
   node<P>& before = nodes(index_of(slot));
+  begins(index_of(slot), cause_of(before), before.ran_at);
   before.clear(must_run);
   bool const differs = before.what->run(*this, index_of(slot));
   node<P>& n = nodes(index_of(slot));  // it may have another place now
   if (differs) { n.changed_at = pass; }
   n.ran_at = pass;
+  ends(index_of(slot), differs);
 }
 
 template <class P>

@@ -45,7 +45,7 @@ class topology {
   }
 
   pending_set<resource> pending;
-  std::uint64_t pass = 0;  ///< the number of the last one that has begun
+  std::uint64_t pass = 1;  ///< the number of the last one that has begun; 0: never
 
   [[nodiscard]] node<P>& nodes(std::uint32_t i) const noexcept { return nodes_[i]; }
   /// Indices in use, and those of nodes that are gone.
