@@ -134,7 +134,7 @@ struct incidence {
 /// goes on from what there is: only arcs from members that have risen are looked at. Where a base
 /// falls or an arc goes, what can be reached from there begins at its base again.
 template <class L, class T, class W>
-struct fixpoint_body : body_head {
+struct fixpoint_body : cell_head<array<T>> {
   L law;
   array<T> const* base;
   array<arc<W>> const* arcs;
@@ -142,7 +142,6 @@ struct fixpoint_body : body_head {
   std::uint32_t arc_count;
   std::uint32_t most_rounds;
   same_bits same{};
-  array<T> value{};
   std::uint64_t seen = 0;  // the pass up to which changes are done
   bool whole = false;      // what follows is what came out of it
   T* now = nullptr;        // members' values
@@ -164,7 +163,7 @@ struct fixpoint_body : body_head {
   [[nodiscard]] std::size_t extra_bytes() const noexcept { return extra_bytes(size, arc_count); }
   void lay_out() noexcept {
     carver from(this + 1);
-    array_access::of(value).lay_out(from, size, T{});
+    array_access::of(this->value).lay_out(from, size, T{});
     now = from.take<T>(size);
     base_now = from.take<T>(size);
     arcs_now = from.take<arc<W>>(arc_count);
@@ -201,7 +200,7 @@ struct fixpoint_body : body_head {
   }
   /// Gives what has come out to those who depend on it; whether it is a change.
   bool publish(std::uint64_t pass, bool first) noexcept {
-    array_state<T>& to = array_access::of(value);
+    array_state<T>& to = array_access::of(this->value);
     bool differs = first;
     touched.visit([&](std::uint32_t i) {
       if (!first && same(std::as_const(to.values[i]), std::as_const(now[i]))) { return; }
@@ -333,9 +332,9 @@ struct fixpoint_kind {
     return e.set_failure(n, {}) || differs;
   }
   static constexpr kind<P> is{.is = role::computed,
+                              .sweep = engine<P>::step,
                               .run = run,
                               .destroy = destroy_body<Body, P>,
-                              .value = body_value<Body>,
                               .type = type_of<array<T>>,
                               .repoint = repoint_body<Body>};
 };

@@ -367,15 +367,17 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
     std::uint32_t const i = e.find(of.id());
     if (i == e.none || is_usual_input<T>(e.nodes(i))) { return i; }
     auto const& what = *e.nodes(i).what;
-    return what.type == detail::type_of<T> && what.is == role::input ? i : e.none;
+    return what.type == detail::type_of<T> && what.stage != nullptr ? i : e.none;
   }
   template <class T>
   [[nodiscard]] bool assign(std::uint32_t i, T& value) noexcept {
     auto const& n = engine_->nodes(i);
-    if (!is_usual_input<T>(n)) { return n.what->assign(*engine_, i, &value); }
     if constexpr (cutoff_policy<same_bits, T>) {
-      return detail::input_kind<P, T, same_bits>::assign(*engine_, i, &value);
+      if (is_usual_input<T>(n)) {
+        return detail::input_kind<P, T, same_bits>::assign(*engine_, i, &value);
+      }
     }
+    return n.what->assign(*engine_, i, &value);
   }
 
   engine_type* engine_;

@@ -410,9 +410,8 @@ struct store_core {
     auto first = in->pending.nothing();
     for (track_type* t : claimed_) {
       std::uint32_t const i = in->index_of(t->cell.slot);
-      in->write_input(i, first, [&] {
-        return in->nodes(i).what->assign(*in, i, t->of->value(t->staged));
-      });
+      in->write_input(i, first,
+                      [&] { return in->nodes(i).what->assign(*in, i, t->of->value(t->staged)); });
     }
     in->end_pass(first);
   }
