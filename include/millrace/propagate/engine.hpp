@@ -237,10 +237,15 @@ class engine : public topology<P> {
     if (was && !is) { n.clear(failed), --stats.failed; }
     return differs;
   }
-  /// The turn of an observer: it is told when all else is done.
+  /// The turn of an observer, and of those that follow it: they are told when all else is done.
   static turn fire_in_turn(engine& e, turn now) noexcept {
-    e.fire(static_cast<std::uint32_t>(now.index));
-    return e.next(hold(now));
+    word held = hold(now);
+    auto i = static_cast<std::uint32_t>(now.index);
+    do {
+      e.fire(i);
+      i = e.pending.pop(held, i);
+    } while (i != none && e.nodes(i).what->sweep == fire_in_turn);
+    return {held.bits, i};
   }
   /// The turn of a node that may not need to run, or runs others first.
   static turn step(engine& e, turn now) noexcept {

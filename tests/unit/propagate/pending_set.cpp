@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <set>
 
@@ -53,6 +54,46 @@ TEST_CASE("pending_set: takes the least of what was put in, whatever the order a
     }
     CHECK(pending.pop() == set_type::none);
     CHECK(pending.pop() == set_type::none);
+  }
+}
+
+TEST_CASE("pending_set: a walk that begins with nothing held takes the least each time") {
+  core::splitmix_rng chance(5);
+  for (std::uint32_t numbers : {1u, 64u, 65u, 4097u, 300'000u}) {
+    set_type pending{{}};
+    REQUIRE(pending.reserve(numbers));
+    auto const any = [&](std::uint32_t from) {
+      auto const spread = chance.next() % 2 == 0 ? 100u : numbers;
+      return static_cast<std::uint32_t>(from + chance.next() % std::min(spread, numbers - from));
+    };
+    for (int walk = 0; walk < 500; ++walk) {
+      std::set<std::uint32_t> want;
+      auto held = set_type::nothing();
+      for (auto first = chance.next() % 8; first != 0; --first) {
+        auto const i = any(0);
+        pending.insert_any(held, i);
+        want.insert(i);
+      }
+      std::uint32_t i = pending.pop(held);
+      for (int step = 0; i != set_type::none; ++step) {
+        REQUIRE(i == *want.begin());
+        want.erase(i);
+        for (auto more = chance.next() % 3; more != 0 && step < 30 && i + 1 < numbers; --more) {
+          auto const next = any(i + 1);
+          pending.insert(held, next);
+          want.insert(next);
+        }
+        if (chance.next() % 4 == 0) {  // somebody else uses the set
+          pending.give_back(held);
+          for (std::uint32_t each : want) { REQUIRE(pending.contains(each)); }
+          held = set_type::nothing();
+          i = pending.pop(held);
+        } else {
+          i = pending.pop(held, i);
+        }
+      }
+      REQUIRE(want.empty());
+    }
   }
 }
 
