@@ -118,7 +118,7 @@ class array_calls {
   }
   /// Members that depend on each other, in cycles as well: the least array x in which x[i] is
   /// base[i] joined with law.along(weight, x[from]) for each arc to i. What rises flows on from
-  /// what there is; where a base falls or an arc goes, what can be reached from there is found
+  /// what there is; where a base falls or an arc goes, those who may owe something to it are found
   /// anew. What comes out the same is no change.
   ///
   /// Its failure is errc::exhausted if members still rise after `most_rounds`, in each of which

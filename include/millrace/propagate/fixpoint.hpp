@@ -45,8 +45,13 @@ struct arc {
 
 /// What flows along arcs, and how a member takes it. `join` is the least upper bound of a
 /// semilattice: associative, commutative, and join(x, x) is x. `along` never falls where its value
-/// rises: join(along(w, x), along(w, join(x, y))) is the second. If it has rises(v, w), which says
-/// that along(w, x) is never below along(v, x), a weight that changes so is no arc that goes.
+/// rises: join(along(w, x), along(w, join(x, y))) is the second.
+///
+/// A law may say more, which spares work when something falls:
+/// - rises(v, w): that along(w, x) is never below along(v, x). Then it is no fall that a weight v
+///   becomes w.
+/// - strict, a constant: that join gives one of its arguments, and that along gives less where its
+///   value is less, as a sum of lengths does and the narrowest of widths does not.
 template <class L, class T, class W>
 concept fixpoint_law = requires(L const& law, T const& value, W const& weight) {
   requires cell_function<L>;
@@ -132,7 +137,7 @@ struct incidence {
 
 /// The least x with x[i] = base[i], joined with along(weight, x[from]) of all arcs to i. What rises
 /// goes on from what there is: only arcs from members that have risen are looked at. Where a base
-/// falls or an arc goes, what can be reached from there begins at its base again.
+/// falls or an arc goes, who may owe something to it begins at its base again.
 template <class L, class T, class W>
 struct fixpoint_body : cell_head<array<T>> {
   L law;
@@ -154,6 +159,7 @@ struct fixpoint_body : cell_head<array<T>> {
   index_set touched{};  // members whose value may be another than the one that others see
   index_set fallen{};   // members that begin again
   index_set fresh{};    // new arcs
+  std::uint64_t calls = 0;
 
   [[nodiscard]] static std::size_t extra_bytes(std::uint32_t size, std::uint32_t arcs) noexcept {
     return carver::line + array_state<T>::bytes(size) + 2 * carver::bytes<T>(size) +
@@ -176,8 +182,8 @@ struct fixpoint_body : cell_head<array<T>> {
     detail::repoint(arcs, was, is);
   }
 
-  /// Brings the members up to date; why that did not work. `calls` counts those of `along`.
-  [[nodiscard]] error update(std::uint64_t pass, std::uint64_t& calls) noexcept {
+  /// Brings the members up to date, and counts calls of `along`; why that did not work.
+  [[nodiscard]] error update(std::uint64_t pass) noexcept {
     bool const goes_on = std::exchange(whole, false);
     if (!goes_on) { forget(); }
     // all that a failure below leaves behind is forgotten next time
@@ -185,14 +191,13 @@ struct fixpoint_body : cell_head<array<T>> {
     if (std::uint32_t const wrong = take_arcs(goes_on); wrong != no_member) {
       return {errc::bad_argument, {}, static_cast<std::int32_t>(wrong)};
     }
-    begin_again(calls);
-    fresh.visit([&](std::uint32_t a) { flow(a, calls); });
+    begin_again();
+    fresh.visit([&](std::uint32_t a) { flow(a); });
     fresh.clear();
     for (std::uint32_t rounds = 0; next.count != 0; ++rounds) {
       if (rounds == most_rounds) { return {errc::exhausted, {}, 0}; }
       std::swap(rising, next);
-      rising.take_all(
-          [&](std::uint32_t i) { out.visit(i, [&](std::uint32_t a) { flow(a, calls); }); });
+      rising.take_all([&](std::uint32_t i) { out.visit(i, [&](std::uint32_t a) { flow(a); }); });
     }
     whole = true;
     seen = pass;
@@ -213,6 +218,11 @@ struct fixpoint_body : cell_head<array<T>> {
   }
 
  private:
+  static constexpr bool is_strict = [] {
+    if constexpr (requires { L::strict; }) { return static_cast<bool>(L::strict); }
+    return false;
+  }();
+
   [[nodiscard]] static bool is_there(arc<W> const& a) noexcept {
     return a.from != no_member && a.to != no_member;
   }
@@ -238,10 +248,27 @@ struct fixpoint_body : cell_head<array<T>> {
     touched.add(i);
     if (!rising.has(i)) { next.add(i); }  // else its turn in this round is still to come
   }
-  void flow(std::uint32_t a, std::uint64_t& calls) noexcept {
-    arc<W> const& along = arcs_now[a];
+  [[nodiscard]] T given(arc<W> const& a, T const& from) noexcept {
     ++calls;
-    rise(along.to, law.along(along.weight, std::as_const(now[along.from])));
+    return law.along(a.weight, from);
+  }
+  void flow(std::uint32_t a) noexcept {
+    rise(arcs_now[a].to, given(arcs_now[a], now[arcs_now[a].from]));
+  }
+  [[nodiscard]] bool is_at_most(T const& a, T const& b) const noexcept {
+    return same(law.join(a, b), b);
+  }
+  /// Whether some of what a member had came along an arc. What it begins with did not; and where
+  /// less gives less, who has the most had it from who has the most, all the way from a base.
+  [[nodiscard]] bool owes(arc<W> const& a) noexcept {
+    T const* const had = array_access::of(value).values;
+    T const got = given(a, had[a.from]);
+    if (is_at_most(got, base_now[a.to])) { return false; }
+    if constexpr (is_strict) { return is_at_most(had[a.to], got); }
+    return true;
+  }
+  void fall(arc<W> const& a) noexcept {
+    if (!fallen.has(a.to) && owes(a)) { fallen.add(a.to); }
   }
   void take_base(bool goes_on) noexcept {
     array_state<T> const& from = array_access::of(*base);
@@ -256,9 +283,9 @@ struct fixpoint_body : cell_head<array<T>> {
       for_each_bit(mask, [&](std::uint32_t k) {
         std::uint32_t const i = block * block_size + k;
         T const was = std::exchange(base_now[i], from.values[i]);
-        if (same(law.join(was, std::as_const(base_now[i])), std::as_const(base_now[i]))) {
+        if (is_at_most(was, base_now[i])) {
           rise(i, base_now[i]);
-        } else {
+        } else if (!is_strict || is_at_most(array_access::of(value).values[i], was)) {
           fallen.add(i);
         }
       });
@@ -277,7 +304,7 @@ struct fixpoint_body : cell_head<array<T>> {
       if (is_there(was)) {
         out.remove(was.from, a);
         in.remove(was.to, a);
-        fallen.add(was.to);
+        fall(was);
       }
       if (!is_there(is)) { return; }
       if (is.from >= size || is.to >= size) {
@@ -298,18 +325,17 @@ struct fixpoint_body : cell_head<array<T>> {
     }
     return wrong;
   }
-  /// What can be reached from members that have fallen gets its base, and what the others have for
-  /// it.
-  void begin_again(std::uint64_t& calls) noexcept {
+  /// Who owes something to members that have fallen gets its base, and what the others have for it.
+  void begin_again() noexcept {
     fallen.visit([&](std::uint32_t i) {
       now[i] = base_now[i];
       touched.add(i);
       next.add(i);
-      out.visit(i, [&](std::uint32_t a) { fallen.add(arcs_now[a].to); });
+      out.visit(i, [&](std::uint32_t a) { fall(arcs_now[a]); });
     });
     fallen.visit([&](std::uint32_t i) {
       in.visit(i, [&](std::uint32_t a) {
-        if (!fallen.has(arcs_now[a].from)) { flow(a, calls); }
+        if (!fallen.has(arcs_now[a].from)) { flow(a); }
       });
     });
     fallen.clear();
@@ -323,9 +349,8 @@ struct fixpoint_kind {
       return e.set_failure(n, why);  // what has changed meanwhile is done when it is gone
     }
     auto& mine = *static_cast<Body*>(n.body);
-    std::uint64_t calls = 0;
-    error const why = mine.update(e.pass, calls);
-    e.count_runs(calls);
+    error const why = mine.update(e.pass);
+    e.count_runs(std::exchange(mine.calls, 0));
     if (why.code != errc::ok) { return e.set_failure(n, why); }
     bool const differs = mine.publish(e.pass, n.has(valueless));
     n.clear(valueless);
