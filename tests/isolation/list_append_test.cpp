@@ -30,9 +30,12 @@ using namespace millrace_test::isolation;
 
 namespace {
 
-struct serializable : propagate::default_store {};
+struct serializable : propagate::default_store {
+  static constexpr std::uint64_t kept_epochs = 0;  ///< what nobody reads goes at once
+};
 struct snapshots : propagate::default_store {
   static constexpr auto level = propagate::isolation::snapshot;
+  static constexpr std::uint64_t kept_epochs = 32;
 };
 
 struct list {
@@ -126,7 +129,7 @@ class workload {
       };
       pairs_.push_back(*g.computed(both, lists_[k], lists_[k + 1]));
     }
-    return *store_type::make(std::move(g), {.kept_epochs = 32});
+    return *store_type::make(std::move(g), {.kept_epochs = P::kept_epochs});
   }
 
   /// One thread's part of it.

@@ -56,7 +56,7 @@ std::vector<sign> const signs = {
 
 TEST_CASE("reference store: each planted mistake is found within 10,000 transactions") {
   REQUIRE(signs.size() + 1 == planted_kinds);
-  std::uint64_t const seeds = millrace_test::long_tier() ? 500 : 10;
+  std::uint64_t const seeds = millrace_test::long_tier() ? 100 : 10;
   for (sign const& s : signs) {
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
       report const found = check(played(seed, 10'000, s.bug));
@@ -70,7 +70,7 @@ TEST_CASE("reference store: each planted mistake is found within 10,000 transact
 }
 
 TEST_CASE("reference store: without one nothing is found, whatever counts") {
-  std::uint64_t const seeds = millrace_test::long_tier() ? 10'000 : 200;
+  std::uint64_t const seeds = millrace_test::long_tier() ? 2'000 : 200;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     history const h = played(seed, 1'000, planted::nothing);
     for (order by : {order::none, order::process, order::realtime}) {
@@ -94,7 +94,7 @@ TEST_CASE("reference store: a stale snapshot is serialisable, but for the order 
 }
 
 TEST_CASE("reference store: snapshots without validation, as snapshot isolation allows") {
-  std::uint64_t const seeds = millrace_test::long_tier() ? 1'000 : 50;
+  std::uint64_t const seeds = millrace_test::long_tier() ? 200 : 50;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     report const found =
         check(played(seed, 5'000, planted::no_read_validation), {order::realtime, true});
