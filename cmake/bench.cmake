@@ -18,7 +18,7 @@ millrace_require(PURPOSE "the peers that the benches are measured against" PACKA
   libhwy-dev=hwy/contrib/sort/vqsort.h
   libquantlib0-dev=ql/version.hpp libjemalloc2=libjemalloc.so.2 libmimalloc2.0=libmimalloc.so.2
   libtcmalloc-minimal4=libtcmalloc_minimal.so.4 libzstd-dev=zstd.h
-  libstreamvbyte-dev=streamvbyte.h
+  libstreamvbyte-dev=streamvbyte.h libsqlite3-dev=sqlite3.h
   qt6-base-dev=x86_64-linux-gnu/qt6/QtCore/qproperty.h)
 
 set(build "${MILLRACE_ROOT}/build/bench")

@@ -7,9 +7,8 @@
 #include "bench/book/default_book.hpp"
 #include "bench/book/quantlib.hpp"
 #include "bench/book/reference.hpp"
+#include "bench/propagate/book_functions.hpp"
 #include "examples/revalue/book_graph.hpp"
-#include "examples/revalue/desks.hpp"
-#include "examples/revalue/instruction_set.hpp"
 #include <millrace/core/rng.hpp>
 
 #include <cstddef>
@@ -146,50 +145,18 @@ class looped_quantlib {
   measures firm_{};
 };
 
-/// The functions of the graph's cells without the graph: they are called desk by desk, as by the
-/// workers of a queue.
-class looped_functions {
+/// The functions of the graph's cells without the graph.
+class looped_functions : public book_functions {
  public:
   static constexpr char const* name = "limit.functions";
   static constexpr std::size_t ticks = observed_graph::ticks;
   static constexpr std::size_t option_quotes = observed_graph::option_quotes;
 
-  explicit looped_functions(revalue::book const& of)
-      : desks_(of),
-        firm_(revalue::risk_tree::size(static_cast<std::uint32_t>(of.desks.size()))),
-        tree_{firm_.data(), static_cast<std::uint32_t>(of.desks.size())} {
+  explicit looped_functions(revalue::book const& of) : book_functions(of) {
     write_spot(first_spot);
   }
-  void write_spot(double spot) {
-    for (std::uint16_t d = 0; d < tree_.leaves; ++d) {
-      apply(d, revalue::update_kind::spot, spot, 0);
-    }
-    tree_.rebuild(revalue::solo{});
-  }
-  void write_volatility(std::size_t contract, double volatility) {
-    revalue::place const at = desks_.places()[contract];
-    apply(at.desk, revalue::update_kind::volatility, volatility, at.option);
-    tree_.refresh(at.desk);
-  }
-  [[nodiscard]] measures option(std::size_t contract) const {
-    revalue::place const at = desks_.places()[contract];
-    revalue::value_block const& v = desks_.refs()[at.desk].values[at.option / revalue::block_width];
-    std::uint32_t const i = at.option % revalue::block_width;
-    return {v.value[i], v.delta[i], v.gamma[i], v.vega[i], v.theta[i], v.rho[i]};
-  }
-  [[nodiscard]] measures desk(std::size_t number) const { return measures_of(firm_[number]); }
-  [[nodiscard]] measures firm() const { return measures_of(tree_.root()); }
-
- private:
-  void apply(std::uint16_t desk, revalue::update_kind kind, double price, std::uint32_t option) {
-    static_cast<void>(with_.apply(desks_.refs()[desk], {price, 0, 0, option, desk, kind}));
-    firm_[desk] = desks_.refs()[desk].tree.root();
-  }
-
-  revalue::instruction_set with_ = revalue::best_instruction_set();
-  revalue::desks desks_;
-  std::vector<revalue::risk> firm_;
-  revalue::risk_tree tree_;
+  [[nodiscard]] measures desk(std::size_t number) const { return measures_of(desk_risk(number)); }
+  [[nodiscard]] measures firm() const { return measures_of(firm_risk()); }
 };
 
 /// What is kept from trial to trial: building a graph takes longer than a trial.

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string_view>
+#include <vector>
 
 /// \file
 /// Peers that are compiled apart, where their libraries are installed.
@@ -17,5 +18,9 @@ namespace millrace::bench {
 [[nodiscard]] std::optional<contender> tbb_trial(std::string_view bench);
 /// The same on one thread.
 [[nodiscard]] std::optional<contender> tbb_one_thread_trial(std::string_view bench);
+
+enum class commit_figure;
+/// SQLite in memory, in each of the ways in which threads can share it.
+[[nodiscard]] std::vector<contender> sqlite_commits(commit_figure which);
 
 }  // namespace millrace::bench
