@@ -27,6 +27,11 @@
 #include <millrace/propagate/name_table.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
+#include <millrace/propagate/plan.hpp>
+#include <millrace/propagate/plan_build.hpp>
+#include <millrace/propagate/plan_loop.hpp>
+#include <millrace/propagate/plan_run.hpp>
+#include <millrace/propagate/plan_set.hpp>
 #include <millrace/propagate/probe.hpp>
 #include <millrace/propagate/reader.hpp>
 #include <millrace/propagate/record.hpp>

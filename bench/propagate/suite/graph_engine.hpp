@@ -58,6 +58,11 @@ class graph_engine {
     static_cast<void>(core::value_or_throw(
         graph_.observe([fn = std::move(fn)](auto& read) mutable { fn(read); })));
   }
+  template <class T>
+  void keep(std::vector<cell<T>> const& cells) {
+    cuda::std::span<cell<T> const> const all(cells.data(), cells.size());
+    static_cast<void>(core::value_or_throw(graph_.keep(all)));
+  }
   template <class Fn>
   void batch(Fn&& fn) {
     auto open = core::value_or_throw(graph_.begin());

@@ -41,7 +41,7 @@ class array_calls {
     auto const made = input_array(values.size(), T{}, std::move(same));
     if (!made) { return made; }
     auto& mine = body_of<typename detail::array_input_kind<P, T, C>::body>(made->id().slot);
-    std::copy(values.begin(), values.end(), detail::array_access::of(mine.value).values);
+    std::copy(values.begin(), values.end(), detail::array_access::of(mine.value()).values);
     return made;
   }
   /// The same, with one value for all elements.

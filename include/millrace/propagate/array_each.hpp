@@ -103,7 +103,7 @@ struct each_body : cell_head<array<R>> {
   [[nodiscard]] std::size_t extra_bytes() const noexcept { return extra_bytes(size); }
   void lay_out() noexcept {
     carver at(this + 1);
-    array_access::of(this->value).lay_out(at, size, R{});
+    array_access::of(this->value()).lay_out(at, size, R{});
     marks.lay_out(at, blocks_of(size));
     if constexpr (may_fail) {
       failing = at.take<std::uint64_t>(blocks_of(size));
@@ -120,7 +120,7 @@ struct each_body : cell_head<array<R>> {
     bool all = first;
     std::apply([&](auto const&... each) { (each.find_changes(e, seen, all, marks), ...); }, from);
     seen = e.pass;
-    array_state<R>& to = array_access::of(this->value);
+    array_state<R>& to = array_access::of(this->value());
     std::uint64_t runs = 0;
     auto const run = [&](std::uint32_t block, std::uint64_t mask) {
       runs += static_cast<std::uint64_t>(std::popcount(mask));

@@ -87,7 +87,7 @@ struct array_input_kind {
     [[nodiscard]] std::size_t extra_bytes() const noexcept { return extra_bytes(size); }
     void lay_out(T const& initial) noexcept {
       carver from(this + 1);
-      array_access::of(this->value).lay_out(from, size, initial);
+      array_access::of(this->value()).lay_out(from, size, initial);
       this->staged = from.take<T>(size);
       this->marks.lay_out(from, blocks_of(size));
     }
@@ -97,7 +97,7 @@ struct array_input_kind {
     auto& mine = *static_cast<body*>(e.nodes(i).body);
     bool differs = false;
     mine.marks.take_all([&](std::uint32_t block, std::uint64_t mask) {
-      differs |= take_block(array_access::of(mine.value), mine.same, e.pass, block, mask,
+      differs |= take_block(array_access::of(mine.value()), mine.same, e.pass, block, mask,
                             mine.staged + std::size_t{block} * block_size);
     });
     return differs;
@@ -110,7 +110,7 @@ struct array_input_kind {
     for (std::uint32_t at = write.first, end = write.first + write.count; at < end;) {
       std::uint32_t const block = at / block_size, k = at % block_size;
       std::uint32_t const count = std::min(block_size - k, end - at);
-      differs |= take_block(array_access::of(mine.value), mine.same, e.pass, block,
+      differs |= take_block(array_access::of(mine.value()), mine.same, e.pass, block,
                             full_mask(count, 0) << k, write.values + (at - write.first) - k);
       at += count;
     }
@@ -146,7 +146,8 @@ struct element_kind {
                               .run = run,
                               .destroy = destroy_body<body, P>,
                               .type = type_of<T>,
-                              .repoint = repoint_body<body>};
+                              .repoint = repoint_body<body>,
+                              .value_bytes = placed_bytes<T>};
 };
 
 /// Told of the elements that have changed since the last time.

@@ -134,7 +134,8 @@ struct reduced_kind {
                               .run = run,
                               .destroy = destroy_body<Body, P>,
                               .type = type_of<T>,
-                              .repoint = repoint_body<Body>};
+                              .repoint = repoint_body<Body>,
+                              .value_bytes = placed_bytes<T>};
 };
 
 }  // namespace millrace::inline v0::propagate::detail

@@ -80,6 +80,20 @@ class column {
     size_ = size;
   }
   void clear() noexcept { size_ = 0; }
+  /// With another column of the same resource.
+  void swap(column& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(capacity_, other.capacity_);
+    std::swap(size_, other.size_);
+  }
+  /// `count` elements of one value, and no others.
+  [[nodiscard]] result<void> assign(std::uint32_t count, T const& value) noexcept {
+    size_ = 0;
+    if (auto const room = reserve(count); !room) { return room; }
+    std::fill_n(data_, count, value);
+    size_ = count;
+    return {};
+  }
   /// So many more, whose bytes are there already; there is room.
   void extend(std::uint32_t count) noexcept {
     MILLRACE_ASSERT(count <= capacity_ - size_);

@@ -96,6 +96,29 @@ auto basic_graph<P>::combined(F f, cuda::std::span<cell<Arg> const> from) noexce
 
 template <graph_policy P>
 template <cell_value T>
+result<observer> basic_graph<P>::keep(cuda::std::span<cell<T> const> cells) noexcept {
+  using kind_type = detail::keeper_kind<P>;
+  engine_type& e = *engine_;
+  for (std::size_t k = 0; k < cells.size(); ++k) {
+    if (e.find(cells[k]) == e.none) {
+      return core::fail(errc::unknown_id, static_cast<std::int32_t>(k + 1));
+    }
+  }
+  auto const made = add<typename kind_type::body>(&kind_type::is, {}, 0);
+  if (!made) { return cuda::std::unexpected<error>(made.error()); }
+  for (cell<T> const& each : cells) {
+    std::uint32_t const i = e.index_of(*made);
+    if (auto const linked = link_new(i, e.find(each)); !linked) {
+      --e.stats.nodes;
+      take_away(i);
+      return cuda::std::unexpected<error>(linked.error());
+    }
+  }
+  return told(made);
+}
+
+template <graph_policy P>
+template <cell_value T>
 result<void> basic_graph<P>::set_name(cell<T> of, std::uint64_t name) noexcept {
   auto& names = engine_->names;
   if (engine_->find(of) == engine_->none) { return core::fail(errc::unknown_id, 1); }

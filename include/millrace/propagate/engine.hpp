@@ -8,6 +8,7 @@
 #include <millrace/propagate/name_table.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
+#include <millrace/propagate/plan.hpp>
 #include <millrace/propagate/probe.hpp>
 #include <millrace/propagate/topology.hpp>
 
@@ -25,7 +26,8 @@ struct graph_stats {
   std::uint64_t checks = 0;    ///< cells that might have been out of date and were not
   std::uint64_t reorders = 0;  ///< times that nodes changed their place for a new dependency
   std::uint32_t nodes = 0;
-  std::uint32_t failed = 0;  ///< nodes whose value is a failure
+  std::uint32_t failed = 0;   ///< nodes whose value is a failure
+  std::uint32_t planned = 0;  ///< cells that a plan runs, as of the last pass
 };
 
 namespace detail {
@@ -73,7 +75,8 @@ class engine : public topology<P> {
         fired_{from},
         late_{from},
         waiting_{from},
-        retried_{from} {}
+        retried_{from},
+        plan_{from} {}
 
   graph_stats stats;
   typename P::probe probe;
@@ -168,6 +171,8 @@ class engine : public topology<P> {
     if (in_order_) { return false; }
     return !n.has(unsettled) || (n.ran_at == pass && !n.has(must_run) && retried_.empty());
   }
+  /// Whether a value stands in a plan, not with what computes it.
+  [[nodiscard]] bool is_placed(void const* value) const noexcept { return plan_.holds(value); }
   /// An observer's first call.
   void tell_first(std::uint32_t i) noexcept {
     base::set_eager(i);
@@ -249,9 +254,22 @@ class engine : public topology<P> {
   }
   /// The turn of a node that may not need to run, or runs others first.
   static turn step(engine& e, turn now) noexcept {
+    auto const i = static_cast<std::uint32_t>(now.index);
     e.pending.give_back(hold(now));
-    e.look_at(static_cast<std::uint32_t>(now.index));
+    if (e.nodes(i).has(planned)) {
+      e.plan_.run(e, i);
+    } else {
+      e.look_at(i);
+    }
     return e.next(e.pending.nothing());
+  }
+  /// Whether a pending node is run from what it keeps, without a look at anything else.
+  [[nodiscard]] bool is_plain(node<P> const& n) const noexcept {
+    return n.eager != 0 && !n.has(unsettled | must_run) && (stats.failed != 0 || !n.has(planned));
+  }
+  void changed(std::uint32_t i) noexcept {
+    nodes(i).changed_at = pass;
+    tell_targets(i);
   }
   void tell_targets(std::uint32_t i) noexcept {
     node<P> const& n = nodes(i);
@@ -278,6 +296,7 @@ class engine : public topology<P> {
   [[gnu::noinline]] void run_pending(word first) noexcept {
     busy_ = true;
     finish(first);
+    plan_.consider(*this);
     busy_ = false;
   }
   /// Runs what is pending and what is to run again, and tells observers.
@@ -360,6 +379,7 @@ class engine : public topology<P> {
   column<std::uint32_t, resource> late_;
   column<std::uint32_t, resource> waiting_;  // slots of nodes that wait for those behind them
   column<std::uint32_t, resource> retried_;  // slots of nodes that are to run again
+  plan<P> plan_;
   active_run* innermost_ = nullptr;
   std::uint32_t position_ = none;  // of the pending node that is being settled
   std::uint32_t depth_ = 0;

@@ -169,7 +169,7 @@ struct fixpoint_body : cell_head<array<T>> {
   [[nodiscard]] std::size_t extra_bytes() const noexcept { return extra_bytes(size, arc_count); }
   void lay_out() noexcept {
     carver from(this + 1);
-    array_access::of(this->value).lay_out(from, size, T{});
+    array_access::of(this->value()).lay_out(from, size, T{});
     now = from.take<T>(size);
     base_now = from.take<T>(size);
     arcs_now = from.take<arc<W>>(arc_count);
@@ -205,7 +205,7 @@ struct fixpoint_body : cell_head<array<T>> {
   }
   /// Gives what has come out to those who depend on it; whether it is a change.
   bool publish(std::uint64_t pass, bool first) noexcept {
-    array_state<T>& to = array_access::of(this->value);
+    array_state<T>& to = array_access::of(this->value());
     bool differs = first;
     touched.visit([&](std::uint32_t i) {
       if (!first && same(std::as_const(to.values[i]), std::as_const(now[i]))) { return; }
@@ -261,7 +261,7 @@ struct fixpoint_body : cell_head<array<T>> {
   /// Whether some of what a member had came along an arc. What it begins with did not; and where
   /// less gives less, who has the most had it from who has the most, all the way from a base.
   [[nodiscard]] bool owes(arc<W> const& a) noexcept {
-    T const* const had = array_access::of(value).values;
+    T const* const had = array_access::of(this->value()).values;
     T const got = given(a, had[a.from]);
     if (is_at_most(got, base_now[a.to])) { return false; }
     if constexpr (is_strict) { return is_at_most(had[a.to], got); }
@@ -285,7 +285,7 @@ struct fixpoint_body : cell_head<array<T>> {
         T const was = std::exchange(base_now[i], from.values[i]);
         if (is_at_most(was, base_now[i])) {
           rise(i, base_now[i]);
-        } else if (!is_strict || is_at_most(array_access::of(value).values[i], was)) {
+        } else if (!is_strict || is_at_most(array_access::of(this->value()).values[i], was)) {
           fallen.add(i);
         }
       });

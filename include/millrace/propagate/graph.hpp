@@ -33,11 +33,19 @@ concept graph_policy = requires {
   typename P::probe;
   requires memory::host_accessible_resource<typename P::resource>;
   requires graph_probe<typename P::probe>;
+  { P::plan_width } -> std::convertible_to<std::uint32_t>;
+  { P::plan_after } -> std::convertible_to<std::uint32_t>;
 };
 
 struct default_graph {
   using resource = memory::host_resource;  ///< nodes, dependencies, functions and values
   using probe = null_graph_probe;          ///< is told what runs, and why
+  /// The least number of computed cells of one type, as far from the inputs as each other, that are
+  /// run from flat arrays, by a plan; 0: none ever are.
+  static constexpr std::uint32_t plan_width = 1024;
+  /// A plan is made when this many times as many functions have run as there are cells, with no
+  /// cell made, removed or replaced since.
+  static constexpr std::uint32_t plan_after = 1;
 };
 static_assert(graph_policy<default_graph>);
 
@@ -202,6 +210,11 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
     using kind_type = detail::tracking_observer_kind<P, F>;
     return told(add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(f)));
   }
+
+  /// Keeps cells up to date, so that they are read for nothing, and tells nobody.
+  /// @error as computed
+  template <cell_value T>
+  [[nodiscard]] result<observer> keep(cuda::std::span<cell<T> const> cells) noexcept;
 
   /// The value, computed if nobody keeps it up to date.
   /// @error the cell's failure; errc::unknown_id; errc::busy: inside a function, and in an observer

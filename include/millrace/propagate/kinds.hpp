@@ -7,6 +7,7 @@
 #include <millrace/propagate/cutoff.hpp>
 #include <millrace/propagate/engine.hpp>
 #include <millrace/propagate/node.hpp>
+#include <millrace/propagate/plan_loop.hpp>
 #include <millrace/propagate/reader.hpp>
 
 #include <cstddef>
@@ -21,10 +22,6 @@
 
 namespace millrace::inline v0::propagate::detail {
 
-template <class T>
-inline constexpr bool is_result = false;
-template <class T>
-inline constexpr bool is_result<result<T>> = true;
 template <class T>
 struct value_of_result {
   using type = T;
@@ -82,14 +79,15 @@ inline constexpr bool kept_safely<T, R> =
 /// @throws what a copy throws
 template <class P, class Body, class R>
 bool keep(engine<P>& e, node<P>& n, Body& body,
-          R&& got) noexcept(kept_safely<decltype(body.value), R>) {
+          R&& got) noexcept(kept_safely<decltype(body.own), R>) {
   if constexpr (is_result<std::remove_cvref_t<R>>) {
     if (!got) { return e.set_failure(n, got.error()); }
     return keep(e, n, body, std::move(*got));
   } else {
     bool const first = n.has(failed | valueless);
-    if (!first && body.same(std::as_const(body.value), std::as_const(got))) { return false; }
-    body.value = std::forward<R>(got);
+    auto& value = body.value();
+    if (!first && body.same(std::as_const(value), std::as_const(got))) { return false; }
+    value = std::forward<R>(got);
     if (first) {
       e.set_failure(n, {});
       n.clear(valueless);
@@ -129,7 +127,8 @@ struct input_kind {
                               .type = type_of<T>,
                               .stage = stage,
                               .unstage = unstage,
-                              .assign = assign};
+                              .assign = assign,
+                              .value_bytes = placed_bytes<T>};
 };
 
 /// A function of dependencies that never change. `Body` has apply(): what the function gives.
@@ -149,7 +148,7 @@ struct computed_kind {
     std::uint64_t runs = 0;
     do {
       node<P>& n = e.nodes(i);
-      if (n.eager == 0 || n.has(unsettled)) [[unlikely]] {
+      if ((n.eager == 0 || n.has(unsettled | must_run | planned)) && !e.is_plain(n)) [[unlikely]] {
         e.count_runs(runs);
         return e.step(e, {held.bits, i});
       }
@@ -183,12 +182,16 @@ struct computed_kind {
                               .run = run,
                               .destroy = destroy_body<Body, P>,
                               .type = type_of<T>,
-                              .repoint = repoint_body<Body>};
+                              .repoint = repoint_body<Body>,
+                              .plan = plan_of<Body>(),
+                              .value_bytes = placed_bytes<T>};
 };
 
 /// Of a fixed number of dependencies.
 template <class F, class T, class C, class... Args>
 struct computed_body : cell_head<T> {
+  using loop = plan_loop<F, T, C, Args...>;
+
   F f;
   C same;
   std::tuple<Args const*...> from;
@@ -273,7 +276,8 @@ struct tracking_kind {
                               .sweep = engine<P>::step,
                               .run = run,
                               .destroy = destroy_body<body, P>,
-                              .type = type_of<T>};
+                              .type = type_of<T>,
+                              .value_bytes = placed_bytes<T>};
 };
 
 /// Told of one cell's values.
@@ -302,6 +306,17 @@ struct observer_kind {
                               .run = run,
                               .destroy = destroy_body<body, P>,
                               .repoint = repoint_body<body>};
+};
+
+/// Needs cells, and is told nothing.
+template <class P>
+struct keeper_kind {
+  struct body : body_head {};
+  static constexpr kind<P> is{.is = role::observer,
+                              .sweep = engine<P>::fire_in_turn,
+                              .run = [](engine<P>&, std::uint32_t) { return false; },
+                              .destroy = destroy_body<body, P>,
+                              .keeps = true};
 };
 
 /// Told of what it has read.

@@ -6,11 +6,14 @@
 #include <millrace/propagate/cell.hpp>
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 namespace millrace::inline v0::propagate::detail {
 
 template <class P>
 class engine;
+struct plan_kind;
 
 /// One end of a dependency: the node at the other end, and where that has its end of it.
 struct edge {
@@ -51,6 +54,9 @@ struct kind {
   void (*unstage)(void* body) noexcept = nullptr;
   /// Takes a value; true when that is a change. Null but for inputs.
   bool (*assign)(engine<P>&, std::uint32_t, void* value) noexcept = nullptr;
+  plan_kind const* plan = nullptr;  ///< null for what no plan runs
+  std::uint32_t value_bytes = 0;    ///< of a value that may stand anywhere
+  bool keeps = false;               ///< needs its dependencies, and does nothing with them
 };
 
 template <class T>
@@ -63,15 +69,42 @@ inline constexpr void const* type_of = &type_mark<T>;
 struct body_head {
   error failure{};  ///< what the value is instead; code ok: there is a value
 };
+/// A value that may stand apart from what computes it, among others of its type.
+template <class T>
+concept placeable = std::is_trivially_copyable_v<T> && sizeof(T) <= 64 && alignof(T) <= 64;
+/// Bytes of such a value; 0 of any other.
+template <class T>
+inline constexpr std::uint32_t placed_bytes = placeable<T> ? sizeof(T) : 0;
+
 /// Begins what a cell keeps: its value is found without a look at its kind.
 template <class T>
 struct cell_head : body_head {
-  T value{};
+  T own{};
+
+  [[nodiscard]] T& value() noexcept { return own; }
+};
+struct placed_head : body_head {
+  void* where = nullptr;  ///< the value is
+};
+template <placeable T>
+struct cell_head<T> : placed_head {
+  T own{};
+
+  cell_head() noexcept(std::is_nothrow_default_constructible_v<T>) { where = &own; }
+  cell_head(cell_head const&) = delete;
+  cell_head& operator=(cell_head const&) = delete;
+  [[nodiscard]] T& value() noexcept { return *static_cast<T*>(where); }
 };
 /// The value of a cell that holds a T.
 template <class T>
 [[nodiscard]] T& value_in(body_head* body) noexcept {
-  return static_cast<cell_head<T>*>(body)->value;
+  return static_cast<cell_head<T>*>(body)->value();
+}
+/// Moves a value of so many bytes to another address.
+inline void place(body_head* body, void* to, std::uint32_t bytes) noexcept {
+  auto* const mine = static_cast<placed_head*>(body);
+  std::memcpy(to, mine->where, bytes);
+  mine->where = to;
 }
 
 inline constexpr std::uint32_t unsettled = 1;   ///< the value may be out of date
@@ -83,6 +116,7 @@ inline constexpr std::uint32_t passed_on = 32;  ///< its dependencies count it, 
 inline constexpr std::uint32_t seen = 64;       ///< by a walk
 inline constexpr std::uint32_t valueless = 128;  ///< no run has given a value yet
 inline constexpr std::uint32_t retried = 256;    ///< fails for what no dependency tells the end of
+inline constexpr std::uint32_t planned = 512;    ///< a plan runs it
 
 /// A node beside its value. Its index is its place in a topological order.
 template <class P>
@@ -96,15 +130,15 @@ struct node {
   std::uint32_t live = 0;
   std::uint32_t eager = 0;  ///< targets that will need the value whatever others come out as
   std::uint32_t slot = 0;
-  std::uint32_t flags = 0;  ///< nine, and above them read_at
+  std::uint32_t flags = 0;  ///< ten, and above them read_at
 
   /// Whether one of these flags is set.
   [[nodiscard]] bool has(std::uint32_t any) const noexcept { return (flags & any) != 0; }
   void set(std::uint32_t all) noexcept { flags |= all; }
   void clear(std::uint32_t all) noexcept { flags &= ~all; }
   /// Where its last reader may have it among its sources.
-  [[nodiscard]] std::uint32_t read_at() const noexcept { return flags >> 9; }
-  void set_read_at(std::uint32_t k) noexcept { flags = (flags & 0x1FF) | k << 9; }
+  [[nodiscard]] std::uint32_t read_at() const noexcept { return flags >> 10; }
+  void set_read_at(std::uint32_t k) noexcept { flags = (flags & 0x3FF) | k << 10; }
 };
 
 }  // namespace millrace::inline v0::propagate::detail

@@ -43,6 +43,9 @@ class pending_set {
     return {};
   }
 
+  [[nodiscard]] bool empty() noexcept {
+    return least_ == none || (levels_[0][least_] == 0 && !seek());
+  }
   [[nodiscard]] bool contains(std::uint32_t i) const noexcept {
     return (levels_[0][i / 64] >> (i % 64) & 1) != 0;
   }
@@ -56,6 +59,36 @@ class pending_set {
   }
   void erase(std::uint32_t i) noexcept {
     levels_[0][i / 64] &= ~(std::uint64_t{1} << (i % 64));  // seek takes back what is said of it
+  }
+
+  /// The numbers of one word, as bits.
+  [[nodiscard]] std::uint64_t word(std::uint32_t at) const noexcept { return levels_[0][at]; }
+  /// Takes numbers of one word out, of a set that has room for more than one word.
+  void take(std::uint32_t at, std::uint64_t bits) noexcept {
+    std::uint64_t& all = levels_[0][at];
+    all &= ~bits;
+    if (all == 0) { withdraw(at); }
+  }
+  /// insert of the numbers of one word whose bits are set; none of them is before what pop gave
+  /// last, and the set has room for more than one word. No branch but one that is seldom taken.
+  [[gnu::always_inline]] inline void insert_behind(std::uint32_t at, std::uint64_t bits) noexcept {
+    levels_[0][at] |= bits;
+    std::uint64_t& above = levels_[1][at / 64];
+    std::uint64_t const before = above;
+    above = before | std::uint64_t{bits != 0} << (at % 64);
+    if (before == 0 && bits != 0) [[unlikely]] { announce(at / 64, 2); }
+  }
+  /// The first word from `at` on that may have a number, `end` where none before it has.
+  [[nodiscard]] std::uint32_t next_word(std::uint32_t at, std::uint32_t end) const noexcept {
+    while (at < end) {
+      std::uint64_t const beside = levels_[1][at / 64] >> (at % 64);
+      if (beside != 0) {
+        at += static_cast<std::uint32_t>(std::countr_zero(beside));
+        return at < end ? at : end;
+      }
+      at = (at / 64 + 1) * 64;
+    }
+    return end;
   }
 
   /// Takes the least number out; `none` where there is none.
@@ -133,8 +166,8 @@ class pending_set {
   using words = detail::column<std::uint64_t, R>;
   static constexpr std::uint32_t most_levels = 6;
 
-  [[gnu::noinline]] void announce(std::uint32_t word) noexcept {
-    for (std::uint32_t level = 1; level <= top_; ++level) {
+  [[gnu::noinline]] void announce(std::uint32_t word, std::uint32_t level = 1) noexcept {
+    for (; level <= top_; ++level) {
       std::uint64_t& above = levels_[level][word / 64];
       std::uint64_t const bit = std::uint64_t{1} << (word % 64);
       if ((above & bit) != 0) { return; }  // and so are those above it

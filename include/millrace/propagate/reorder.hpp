@@ -50,6 +50,8 @@ result<void> topology<P>::move_behind(std::uint32_t first, std::uint32_t last) n
   std::sort(work_.begin() + base, work_.end());
   for (std::uint32_t k = 0; k < count; ++k) {
     visit& v = seen_[k < count - after ? after + k : k - (count - after)];
+    unplan(v.index);
+    show_sources(nodes_[v.index]);
     v.pends = pending.contains(v.index);
     if (v.pends) { pending.erase(v.index); }
     slots_[nodes_[v.index].slot].index = work_[base + k];
@@ -137,6 +139,7 @@ void topology<P>::keep_cycle(std::uint32_t last, std::uint32_t by) noexcept {
 template <class P>
 void topology<P>::close_gaps() noexcept {
   std::uint32_t const count = nodes_.size();
+  unplan_all();
   std::uint32_t to = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
     if (nodes_[i].what != nullptr) { slots_[nodes_[i].slot].index = to++; }
@@ -156,6 +159,30 @@ void topology<P>::close_gaps() noexcept {
   }
   nodes_.shrink(to);
   gone_ = 0;
+  kept_gaps_ = 0;
+}
+
+template <class P>
+void topology<P>::move_all(column<std::uint32_t, resource> const& places,
+                           column<node<P>, resource>& room) noexcept {
+  std::uint32_t const count = nodes_.size(), extent = room.size();
+  auto const follow = [&](edge_block* of) {
+    for (std::uint32_t k = 0; of != nullptr && k < of->size; ++k) {
+      of->edges()[k].node = places[of->edges()[k].node];
+    }
+  };
+  gone_ = extent;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    node<P> const& n = nodes_[i];
+    if (n.what == nullptr) { continue; }
+    follow(n.sources);
+    follow(n.targets);
+    slots_[n.slot].index = places[i];
+    room[places[i]] = n;
+    --gone_;
+  }
+  kept_gaps_ = gone_;
+  nodes_.swap(room);
 }
 
 }  // namespace millrace::inline v0::propagate::detail

@@ -68,12 +68,17 @@ result<void> basic_graph<P>::replace_by(cell<T> of, detail::kind<P> const* what,
   auto* const old = n.body;
   auto const* const old_kind = n.what;
   T* const value = &detail::value_in<T>(old);
-  body->value = std::move(*value);  // what those that depend on it have seen
+  body->own = std::move(*value);  // what those that depend on it have seen
+  if constexpr (detail::placeable<T>) {
+    if (e.is_placed(value)) { body->where = value; }
+  }
   body->failure = old->failure;
   e.become(i, what, body);
   for (std::uint32_t k = 0; n.targets != nullptr && k < n.targets->size; ++k) {
     auto& target = e.nodes(n.targets->edges()[k].node);
-    if (target.what->repoint != nullptr) { target.what->repoint(target.body, value, &body->value); }
+    if (target.what->repoint != nullptr) {
+      target.what->repoint(target.body, value, &body->value());
+    }
   }
   old_kind->destroy(e, old);
   if (n.has(detail::linked)) {

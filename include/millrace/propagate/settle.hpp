@@ -117,6 +117,7 @@ void engine<P>::expect_changes(std::uint32_t root) noexcept {
     node<P>& n = nodes(late_[k]);
     n.clear(seen);
     if (!n.has(linked) || n.has(unsettled) || n.ran_at == pass) { continue; }
+    base::unplan(late_[k]);
     if (n.eager != 0) { n.ran_at = pass - 1; }
     n.set(unsettled);
     pending.insert(late_[k]);

@@ -6,6 +6,7 @@
 #include <millrace/propagate/column.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
+#include <millrace/propagate/plan_set.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -27,6 +28,7 @@ class topology {
 
   explicit topology(resource from) noexcept
       : pending{from},
+        in_plan{from},
         from_{from},
         nodes_{from},
         slots_{from},
@@ -45,7 +47,9 @@ class topology {
   }
 
   pending_set<resource> pending;
-  std::uint64_t pass = 1;  ///< the number of the last one that has begun; 0: never
+  plan_set<resource> in_plan;
+  std::uint64_t pass = 1;   ///< the number of the last one that has begun; 0: never
+  std::uint64_t edits = 0;  ///< nodes that came, went, or got another place or function
 
   [[nodiscard]] node<P>& nodes(std::uint32_t i) const noexcept { return nodes_[i]; }
   /// Indices in use, and those of nodes that are gone.
@@ -83,6 +87,7 @@ class topology {
       slot = slots_.size();
       slots_.push({0, 0});
     }
+    ++edits;
     slots_[slot].index = nodes_.size();
     node<P> made;
     made.what = what;
@@ -95,6 +100,7 @@ class topology {
   /// Takes a node away that has no edges any more.
   void take_away(std::uint32_t i) noexcept {
     node<P>& n = nodes_[i];
+    ++edits;
     drop_block(n.targets);
     drop_block(n.sources);
     slots_[n.slot].index = free_;
@@ -103,7 +109,7 @@ class topology {
     n = {};
     ++gone_;
     for (; !nodes_.empty() && nodes_.back().what == nullptr; --gone_) { nodes_.pop(); }
-    if (gone_ > nodes_.size() / 2 && gone_ > 64) { close_gaps(); }
+    if (gone_ > kept_gaps_ + nodes_.size() / 2 && gone_ > 64) { close_gaps(); }
   }
 
   /// Room for one more source of one node, and one more target of the other.
@@ -120,6 +126,7 @@ class topology {
   void link(std::uint32_t target, std::uint32_t source) noexcept {
     node<P>& to = nodes_[target];
     node<P>& from = nodes_[source];
+    in_plan.show(source);
     std::uint32_t const k = to.sources->size, at = from.targets->size;
     to.sources->edges()[k] = {source, at};
     from.targets->edges()[at] = {target, k};
@@ -134,6 +141,7 @@ class topology {
     std::uint32_t at = gone.at;
     // the last one's back reference is gone already, so that no swap touches it
     if (at < source.live) {
+      in_plan.show(gone.node);
       if (strict(nodes_[target])) { remove_eager(gone.node); }
       --source.live;
       move_target(source, source.live, at);
@@ -163,6 +171,8 @@ class topology {
   /// A node is of another kind from here on, and has another body.
   void become(std::uint32_t i, kind<P> const* what, body_head* body) noexcept {
     node<P>& n = nodes_[i];
+    unplan(i);
+    ++edits;
     bool const was = strict(n);
     n.what = what;
     n.body = body;
@@ -209,6 +219,7 @@ class topology {
       for (std::uint32_t k = 0; k < n.sources->size; ++k) {
         edge const e = n.sources->edges()[k];
         node<P>& source = nodes_[e.node];
+        in_plan.show(e.node);
         if (for_sure) { remove_eager(e.node); }
         --source.live;
         swap_targets(source, e.at, source.live);
@@ -216,6 +227,23 @@ class topology {
       }
     }
   }
+  /// No plan runs a node any more. So when what it depends on has changed is written down.
+  void unplan(std::uint32_t i) noexcept {
+    node<P>& n = nodes_[i];
+    if (!n.has(planned)) { return; }
+    n.clear(planned);
+    in_plan.erase(i);
+    if (pending.contains(i)) { n.set(must_run); }  // of this pass it is not
+    show_sources(n);
+  }
+  void unplan_all() noexcept {
+    if (in_plan.empty()) { return; }
+    for (node<P>& n : nodes_) { n.clear(planned); }
+    in_plan.clear();
+  }
+  /// Nodes get other places, for which there is room: `places[i]` is that of node i.
+  void move_all(column<std::uint32_t, resource> const& places,
+                column<node<P>, resource>& room) noexcept;
   /// An observer needs what it observes whatever else happens.
   void set_eager(std::uint32_t i) noexcept { nodes_[i].eager = 1; }
 
@@ -242,6 +270,7 @@ class topology {
   bool lets_go(std::uint32_t i) noexcept {
     node<P>& n = nodes_[i];
     if (!n.has(linked)) { return false; }
+    unplan(i);
     n.clear(linked | passed_on);
     if (n.what->is == role::input) { return true; }
     keep_right(n);
@@ -254,9 +283,15 @@ class topology {
   }
   void make_live(edge e, bool for_sure) noexcept {
     node<P>& source = nodes_[e.node];
+    in_plan.show(e.node);
     swap_targets(source, e.at, source.live);
     ++source.live;
     if (for_sure) { add_eager(e.node); }
+  }
+  void show_sources(node<P> const& n) noexcept {
+    for (std::uint32_t k = 0; n.sources != nullptr && k < n.sources->size; ++k) {
+      in_plan.show(n.sources->edges()[k].node);
+    }
   }
   void add_eager(std::uint32_t i) noexcept { count_eager(i, 1); }
   void remove_eager(std::uint32_t i) noexcept { count_eager(i, ~std::uint32_t{0}); }
@@ -279,7 +314,10 @@ class topology {
     std::uint32_t const before = n.eager;
     n.eager += by;
     if ((before != 0) == (n.eager != 0)) { return false; }
-    if (n.eager == 0) { keep_right(n); }
+    if (n.eager == 0) {
+      unplan(i);
+      keep_right(n);
+    }
     // one that has not passed on that it is needed will pass on this as well
     return !tracks(n.what->is) && n.sources != nullptr && n.has(passed_on);
   }
@@ -338,8 +376,9 @@ class topology {
   column<visit, resource> seen_;
   column<node<P>, resource> moved_;
   column<std::uint32_t, resource> cycle_;
-  std::uint32_t free_ = none;  // slots without a node, one behind the other
-  std::uint32_t gone_ = 0;     // indices without a node
+  std::uint32_t free_ = none;    // slots without a node, one behind the other
+  std::uint32_t gone_ = 0;       // indices without a node
+  std::uint32_t kept_gaps_ = 0;  // of them those that a plan has left
 };
 
 }  // namespace millrace::inline v0::propagate::detail

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/propagate/column.hpp>
+#include <millrace/propagate/node.hpp>
+#include <millrace/propagate/plan_loop.hpp>
+#include <millrace/propagate/probe.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+namespace millrace::inline v0::propagate::detail {
+
+/// Memory in pieces that are given back together.
+template <memory::host_accessible_resource R>
+class pieces {
+ public:
+  explicit pieces(R from) noexcept : all_{from}, from_{std::move(from)} {}
+  pieces(pieces const&) = delete;
+  pieces& operator=(pieces const&) = delete;
+  ~pieces() {
+    for (piece const& p : all_) { from_.deallocate(p.data, p.bytes, line); }
+  }
+  /// `count` elements, whose bytes are all 0; null where there is no memory.
+  template <class T>
+  [[nodiscard]] T* take(std::size_t count) noexcept {
+    if (!all_.reserve(all_.size() + 1)) { return nullptr; }
+    std::size_t const bytes = (count * sizeof(T) / line + 1) * line;
+    auto const given = from_.try_allocate(bytes, line);
+    if (!given) { return nullptr; }
+    all_.push({static_cast<std::byte*>(*given), bytes});
+    return static_cast<T*>(std::memset(*given, 0, bytes));
+  }
+  [[nodiscard]] bool holds(void const* at) const noexcept {
+    auto const address = reinterpret_cast<std::uintptr_t>(at);
+    for (piece const& p : all_) {
+      if (address - reinterpret_cast<std::uintptr_t>(p.data) < p.bytes) { return true; }
+    }
+    return false;
+  }
+  void swap(pieces& other) noexcept { all_.swap(other.all_); }
+
+ private:
+  static constexpr std::size_t line = 64;
+  struct piece {
+    std::byte* data;
+    std::size_t bytes;
+  };
+  column<piece, R> all_;
+  R from_;
+};
+
+/// Runs cells of fixed dependencies that are needed for sure, many of one type side by side, from
+/// flat arrays instead of from their nodes. The nodes stay as they are, and right: at any time a
+/// node can be run by itself, and leave the plan by one bit.
+template <class P>
+class plan {
+ public:
+  using resource = typename P::resource;
+
+  explicit plan(resource from) noexcept : memory_{from}, segments_{from}, segment_at_{from} {}
+
+  void run(engine<P>& e, std::uint32_t i) noexcept;
+  /// After a pass: makes a plan where that seems worth it. A pass that was wide without one is for
+  /// it, what comes, goes or gets another function against it; one that did not help makes it wait
+  /// longer.
+  void consider(engine<P>& e) noexcept {
+    e.stats.planned = e.in_plan.size();
+    if (is_watched<P> || P::plan_width == 0 || e.extent() < P::plan_width) { return; }
+    std::uint64_t const alone = e.stats.runs - runs_;
+    std::uint64_t const in_pass = alone - std::exchange(seen_, alone);
+    bool const still = e.edits == std::exchange(edits_, e.edits);
+    if (!still) {
+      wide_ = 0;
+      patience_ = 1;
+    } else if (in_pass >= P::plan_width) {
+      wide_ += in_pass;
+    }
+    std::uint64_t const enough = patience_ * P::plan_after * e.extent();
+    if ((!still && enough != 0) || wide_ < enough || e.stats.failed != 0) { return; }
+    wide_ = 0;
+    patience_ *= 2;
+    make(e);
+    e.stats.planned = e.in_plan.size();
+  }
+  /// Whether a value stands in the plan's memory.
+  [[nodiscard]] bool holds(void const* value) const noexcept { return memory_.holds(value); }
+
+ private:
+  /// What is to run next of a segment.
+  struct due {
+    static constexpr std::uint32_t most = 32;  // words
+
+    std::uint32_t words, near_words, nodes, last;
+    std::uint64_t runs;
+    word_bits near[most];
+    std::uint32_t list[most * 64 + plan_kind::ahead];  // offsets of nodes that are not near
+    std::uint32_t changed[most * 64 + 1];
+
+    void clear() noexcept {
+      words = near_words = nodes = last = 0;
+      runs = 0;
+    }
+    void add(segment const& s, std::uint32_t word, std::uint64_t bits) noexcept {
+      std::uint32_t const first = word * 64 - s.begin;
+      std::uint64_t const is_near = bits & s.near(first);
+      ++words;
+      near[near_words] = {word, is_near};
+      near_words += is_near != 0 ? 1u : 0u;
+      runs += static_cast<std::uint32_t>(std::popcount(bits));
+      for (bits &= ~is_near; bits != 0; bits &= bits - 1) {
+        list[nodes++] = last = first + static_cast<std::uint32_t>(std::countr_zero(bits));
+      }
+    }
+  };
+  class builder;
+
+  void make(engine<P>& e) noexcept;
+  [[nodiscard]] bool run_all(engine<P>& e, segment const& s, due& now) noexcept;
+  static void spread(engine<P>& e, segment const& s, word_bits changed) noexcept;
+  static void spread_listed(engine<P>& e, segment const& s, std::uint32_t const* changed,
+                            std::uint32_t count) noexcept;
+  void count_runs(engine<P>& e, std::uint64_t n) noexcept {
+    runs_ += n;
+    e.count_runs(n);
+  }
+
+  pieces<resource> memory_;  // values too, of cells that may have left the plan since
+  column<segment, resource> segments_;
+  column<std::uint32_t, resource> segment_at_;  // by word
+  std::uint64_t runs_ = 0;                      // by plans
+  std::uint64_t seen_ = 0;                      // other runs up to the last pass
+  std::uint64_t wide_ = 0;  // of them in wide passes, since the last edit or plan
+  std::uint64_t edits_ = 0;
+  std::uint64_t patience_ = 1;
+};
+
+}  // namespace millrace::inline v0::propagate::detail
+
+#include <millrace/propagate/plan_build.hpp>
+#include <millrace/propagate/plan_run.hpp>

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <millrace/core/config.hpp>
+#include <millrace/core/error.hpp>
+#include <millrace/propagate/cutoff.hpp>
+#include <millrace/propagate/node.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+/// \file
+/// What a plan has of nodes of one type that stand side by side, and the loop over them.
+
+namespace millrace::inline v0::propagate::detail {
+
+template <class T>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<result<T>> = true;
+
+/// Nodes of one type, none of which depends on another, at indices side by side. A node is near if
+/// its operands and targets stand as far from it as those of its neighbours from them: nothing is
+/// kept of it but its value.
+struct segment {
+  static constexpr std::uint32_t most = 8;  ///< operands, and targets of near nodes
+
+  plan_kind const* how = nullptr;
+  std::uint32_t begin = 0;  ///< indices of nodes; the first is a multiple of 64
+  std::uint32_t end = 0;
+  std::byte* values = nullptr;  ///< of the first node, and those behind it
+  std::uint32_t value_bytes = 0;
+  void const* sources[most] = {};       ///< by operand: the values that it may be one of
+  void const* near_sources[most] = {};  ///< by operand: its place for the first node
+  std::uint32_t* operands = nullptr;    ///< their numbers in `sources`; null: all are near
+  std::uint64_t* near_nodes = nullptr;  ///< a bit a node; null: all are near, or none is
+  std::uint32_t steps[most] = {};       ///< from a near node's index to its targets'
+  std::uint32_t step_count = 0;
+  std::uint32_t stride = 0;             ///< targets of each node; some may come twice
+  std::uint32_t* targets = nullptr;     ///< indices
+  std::uint32_t* targets_at = nullptr;  ///< where a node's begin; null: each has `stride`
+  std::byte* functions = nullptr;       ///< with their cutoffs, or where they are
+  std::uint32_t function_mask = 0;      ///< 0: one for all
+
+  [[nodiscard]] std::uint32_t size() const noexcept { return end - begin; }
+  /// Of 64 nodes, from the one at an offset on, those that are near.
+  [[nodiscard]] std::uint64_t near(std::uint32_t first) const noexcept {
+    if (near_nodes != nullptr) { return near_nodes[first / 64]; }
+    return operands == nullptr ? ~std::uint64_t{0} : 0;
+  }
+};
+
+/// Nodes of one word.
+struct word_bits {
+  std::uint32_t word;  ///< index / 64
+  std::uint64_t bits;
+};
+
+/// Where a loop over nodes was left, for one has failed.
+struct stop {
+  error failure{};         ///< ok: none has
+  std::uint32_t at = 0;    ///< of the list; what was before has run
+  std::uint32_t node = 0;  ///< its offset in the segment
+  std::uint64_t left = 0;  ///< bits of its word that have not run
+};
+
+/// A type of node that plans can run.
+struct plan_kind {
+  std::uint32_t arity;
+  void const* const* types;      ///< of the operands, as type_of
+  std::uint32_t const* bytes;    ///< of an operand
+  std::uint32_t function_bytes;  ///< of what `keep_function` writes
+  bool alike;                    ///< functions of the same bytes are the same
+  /// Runs near nodes, and writes the bits of those whose value has changed.
+  void (*run_near)(segment const&, word_bits const* list, std::uint32_t count,
+                   std::uint64_t* changed, stop&) noexcept;
+  /// Runs nodes by their offsets, of which `ahead` more can be read behind the list. Writes those
+  /// whose value has changed; how many.
+  std::uint32_t (*run_listed)(segment const&, std::uint32_t const* list, std::uint32_t count,
+                              std::uint32_t* changed, stop&) noexcept;
+  void (*operands)(void const* body, void const** to) noexcept;
+  void (*keep_function)(void* body, void* to) noexcept;
+
+  static constexpr std::uint32_t ahead = 24;
+};
+
+/// Of functions of fixed arguments.
+template <class F, class T, class C, class... Args>
+struct plan_loop {
+  static constexpr std::size_t arity = sizeof...(Args);
+  static constexpr bool fits = placeable<T> && (placeable<Args> && ...) && arity <= segment::most;
+  /// A function that no call changes is as good in a copy.
+  static constexpr bool copied = std::is_trivially_copyable_v<F> &&
+                                 std::is_copy_constructible_v<F> &&
+                                 std::is_trivially_copyable_v<C> && sizeof(F) + sizeof(C) <= 64 &&
+                                 std::is_invocable_v<F const&, Args const&...>;
+  struct copy {
+    [[no_unique_address]] F f;
+    [[no_unique_address]] C same;
+  };
+  using kept = std::conditional_t<copied, copy, void*>;
+  /// The same bits in its place are no other value.
+  static constexpr bool stores_all =
+      std::is_same_v<C, same_bits> &&
+      (std::is_floating_point_v<T> || std::has_unique_object_representations_v<T>);
+
+  static constexpr void const* types[] = {type_of<Args>...};
+  static constexpr std::uint32_t bytes[] = {std::uint32_t{sizeof(Args)}...};
+
+  template <class Body>
+  static void run_near(segment const& s, word_bits const* list, std::uint32_t count,
+                       std::uint64_t* changed, stop& at) noexcept {
+    static constexpr std::uint32_t far = 12;
+    T* const values = reinterpret_cast<T*>(s.values);
+    auto const from = near_sources(s, std::index_sequence_for<Args...>{});
+    for (std::uint32_t k = 0; k < count; ++k) {
+      word_bits const& soon = list[k + far < count ? k + far : count - 1];
+      std::uint32_t const begin = soon.word * 64 - s.begin;
+      std::uint32_t const low = begin + static_cast<std::uint32_t>(std::countr_zero(soon.bits));
+      std::uint32_t const high =
+          begin + 63 - static_cast<std::uint32_t>(std::countl_zero(soon.bits));
+      fetch(values, low, high);
+      std::apply([=](Args const*... each) { (fetch(each, low, high), ...); }, from);
+
+      std::uint32_t const first = list[k].word * 64 - s.begin;
+      std::uint64_t bits = list[k].bits, differing = 0;
+      auto const run = [&](std::uint32_t j) {
+        bool differs = false;
+        error const why = step<Body>(s, first + j, values[first + j], differs, [&](auto& f) {
+          return std::apply(
+              [&](Args const*... each) -> decltype(auto) { return f(each[first + j]...); }, from);
+        });
+        differing |= std::uint64_t{differs} << j;
+        if (why.code == errc::ok) [[likely]] { return true; }
+        at = {why, k, first + j, bits};
+        return false;
+      };
+      bool whole = true;
+      if (bits == ~std::uint64_t{0}) {
+        for (std::uint32_t j = 0; j < 64 && whole; ++j) {
+          bits &= bits - 1;
+          whole = run(j);
+        }
+      } else {
+        while (bits != 0 && whole) {
+          auto const j = static_cast<std::uint32_t>(std::countr_zero(bits));
+          bits &= bits - 1;
+          whole = run(j);
+        }
+      }
+      changed[k] = differing;
+      if (!whole) { return; }
+    }
+  }
+
+  template <class Body>
+  static std::uint32_t run_listed(segment const& s, std::uint32_t const* list, std::uint32_t count,
+                                  std::uint32_t* changed, stop& at) noexcept {
+    return run_listed<Body>(s, list, count, changed, at, std::index_sequence_for<Args...>{});
+  }
+  template <class Body, std::size_t... K>
+  [[gnu::always_inline]] static inline std::uint32_t run_listed(
+      segment const& s, std::uint32_t const* list, std::uint32_t count, std::uint32_t* changed,
+      stop& at, std::index_sequence<K...>) noexcept {
+    static constexpr std::uint32_t far = plan_kind::ahead, close = far / 2;
+    T* const values = reinterpret_cast<T*>(s.values);
+    auto const from = std::make_tuple(static_cast<Args const*>(s.sources[K])...);
+    std::uint32_t const* const operands = s.operands;
+    std::uint32_t differing = 0;
+    for (std::uint32_t k = 0; k < count; ++k) {
+      std::size_t const far_one = list[k + far], close_one = list[k + close], one = list[k];
+      __builtin_prefetch(operands + far_one * arity);
+      __builtin_prefetch(values + far_one, 1);
+      if constexpr (!std::is_empty_v<F> || !copied) {
+        __builtin_prefetch(&reinterpret_cast<kept const*>(s.functions)[far_one & s.function_mask]);
+      }
+      (__builtin_prefetch(std::get<K>(from) + operands[close_one * arity + K]), ...);
+      bool differs = false;
+      error const why =
+          step<Body>(s, list[k], values[one], differs, [&](auto& f) -> decltype(auto) {
+            return f(std::get<K>(from)[operands[one * arity + K]]...);
+          });
+      changed[differing] = list[k];
+      differing += differs ? 1u : 0u;
+      if (why.code == errc::ok) [[likely]] { continue; }
+      at = {why, k, list[k], 0};
+      break;
+    }
+    return differing;
+  }
+
+  template <class Body>
+  static void operands(void const* body, void const** to) noexcept {
+    std::apply([to](Args const*... each) mutable { ((*to++ = each), ...); },
+               static_cast<Body const*>(body)->from);
+  }
+  template <class Body>
+  static void keep_function(void* body, void* to) noexcept {
+    auto* const mine = static_cast<Body*>(body);
+    if constexpr (copied) {
+      std::memset(to, 0, sizeof(copy));
+      ::new (to) copy{mine->f, mine->same};
+    } else {
+      std::memcpy(to, &mine, sizeof(mine));
+    }
+  }
+
+ private:
+  template <std::size_t... K>
+  [[nodiscard]] static auto near_sources(segment const& s, std::index_sequence<K...>) noexcept {
+    return std::make_tuple(static_cast<Args const*>(s.near_sources[K])...);
+  }
+  template <class V>
+  [[gnu::always_inline]] static inline void fetch(V const* at, std::uint32_t low,
+                                                  std::uint32_t high) noexcept {
+    static constexpr std::uint32_t line = sizeof(V) < 64 ? 64 / sizeof(V) : 1;
+    __builtin_prefetch(at + low);
+    __builtin_prefetch(at + high);
+    for (low += line; low < high; low += line) { __builtin_prefetch(at + low); }
+  }
+  template <class Body>
+  [[nodiscard, gnu::always_inline]] static inline auto& function_of(segment const& s,
+                                                                    std::uint32_t at) noexcept {
+    std::size_t const k = at & s.function_mask;
+    if constexpr (copied) {
+      return reinterpret_cast<copy const*>(s.functions)[k];
+    } else {
+      return *reinterpret_cast<Body* const*>(s.functions)[k];
+    }
+  }
+  /// Calls a node's function through `call`, and keeps what it gives.
+  template <class Body, class Call>
+  [[nodiscard, gnu::always_inline]] static inline error step(segment const& s, std::uint32_t at,
+                                                             T& value, bool& differs,
+                                                             Call const& call) noexcept {
+    auto& function = function_of<Body>(s, at);
+    using R = decltype(call(function.f));
+    if constexpr (std::is_nothrow_invocable_v<decltype((function.f)), Args const&...> &&
+                  !is_result<std::remove_cvref_t<R>>) {
+      differs = store(value, call(function.f), function.same);
+      return {};
+    } else {
+      try {
+        if constexpr (is_result<std::remove_cvref_t<R>>) {
+          auto&& got = call(function.f);
+          if (!got) { return got.error(); }
+          differs = store(value, *got, function.same);
+        } else {
+          differs = store(value, call(function.f), function.same);
+        }
+        return {};
+      } catch (...) { return {errc::function_failed, {}, 0}; }
+    }
+  }
+  [[nodiscard, gnu::always_inline]] static inline bool store(T& to, T const& now,
+                                                             C const& same) noexcept {
+    bool const differs = !same(std::as_const(to), now);
+    if constexpr (stores_all) {
+      to = now;
+    } else {
+      if (differs) { to = now; }
+    }
+    return differs;
+  }
+};
+
+template <class Body>
+inline constexpr plan_kind plan_kind_of{
+    .arity = Body::loop::arity,
+    .types = Body::loop::types,
+    .bytes = Body::loop::bytes,
+    .function_bytes = Body::loop::copied ? sizeof(typename Body::loop::copy) : sizeof(Body*),
+    .alike = Body::loop::copied,
+    .run_near = &Body::loop::template run_near<Body>,
+    .run_listed = &Body::loop::template run_listed<Body>,
+    .operands = &Body::loop::template operands<Body>,
+    .keep_function = &Body::loop::template keep_function<Body>};
+
+/// How plans run nodes with this body; null: they do not.
+template <class Body>
+[[nodiscard]] constexpr plan_kind const* plan_of() noexcept {
+  if constexpr (requires { requires Body::loop::fits; }) {
+    return &plan_kind_of<Body>;
+  } else {
+    return nullptr;
+  }
+}
+
+}  // namespace millrace::inline v0::propagate::detail
