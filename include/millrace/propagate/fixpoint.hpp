@@ -261,7 +261,7 @@ struct fixpoint_body : cell_head<array<T>> {
   /// Whether some of what a member had came along an arc. What it begins with did not; and where
   /// less gives less, who has the most had it from who has the most, all the way from a base.
   [[nodiscard]] bool owes(arc<W> const& a) noexcept {
-    T const* const had = array_access::of(value).values;
+    T const* const had = array_access::of(this->value).values;
     T const got = given(a, had[a.from]);
     if (is_at_most(got, base_now[a.to])) { return false; }
     if constexpr (is_strict) { return is_at_most(had[a.to], got); }
@@ -285,7 +285,7 @@ struct fixpoint_body : cell_head<array<T>> {
         T const was = std::exchange(base_now[i], from.values[i]);
         if (is_at_most(was, base_now[i])) {
           rise(i, base_now[i]);
-        } else if (!is_strict || is_at_most(array_access::of(value).values[i], was)) {
+        } else if (!is_strict || is_at_most(array_access::of(this->value).values[i], was)) {
           fallen.add(i);
         }
       });
