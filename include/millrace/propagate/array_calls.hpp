@@ -145,14 +145,14 @@ class array_calls {
     body_of<body>(*made).lay_out();
     return array_cell<T>(g.engine_->id_of(*made));
   }
-  /// One element. Each change of the array looks at each of its element cells.
+  /// One element. Each change of the array is a run of each of its element cells.
   /// @error errc::unknown_id; errc::bad_argument (2): there is no such element; else as computed
   template <array_element T>
   [[nodiscard]] result<cell<T>> element(array_cell<T> from, std::uint32_t i) noexcept {
-    using kind_type = detail::element_kind<P, T>;
+    using body = detail::element_body<T>;
     if (size_of(from) >= 0 && i >= size_of(from)) { return core::fail(errc::bad_argument, 2); }
-    return of_array<typename kind_type::body, T>(from, &kind_type::is, 0, same_bits{},
-                                                 self().value_of(from), i);
+    return of_array<body, T>(from, &detail::computed_kind<P, body, T>::is, 0, same_bits{},
+                             self().value_of(from), i);
   }
   /// Calls f(array_changes<T>) now, and after each batch that has changed the array. A failure is
   /// not told.

@@ -124,30 +124,15 @@ struct array_input_kind {
                               .assign = assign};
 };
 
-/// One element as a cell. It is taken over, not computed: no run is counted.
-template <class P, class T>
-struct element_kind {
-  struct body : cell_head<T> {
-    same_bits same;
-    array<T> const* from;
-    std::uint32_t at;
-    void repoint(void const* was, void const* is) noexcept { detail::repoint(from, was, is); }
-  };
-  static bool run(engine<P>& e, std::uint32_t i) noexcept {
-    node<P>& n = e.nodes(i);
-    auto& mine = *static_cast<body*>(n.body);
-    if (error const why = e.source_failure(n); why.code != errc::ok) {
-      return e.set_failure(n, why);
-    }
-    return keep(e, n, mine, (*mine.from)[mine.at]);
-  }
-  static constexpr kind<P> is{.is = role::computed,
-                              .sweep = engine<P>::step,
-                              .run = run,
-                              .destroy = destroy_body<body, P>,
-                              .type = type_of<T>,
-                              .repoint = repoint_body<body>,
-                              .value_bytes = placed_bytes<T>};
+/// One element as a cell.
+template <class T>
+struct element_body : cell_head<T> {
+  same_bits same;
+  array<T> const* from;
+  std::uint32_t at;
+
+  [[nodiscard]] T const& apply() const noexcept { return (*from)[at]; }
+  void repoint(void const* was, void const* is) noexcept { detail::repoint(from, was, is); }
 };
 
 /// Told of the elements that have changed since the last time.
