@@ -213,7 +213,7 @@ class basic_graph {
   /// Gives a cell a name of the user's, by which it is found again; it may have had another.
   /// @param name not 0
   /// @error errc::unknown_id; errc::bad_argument (2); errc::duplicate: another cell has the name;
-  ///        errc::out_of_memory
+  ///        errc::busy: a store has published the cell; errc::out_of_memory
   template <cell_value T>
   [[nodiscard]] result<void> set_name(cell<T> of, std::uint64_t name) noexcept;
   /// The cell of this name.
@@ -251,8 +251,8 @@ class basic_graph {
   }
 
   /// Removes a node on which none depends.
-  /// @error errc::unknown_id; errc::busy: a node depends on it, a batch is open, or inside a
-  /// function
+  /// @error errc::unknown_id; errc::busy: a node depends on it, a store has published it, a batch
+  ///        is open, or inside a function
   [[nodiscard]] result<void> remove(node_id id) noexcept;
 
   /// Writes one cell, and brings all that is needed up to date.
@@ -418,6 +418,7 @@ result<void> basic_graph<P>::set_name(cell<T> of, std::uint64_t name) noexcept {
   std::uint32_t const has = names.find(name), slot = of.id().slot;
   if (has == slot) { return {}; }
   if (has != engine_->none) { return core::fail(errc::duplicate, 2); }
+  if (engine_->nodes(engine_->find(of)).has(detail::relied_on)) { return core::fail(errc::busy); }
   names.erase(slot);  // the place of the old name is enough for the new one
   return names.insert(name, slot);
 }
@@ -439,7 +440,7 @@ result<void> basic_graph<P>::remove(node_id id) noexcept {
   std::uint32_t const i = e.find(id);
   if (i == e.none) { return core::fail(errc::unknown_id, 1); }
   auto const& n = e.nodes(i);
-  if (e.fixed() || (n.targets != nullptr && n.targets->size != 0)) {
+  if (e.fixed() || n.has(detail::relied_on) || (n.targets != nullptr && n.targets->size != 0)) {
     return core::fail(errc::busy);
   }
   e.release(i);

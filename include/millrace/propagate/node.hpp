@@ -68,6 +68,7 @@ inline constexpr std::uint32_t passed_on = 32;  ///< its dependencies count it, 
 inline constexpr std::uint32_t seen = 64;       ///< by a walk
 inline constexpr std::uint32_t valueless = 128;  ///< no run has given a value yet
 inline constexpr std::uint32_t retried = 256;    ///< fails for what no dependency tells the end of
+inline constexpr std::uint32_t relied_on = 512;  ///< a store relies on it, and on its name
 
 /// A node beside its value. Its index is its place in a topological order.
 template <class P>
@@ -81,14 +82,14 @@ struct node {
   std::uint32_t live = 0;
   std::uint32_t eager = 0;  ///< targets that will need the value whatever others come out as
   std::uint32_t slot = 0;
-  std::uint32_t flags : 9 = 0;
-  std::uint32_t read_at : 23 = 0;  ///< where its last reader may have it among its sources
+  std::uint32_t flags : 10 = 0;
+  std::uint32_t read_at : 22 = 0;  ///< where its last reader may have it among its sources
 
   /// Whether one of these flags is set.
   [[nodiscard]] bool has(std::uint32_t any) const noexcept { return (flags & any) != 0; }
-  void set(std::uint32_t all) noexcept { flags |= all & 0x1FF; }
-  void clear(std::uint32_t all) noexcept { flags &= ~all & 0x1FF; }
-  void set_read_at(std::uint32_t k) noexcept { read_at = k & 0x7F'FFFF; }
+  void set(std::uint32_t all) noexcept { flags |= all & 0x3FF; }
+  void clear(std::uint32_t all) noexcept { flags &= ~all & 0x3FF; }
+  void set_read_at(std::uint32_t k) noexcept { read_at = k & 0x3F'FFFF; }
 };
 
 }  // namespace millrace::inline v0::propagate::detail
