@@ -126,6 +126,7 @@ result<void> basic_graph<P>::set_name(cell<T> of, std::uint64_t name) noexcept {
   std::uint32_t const has = names.find(name), slot = of.id().slot;
   if (has == slot) { return {}; }
   if (has != engine_->none) { return core::fail(errc::duplicate, 2); }
+  if (engine_->nodes(engine_->find(of)).has(detail::relied_on)) { return core::fail(errc::busy); }
   names.erase(slot);  // the place of the old name is enough for the new one
   return names.insert(name, slot);
 }
@@ -147,7 +148,7 @@ result<void> basic_graph<P>::remove(node_id id) noexcept {
   std::uint32_t const i = e.find(id);
   if (i == e.none) { return core::fail(errc::unknown_id, 1); }
   auto const& n = e.nodes(i);
-  if (e.fixed() || (n.targets != nullptr && n.targets->size != 0)) {
+  if (e.fixed() || n.has(detail::relied_on) || (n.targets != nullptr && n.targets->size != 0)) {
     return core::fail(errc::busy);
   }
   e.release(i);

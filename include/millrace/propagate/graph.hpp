@@ -233,7 +233,7 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
   /// Gives a cell a name of the user's, by which it is found again; it may have had another.
   /// @param name not 0
   /// @error errc::unknown_id; errc::bad_argument (2); errc::duplicate: another cell has the name;
-  ///        errc::out_of_memory
+  ///        errc::busy: a store has published the cell; errc::out_of_memory
   template <cell_value T>
   [[nodiscard]] result<void> set_name(cell<T> of, std::uint64_t name) noexcept;
   /// The cell of this name.
@@ -271,8 +271,8 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
   }
 
   /// Removes a node on which none depends.
-  /// @error errc::unknown_id; errc::busy: a node depends on it, a batch is open, or inside a
-  /// function
+  /// @error errc::unknown_id; errc::busy: a node depends on it, a store has published it, a batch
+  ///        is open, or inside a function
   [[nodiscard]] result<void> remove(node_id id) noexcept;
 
   /// Writes one cell, and brings all that is needed up to date.

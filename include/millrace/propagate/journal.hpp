@@ -19,7 +19,7 @@ namespace millrace::inline v0::propagate {
 /// `append` returns when the record will last. Where it fails nothing has been appended: the
 /// transactions fail with its error, and the epoch is given again.
 template <class J>
-concept journal = std::movable<J> &&
+concept journal = std::movable<J> && std::is_nothrow_move_constructible_v<J> &&
                   requires(J& j, std::uint64_t epoch, cuda::std::span<std::byte const> record) {
                     { j.append(epoch, record) } noexcept -> std::same_as<result<void>>;
                   };

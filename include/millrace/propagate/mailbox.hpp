@@ -7,6 +7,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <type_traits>
 
 namespace millrace::inline v0::propagate {
 
@@ -20,8 +21,9 @@ using cell_changes = delta::change_set_ref<std::uint64_t, T, error>;
 /// with what changes next, the newest value of each cell: a mailbox that is full loses no cell's
 /// last value, and never holds up a commit.
 template <class M, class T>
-concept mailbox = std::movable<M> && requires(M& m, std::uint64_t epoch, cell_changes<T> changes) {
-  { m.deliver(epoch, changes) } noexcept -> std::same_as<result<void>>;
-};
+concept mailbox = std::movable<M> && std::is_nothrow_move_constructible_v<M> &&
+                  requires(M& m, std::uint64_t epoch, cell_changes<T> changes) {
+                    { m.deliver(epoch, changes) } noexcept -> std::same_as<result<void>>;
+                  };
 
 }  // namespace millrace::inline v0::propagate

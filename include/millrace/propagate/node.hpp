@@ -114,9 +114,10 @@ inline constexpr std::uint32_t failed = 8;      ///< the value is a failure
 inline constexpr std::uint32_t is_fired = 16;   ///< an observer that is to be told in this pass
 inline constexpr std::uint32_t passed_on = 32;  ///< its dependencies count it, or will not
 inline constexpr std::uint32_t seen = 64;       ///< by a walk
-inline constexpr std::uint32_t valueless = 128;  ///< no run has given a value yet
-inline constexpr std::uint32_t retried = 256;    ///< fails for what no dependency tells the end of
-inline constexpr std::uint32_t planned = 512;    ///< a plan runs it
+inline constexpr std::uint32_t valueless = 128;   ///< no run has given a value yet
+inline constexpr std::uint32_t retried = 256;     ///< fails for what no dependency tells the end of
+inline constexpr std::uint32_t planned = 512;     ///< a plan runs it
+inline constexpr std::uint32_t relied_on = 1024;  ///< a store relies on it, and on its name
 
 /// A node beside its value. Its index is its place in a topological order.
 template <class P>
@@ -130,15 +131,15 @@ struct node {
   std::uint32_t live = 0;
   std::uint32_t eager = 0;  ///< targets that will need the value whatever others come out as
   std::uint32_t slot = 0;
-  std::uint32_t flags = 0;  ///< ten, and above them read_at
+  std::uint32_t flags = 0;  ///< eleven, and above them read_at
 
   /// Whether one of these flags is set.
   [[nodiscard]] bool has(std::uint32_t any) const noexcept { return (flags & any) != 0; }
   void set(std::uint32_t all) noexcept { flags |= all; }
   void clear(std::uint32_t all) noexcept { flags &= ~all; }
   /// Where its last reader may have it among its sources.
-  [[nodiscard]] std::uint32_t read_at() const noexcept { return flags >> 10; }
-  void set_read_at(std::uint32_t k) noexcept { flags = (flags & 0x3FF) | k << 10; }
+  [[nodiscard]] std::uint32_t read_at() const noexcept { return flags >> 11; }
+  void set_read_at(std::uint32_t k) noexcept { flags = (flags & 0x7FF) | k << 11; }
 };
 
 }  // namespace millrace::inline v0::propagate::detail

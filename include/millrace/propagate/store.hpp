@@ -107,14 +107,19 @@ class basic_store {
   }
   /// Runs f(transaction) and commits, again and again while that is a conflict.
   /// @return the epoch
-  /// @error what f returns; as transaction::commit; errc::conflict: at each of `attempts`
+  /// @error what f returns, errc::function_failed: it has thrown; as transaction::commit;
+  ///        errc::conflict: at each of `attempts`
   template <class F>
     requires std::is_same_v<std::invoke_result_t<F&, transaction&>, result<void>>
   [[nodiscard]] result<std::uint64_t> transact(F f, std::uint32_t attempts = 1000) noexcept {
     for (std::uint32_t k = 1;; ++k) {
       auto t = begin();
       if (!t) { return core::refuse<std::uint64_t>(t.error()); }
-      if (auto const done = f(*t); !done) { return core::refuse<std::uint64_t>(done.error()); }
+      result<void> done{};
+      try {
+        done = f(*t);
+      } catch (...) { done = core::fail(errc::function_failed); }
+      if (!done) { return core::refuse<std::uint64_t>(done.error()); }
       auto const made = t->commit();
       if (made || made.error().code != errc::conflict || k >= attempts) { return made; }
     }

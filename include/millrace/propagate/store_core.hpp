@@ -108,8 +108,9 @@ struct store_core {
   template <class T>
   [[nodiscard]] track_type* find(propagate::cell<T> of) const noexcept {
     if (of.id().graph != in) { return nullptr; }
-    track_type* const t = tracks.find(of.id().slot);
-    return t != nullptr && t->cell == of.id() && t->type == type_of<T> ? t : nullptr;
+    track_type* t = tracks.find(of.id().slot);
+    while (t != nullptr && t->cell != of.id()) { t = t->below(); }
+    return t != nullptr && t->type == type_of<T> ? t : nullptr;
   }
 
   /// Where the value of the epoch to come goes; there is room. A publisher asks for it.
@@ -169,24 +170,37 @@ struct store_core {
   }
   /// Gives back what only epochs before `oldest` need.
   void collect(std::uint64_t oldest) noexcept {
-    access::store(kept_from, oldest, core::relaxed, "store.kept_from");
-    log.template cut<access>(oldest, [this, oldest](version* gone, version* instead) {
+    // a reader that moves to the newest epoch may show an older one than could be read already
+    access::store(kept_from, std::max(kept_from, oldest), core::relaxed, "store.kept_from");
+    log.template cut<access>(oldest, [this](version* gone, version* instead) {
       auto& t = *static_cast<track_type*>(instead->owner);
-      if (gone != nullptr) { give_back(t, gone); }
-      if (!instead->gone || t.versions.newest() != instead) { return; }
-      if (t.unlisted == 0) { unlist(t); }
-      if (t.unlisted > oldest) {  // who has found the cell reads an epoch before that
-        instead->epoch = epoch + 1;
-        log.add(instead);
-      } else {
-        drop(&t);
-      }
+      give_back(t, gone);
+      if (instead->gone && t.versions.newest() == instead) { unlist(t); }
     });
+    // who has found a cell reads an epoch before the one from which on nobody finds it
+    while (first_unlisted != nullptr && first_unlisted->unlisted <= oldest) {
+      track_type* const t = first_unlisted;
+      first_unlisted = t->next_unlisted;
+      drop(t);
+    }
+  }
+  /// A cell's first version is there: from here on it is found.
+  void list(track_type& t) noexcept {
+    t.put_above(tracks.find(t.cell.slot));
+    tracks.put(t.cell.slot, &t);
   }
   /// From here on nobody finds the cell; who has done so may read it still.
   void unlist(track_type& t) noexcept {
-    tracks.put(t.cell.slot, nullptr);
+    track_type* above = tracks.find(t.cell.slot);
+    if (above == &t) {
+      tracks.put(t.cell.slot, t.below());
+    } else {
+      while (above->below() != &t) { above = above->below(); }
+      above->put_above(t.below());
+    }
     t.unlisted = epoch + 1;
+    (first_unlisted == nullptr ? first_unlisted : last_unlisted->next_unlisted) = &t;
+    last_unlisted = &t;
   }
   /// A cell that is to be published, with room for its first version; null: no memory.
   [[nodiscard]] track_type* add_track(track_facts<resource> const& facts) noexcept {
@@ -199,6 +213,13 @@ struct store_core {
     if (t->spare != nullptr) { return t; }
     drop(t);
     return nullptr;
+  }
+  /// Whether edits must leave the cell's name and its publisher alone.
+  void keep(track_type& t, bool is_kept) noexcept {
+    for (node_id const& id : {t.cell, t.publisher}) {
+      auto& n = in->nodes(in->index_of(id.slot));
+      is_kept ? n.set(relied_on) : n.clear(relied_on);
+    }
   }
   /// From the epoch to come on the cell has no value; there is room.
   void end(track_type& t) noexcept {
@@ -287,7 +308,9 @@ struct store_core {
   std::uint64_t pushed = 0;  ///< versions, ever
   std::uint64_t last_subscription = 0;
   track_type* first_track = nullptr;
-  track_type* first_short = nullptr;  ///< of those that have no spare version
+  track_type* first_short = nullptr;     ///< of those that have no spare version
+  track_type* first_unlisted = nullptr;  ///< of those that nobody finds, in the order of epochs
+  track_type* last_unlisted = nullptr;
   subscription_type* first_subscription = nullptr;
   subscription_type* first_touched = nullptr;
   column<record_type const*, resource> record_types;  ///< of published inputs, each once

@@ -115,9 +115,8 @@ result<void> basic_store<P>::publish(cell<T> of) noexcept {
     }
     t->publisher = made->id();
     t->name = name;
-    if (again) { return {}; }
-    if (known != nullptr) { c.unlist(*known); }  // of a cell that is no more
-    c.tracks.put(slot, t);
+    c.keep(*t, true);
+    if (!again) { c.list(*t); }
     return {};
   });
 }
@@ -129,6 +128,7 @@ result<void> basic_store<P>::unpublish(cell<T> of) noexcept {
     track_type* const t = c.find(of);
     if (t == nullptr || t->is_gone()) { return {errc::unknown_id, {}, 1}; }
     if (!t->subscribers.empty()) { return {errc::busy, {}, 1}; }
+    c.keep(*t, false);
     if (auto const done = c.graph.remove(t->publisher); !done) { return done.error(); }
     c.end(*t);
     return {};

@@ -41,7 +41,7 @@ struct subscription;
 template <class R>
 struct version_type {
   std::size_t bytes;
-  version* (*make)(R& from) noexcept;  ///< null: no memory
+  version* (*make)(R& from) noexcept;  ///< null: no memory, or what makes a T has thrown
   void (*give_back)(R& from, version*) noexcept;
   void* (*value)(version*) noexcept;
 };
@@ -50,7 +50,13 @@ inline constexpr version_type<R> version_of{
     .bytes = sizeof(typed_version<T>),
     .make = [](R& from) noexcept -> version* {
       auto const given = from.try_allocate(sizeof(typed_version<T>), alignof(typed_version<T>));
-      return given ? ::new (*given) typed_version<T>{} : nullptr;
+      if (!given) { return nullptr; }
+      try {
+        return ::new (*given) typed_version<T>{};
+      } catch (...) {
+        from.deallocate(*given, sizeof(typed_version<T>), alignof(typed_version<T>));
+        return nullptr;
+      }
     },
     .give_back =
         [](R& from, version* v) noexcept {
@@ -87,6 +93,18 @@ struct track : track_facts<typename P::graph_policy::resource> {
 
   /// Whether it is not published any more.
   [[nodiscard]] bool is_gone() const noexcept { return versions.newest()->gone; }
+  /// Whether it is published in an epoch, which is pinned.
+  [[nodiscard]] bool is_in(std::uint64_t epoch) const noexcept {
+    version const* const v = versions.at(epoch);
+    return v != nullptr && !v->gone;
+  }
+  /// An older cell that had the slot, and is published in an epoch that may be read still.
+  [[nodiscard]] track* below() const noexcept {
+    return reinterpret_cast<track*>(P::access::load(below_, core::acquire, "track.below"));
+  }
+  void put_above(track* older) noexcept {
+    P::access::store(below_, reinterpret_cast<std::uintptr_t>(older), core::release, "track.put");
+  }
 
   version_chain<typename P::access> versions;
 
@@ -100,7 +118,11 @@ struct track : track_facts<typename P::graph_policy::resource> {
   track* later = nullptr;       ///< of all
   track* earlier = nullptr;
   std::uint64_t unlisted = 0;  ///< the epoch from which on nobody finds it; 0: it can be found
+  track* next_unlisted = nullptr;
   column<subscriber, resource> subscribers;
+
+ private:
+  std::uintptr_t below_ = 0;
 };
 
 /// Told of one cell's values and failures: makes them its newest version.

@@ -64,8 +64,8 @@ class basic_transaction {
     return detail::outcome_of<T>(t->versions.at(epoch_));
   }
   /// Of several writes to one cell the last counts.
-  /// @error errc::unknown_id: not published; errc::closed: committed or aborted before;
-  ///        errc::out_of_memory
+  /// @error errc::unknown_id: not an input that is published in the epoch; errc::closed: committed
+  ///        or aborted before; errc::out_of_memory
   template <cell_value T>
     requires std::copyable<T>
   [[nodiscard]] result<void> write(input<T> to, std::type_identity_t<T> value) noexcept {
@@ -74,8 +74,11 @@ class basic_transaction {
     if (t == nullptr || !t->is_input) { return core::refuse<void>(errc::unknown_id, 1); }
     auto* const access = accesses_.at(t);
     if (access == nullptr) { return core::refuse<void>(errc::out_of_memory); }
-    if (access->written == nullptr) { access->written = t->of->make(core_->from); }
-    if (access->written == nullptr) { return core::refuse<void>(errc::out_of_memory); }
+    if (access->written == nullptr) {
+      if (!t->is_in(epoch_)) { return core::refuse<void>(errc::unknown_id, 1); }
+      access->written = t->of->make(core_->from);
+      if (access->written == nullptr) { return core::refuse<void>(errc::out_of_memory); }
+    }
     static_cast<detail::typed_version<T>*>(access->written)->value = std::move(value);
     return {};
   }
