@@ -419,9 +419,10 @@ class program {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("random programs: the values, failures, calls and runs of an engine that looks "
-                   "at all",
-                   P, propagate::default_graph, always_planned, often_planned) {
+TEST_CASE_TEMPLATE(
+    "random programs: the values, failures, calls and runs of an engine that looks "
+    "at all",
+    P, propagate::default_graph, always_planned, often_planned) {
   int const programs = millrace_test::long_tier() ? 100'000 : 1'000;
   for (int seed = 1; seed <= programs; ++seed) {
     INFO("seed ", seed);
