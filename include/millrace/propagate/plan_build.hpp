@@ -217,7 +217,8 @@ class plan<P>::builder {
     return true;
   }
 
-  /// Values of planned nodes and of what they depend on, by type and in order.
+  /// Values of planned nodes and of what they depend on, and those that the plan before this one
+  /// has, by type and in order.
   [[nodiscard]] bool place_values() noexcept {
     index const count = e_.extent();
     if (!was_.assign(count, nullptr) || !is_.assign(count, nullptr)) { return false; }
@@ -225,7 +226,10 @@ class plan<P>::builder {
     for (index i = 0; i < count; ++i) {
       node<P> const& n = at(i);
       if (n.what == nullptr) { continue; }
-      if (n.what->value_bytes != 0) { was_[i] = static_cast<placed_head*>(n.body)->where; }
+      if (n.what->value_bytes != 0) {
+        was_[i] = static_cast<placed_head*>(n.body)->where;
+        if (to_.memory_.holds(was_[i])) { is_[i] = wanted; }  // that memory goes
+      }
       if (segment_of_[i] == none) { continue; }
       is_[i] = wanted;
       each_source(n, [&](index source) { is_[source] = wanted; });

@@ -111,7 +111,6 @@ void plan<P>::spread_listed(engine<P>& e, segment const& s, std::uint32_t const*
   auto const mark = [&](std::uint32_t i) {
     e.pending.insert_behind(i / 64, std::uint64_t{1} << (i % 64));
   };
-  if (s.targets_at == nullptr && s.stride == 0) { return; }
   for (std::uint32_t k = 0; k < count; ++k) {
     std::size_t const j = changed[k];
     std::uint32_t const i = s.begin + changed[k];

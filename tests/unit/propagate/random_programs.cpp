@@ -163,10 +163,25 @@ class oracle {
   }
 };
 
+/// Plans of whatever stands side by side, made after each pass.
+struct always_planned : propagate::default_graph {
+  static constexpr std::uint32_t plan_width = 1;
+  static constexpr std::uint32_t plan_after = 0;
+};
+/// Plans that are left by what changes, for a while.
+struct often_planned : propagate::default_graph {
+  static constexpr std::uint32_t plan_width = 1;
+  static constexpr std::uint32_t plan_after = 1;
+};
+
 /// The same program in a graph.
+template <class P>
 class program {
  public:
-  explicit program(std::uint64_t seed) : chance_{seed}, g_{propagate::graph::make().value()} {}
+  explicit program(std::uint64_t seed) : chance_{seed}, g_{graph::make().value()} {}
+
+  /// Whether a plan has run cells in any program.
+  static inline bool was_planned = false;
 
   void play(int steps) {
     for (int s = 0; s < 4; ++s) { add_input(); }
@@ -185,10 +200,13 @@ class program {
         default: write(); break;
       }
       compare();
+      was_planned = was_planned || g_.stats().planned != 0;
     }
   }
 
  private:
+  using graph = propagate::basic_graph<P>;
+
   struct mine {
     propagate::cell<word> cell;
     propagate::input<word> input;
@@ -393,7 +411,7 @@ class program {
   }
 
   core::splitmix_rng chance_;
-  propagate::graph g_;
+  graph g_;
   oracle want_;
   std::vector<std::unique_ptr<mine>> mine_;
   std::vector<std::pair<std::size_t, word>> staged_;
@@ -401,10 +419,14 @@ class program {
 
 }  // namespace
 
-TEST_CASE("random programs: the values, failures, calls and runs of an engine that looks at all") {
+TEST_CASE_TEMPLATE(
+    "random programs: the values, failures, calls and runs of an engine that looks "
+    "at all",
+    P, propagate::default_graph, always_planned, often_planned) {
   int const programs = millrace_test::long_tier() ? 100'000 : 1'000;
   for (int seed = 1; seed <= programs; ++seed) {
     INFO("seed ", seed);
-    program(static_cast<std::uint64_t>(seed)).play(20 + seed % 100);
+    program<P>(static_cast<std::uint64_t>(seed)).play(20 + seed % 100);
   }
+  CHECK(program<P>::was_planned == (P::plan_width == 1));
 }
