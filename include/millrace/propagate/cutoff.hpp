@@ -3,9 +3,10 @@
 
 #include <millrace/core/config.hpp>
 
+#include <cuda/std/cstring>
+
 #include <concepts>
 #include <cstddef>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -31,7 +32,7 @@ struct same_bits {
   [[nodiscard]] MILLRACE_HD bool operator()(T const& before, T const& after) const noexcept {
     if constexpr (std::is_floating_point_v<T> || std::has_unique_object_representations_v<T> ||
                   !std::equality_comparable<T>) {
-      return std::memcmp(&before, &after, value_bytes<T>) == 0;
+      return cuda::std::memcmp(&before, &after, value_bytes<T>) == 0;
     } else {
       return before == after;
     }

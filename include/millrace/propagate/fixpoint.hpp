@@ -28,7 +28,7 @@ inline constexpr std::uint32_t no_member = ~std::uint32_t{0};
 
 /// Has nothing to say about what flows along an arc.
 struct unweighted {
-  [[nodiscard]] friend bool operator==(unweighted, unweighted) noexcept = default;
+  [[nodiscard]] friend MILLRACE_HD bool operator==(unweighted, unweighted) noexcept { return true; }
 };
 
 /// What one member has flows into another. Without a `from` or a `to` it is no arc: room for one.
@@ -38,7 +38,7 @@ struct arc {
   std::uint32_t to = no_member;
   W weight{};
 
-  [[nodiscard]] friend bool operator==(arc const& a, arc const& b) noexcept {
+  [[nodiscard]] friend MILLRACE_HD bool operator==(arc const& a, arc const& b) noexcept {
     return a.from == b.from && a.to == b.to && same_bits{}(a.weight, b.weight);
   }
 };

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <optional>
 #include <type_traits>
@@ -36,7 +37,7 @@ auto basic_store<P>::make(graph_type&& g, store_options const& options,
     return core::fail(errc::out_of_memory);
   }
   auto* const words = static_cast<detail::epoch_pin*>(*pins);
-  for (std::uint32_t k = 0; k < options.most_pins; ++k) { ::new (words + k) detail::epoch_pin; }
+  std::uninitialized_default_construct_n(words, options.most_pins);
   in->batch_open = true;  // writes are refused from here on
   in->is_shared = true;
   return basic_store(::new (*given)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// also compiled as CUDA
 #include "tier.hpp"
 #include <millrace/core/rng.hpp>
 #include <millrace/propagate/graph.hpp>
