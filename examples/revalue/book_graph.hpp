@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "block.hpp"
 #include "book.hpp"
 #include "desks.hpp"
 #include "instruction_set.hpp"
-#include "leaf.hpp"
 #include <millrace/core/error.hpp>
 #include <millrace/propagate/graph.hpp>
 
@@ -32,22 +32,14 @@ class tree_sum {
   explicit tree_sum(std::size_t leaves)
       : nodes_(risk_tree::size(static_cast<std::uint32_t>(leaves))) {}
 
-  [[nodiscard]] risk operator()(propagate::values<priced_leaf> of) noexcept {
-    return sum(of, [](priced_leaf const& leaf) { return leaf.total; });
-  }
   [[nodiscard]] risk operator()(propagate::values<risk> of) noexcept {
-    return sum(of, [](risk const& desk) { return desk; });
-  }
-
- private:
-  template <class T, class Risk>
-  [[nodiscard]] risk sum(propagate::values<T> of, Risk risk_in) noexcept {
-    for (std::size_t i = 0; i < of.size(); ++i) { nodes_[i] = risk_in(of[i]); }
+    for (std::size_t i = 0; i < of.size(); ++i) { nodes_[i] = of[i]; }
     risk_tree const tree{nodes_.data(), static_cast<std::uint32_t>(of.size())};
     tree.rebuild(solo{});
     return tree.root();
   }
 
+ private:
   std::vector<risk> nodes_;
 };
 
@@ -61,15 +53,15 @@ class tree_sum {
   return market::at(spot, rate, dividend);
 }
 
-/// Terms of a leaf from the rate, the dividend and the volatility of each of its options.
+/// Terms of a block from the rate, the dividend and the volatility of each of its options.
 /// @error errc::bad_argument: a volatility; `native` is its number, from 1
-struct leaf_terms_at {
-  leaf_contracts const* contracts;
-  leaf_terms (*terms)(leaf_contracts const&, leaf_quotes const&) noexcept;
+struct block_terms_at {
+  block_contracts const* contracts;
+  option_block (*terms)(block_contracts const&, block_quotes const&) noexcept;
 
-  [[nodiscard]] millrace::result<leaf_terms> operator()(
+  [[nodiscard]] millrace::result<option_block> operator()(
       propagate::values<double> quotes) const noexcept {
-    leaf_quotes at{quotes[0], quotes[1], {}};
+    block_quotes at{quotes[0], quotes[1], {}};
     for (std::size_t i = 2; i < quotes.size(); ++i) {
       if (!(quotes[i] >= 0 && std::isfinite(quotes[i]))) {
         return millrace::core::fail(millrace::errc::bad_argument, static_cast<std::int32_t>(i - 1));
@@ -80,17 +72,28 @@ struct leaf_terms_at {
   }
 };
 
+/// A leaf of a desk's risk tree from its blocks.
+struct leaf_sum {
+  risk (*sum)(priced_block const* const*, std::uint32_t) noexcept;
+
+  [[nodiscard]] risk operator()(propagate::values<priced_block> of) const noexcept {
+    priced_block const* blocks[leaf_blocks];
+    for (std::size_t i = 0; i < of.size(); ++i) { blocks[i] = &of[i]; }
+    return sum(blocks, static_cast<std::uint32_t>(of.size()));
+  }
+};
+
 }  // namespace detail
 
 /// A book as a graph of cells: quotes are its inputs, and what depends on them is right after each
 /// write or batch, as long as somebody observes it.
 ///
 ///     spot, rate, dividend ──────────> market ──┐
-///     rate, dividend, volatilities ──> terms ───┴──> leaf ──> desk ──> firm
+///     rate, dividend, volatilities ──> terms ───┴──> block ──> leaf ──> desk ──> firm
 ///
-/// Terms and leaves hold 32 options each, as the leaves of a desk's risk tree do: with one option a
-/// cell the graph would cost more than the pricing, which does eight at once. The numbers are those
-/// of `apply`, bit for bit.
+/// Terms and blocks hold eight options, which are priced at once: with one option a cell the graph
+/// would cost more than the pricing. Leaves, of four blocks, are those of a desk's risk tree, and
+/// the numbers are those of `apply`, bit for bit.
 /// The spot is 0 until the first price, and risks fail with errc::not_ready. A quote that is no
 /// price, or no volatility, makes what depends on it fail with errc::bad_argument until the next.
 /// @thread one at a time
@@ -112,9 +115,9 @@ class book_graph {
       volatilities_.push_back(must(graph_.input(of.contracts[i].volatility)));
       held[of.contracts[i].desk].push_back(i);
     }
-    std::size_t leaves = 0;
-    for (desk_ref const& desk : laid_out.refs()) { leaves += desk.tree.leaves; }
-    contracts_.resize(leaves);
+    std::size_t blocks = 0;
+    for (auto const& mine : held) { blocks += blocks_of(mine.size()); }
+    contracts_.resize(blocks);
     for (std::size_t d = 0; d < held.size(); ++d) {
       add_desk(of, laid_out.refs()[d], held[d], with);
     }
@@ -140,17 +143,17 @@ class book_graph {
   [[nodiscard]] std::span<propagate::cell<risk> const> desk_risks() const noexcept {
     return desks_;
   }
-  /// All leaves, desk after desk.
-  [[nodiscard]] std::span<propagate::cell<priced_leaf> const> leaves() const noexcept {
-    return leaves_;
+  /// All blocks, desk after desk.
+  [[nodiscard]] std::span<propagate::cell<priced_block> const> blocks() const noexcept {
+    return blocks_;
   }
   /// What one contract is worth.
   /// @error as graph().read
   [[nodiscard]] millrace::result<measures> read(std::size_t contract) noexcept {
     place const at = places_[contract];
-    auto const leaf = graph_.read(leaves_[first_leaf_[at.desk] + at.option / leaf_options]);
-    if (!leaf) { return cuda::std::unexpected(leaf.error()); }
-    value_block const& v = leaf->values[at.option % leaf_options / block_width];
+    auto const block = graph_.read(blocks_[first_block_[at.desk] + at.option / block_width]);
+    if (!block) { return cuda::std::unexpected(block.error()); }
+    value_block const& v = block->values;
     std::uint32_t const lane = at.option % block_width;
     return measures{v.value[lane], v.delta[lane], v.gamma[lane],
                     v.vega[lane],  v.theta[lane], v.rho[lane]};
@@ -162,39 +165,49 @@ class book_graph {
     return millrace::core::value_or_throw(std::move(made));
   }
 
+  /// A desk without options has one that weighs nothing.
+  [[nodiscard]] static std::size_t blocks_of(std::size_t options) noexcept {
+    return std::max<std::size_t>(1, (options + block_width - 1) / block_width);
+  }
   /// A desk stands right behind its leaves, whose sums are near then.
   void add_desk(book const& of, desk_ref const& desk, std::vector<std::size_t> const& held,
                 instruction_set const& with) {
-    std::size_t const first = leaves_.size();
-    first_leaf_.push_back(first);
-    std::vector<propagate::cell<leaf_terms>> terms;
-    for (std::uint32_t leaf = 0; leaf < desk.tree.leaves; ++leaf) {
-      leaf_contracts& contracts = contracts_[first + leaf];
-      std::copy_n(desk.options + leaf * leaf_blocks, leaf_blocks, contracts.like.blocks);
-      std::size_t const before = leaf * std::size_t{leaf_options};
+    std::size_t const first = blocks_.size(), count = blocks_of(held.size());
+    first_block_.push_back(first);
+    std::vector<propagate::cell<option_block>> terms;
+    for (std::size_t b = 0; b < count; ++b) {
+      block_contracts& contracts = contracts_[first + b];
+      contracts.like = desk.options[b];
       std::vector<propagate::cell<double>> quotes{rate_, dividend_};
-      for (std::size_t i = 0; i < leaf_options; ++i) {
-        bool const is_one = before + i < held.size();
-        contracts.strike[i] = is_one ? of.contracts[held[before + i]].strike : 1;
-        if (is_one) { quotes.push_back(volatilities_[held[before + i]]); }
+      for (std::size_t i = 0; i < block_width; ++i) {
+        std::size_t const option = b * block_width + i;
+        bool const is_one = option < held.size();
+        contracts.strike[i] = is_one ? of.contracts[held[option]].strike : 1;
+        if (is_one) { quotes.push_back(volatilities_[held[option]]); }
       }
       terms.push_back(
-          must(graph_.combined(detail::leaf_terms_at{&contracts, with.terms},
+          must(graph_.combined(detail::block_terms_at{&contracts, with.terms},
                                cuda::std::span<propagate::cell<double> const>(quotes))));
     }
     for (auto const& each : terms) {
-      leaves_.push_back(must(graph_.computed(
-          [price = with.price_leaf](leaf_terms const& options, market const& at) noexcept {
+      blocks_.push_back(must(graph_.computed(
+          [price = with.price_block](option_block const& options, market const& at) noexcept {
             return price(options, at);
           },
           each, market_)));
     }
-    cuda::std::span<propagate::cell<priced_leaf> const> const mine(leaves_.data() + first,
-                                                                   leaves_.size() - first);
-    desks_.push_back(must(graph_.combined(detail::tree_sum(mine.size()), mine)));
+    cuda::std::span<propagate::cell<priced_block> const> const mine(blocks_.data() + first, count);
+    std::vector<propagate::cell<risk>> leaves;
+    for (std::size_t b = 0; b < count; b += leaf_blocks) {
+      leaves.push_back(
+          must(graph_.combined(detail::leaf_sum{with.sum_leaf},
+                               mine.subspan(b, std::min<std::size_t>(leaf_blocks, count - b)))));
+    }
+    desks_.push_back(must(graph_.combined(detail::tree_sum(leaves.size()),
+                                          cuda::std::span<propagate::cell<risk> const>(leaves))));
   }
 
-  std::vector<leaf_contracts> contracts_;  // what functions read; as many as leaves from the start
+  std::vector<block_contracts> contracts_;  // what functions read; as many as blocks from the start
   propagate::graph graph_;
   propagate::input<double> spot_;
   propagate::input<double> rate_;
@@ -202,8 +215,8 @@ class book_graph {
   propagate::cell<market> market_;
   std::vector<propagate::input<double>> volatilities_;  // by contract
   std::vector<place> places_;                           // by contract
-  std::vector<std::size_t> first_leaf_;                 // by desk
-  std::vector<propagate::cell<priced_leaf>> leaves_;
+  std::vector<std::size_t> first_block_;                // by desk
+  std::vector<propagate::cell<priced_block>> blocks_;
   std::vector<propagate::cell<risk>> desks_;
   propagate::cell<risk> firm_;
 };

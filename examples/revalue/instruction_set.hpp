@@ -6,8 +6,8 @@
 /// the same bodies into each (flatten) and vectorises them for its target. The results are the same
 /// bits. One set is chosen when the program starts.
 
+#include "block.hpp"
 #include "desk.hpp"
-#include "leaf.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -21,9 +21,10 @@ struct instruction_set {
   reply (*apply)(desk_ref const&, update const&) noexcept = nullptr;
   /// Prices blocks, in the calling thread, and adds nothing up.
   void (*price)(option_block const*, value_block*, std::uint32_t, market) noexcept = nullptr;
-  /// What pricing needs of a leaf, and the leaf priced and added up.
-  leaf_terms (*terms)(leaf_contracts const&, leaf_quotes const&) noexcept = nullptr;
-  priced_leaf (*price_leaf)(leaf_terms const&, market const&) noexcept = nullptr;
+  /// What pricing needs of a block, the block priced, and a leaf of such blocks added up.
+  option_block (*terms)(block_contracts const&, block_quotes const&) noexcept = nullptr;
+  priced_block (*price_block)(option_block const&, market const&) noexcept = nullptr;
+  risk (*sum_leaf)(priced_block const* const*, std::uint32_t) noexcept = nullptr;
 };
 
 namespace detail {
@@ -36,13 +37,17 @@ namespace detail {
                                             std::uint32_t blocks, market m) noexcept {
   price_blocks(options, values, blocks, m);
 }
-[[gnu::flatten]] inline leaf_terms terms_baseline(leaf_contracts const& of,
-                                                  leaf_quotes const& at) noexcept {
+[[gnu::flatten]] inline option_block terms_baseline(block_contracts const& of,
+                                                    block_quotes const& at) noexcept {
   return terms_of(of, at);
 }
-[[gnu::flatten]] inline priced_leaf price_leaf_baseline(leaf_terms const& of,
-                                                        market const& at) noexcept {
-  return price_leaf(of, at);
+[[gnu::flatten]] inline priced_block price_block_baseline(option_block const& of,
+                                                          market const& at) noexcept {
+  return priced(of, at);
+}
+[[gnu::flatten]] inline risk sum_leaf_baseline(priced_block const* const* blocks,
+                                               std::uint32_t count) noexcept {
+  return risk_of(blocks, count);
 }
 
 #if defined(__x86_64__)
@@ -56,13 +61,17 @@ namespace detail {
                                                                  market m) noexcept {
   price_blocks(options, values, blocks, m);
 }
-[[gnu::flatten, gnu::target("avx2,fma")]] inline leaf_terms terms_avx2(
-    leaf_contracts const& of, leaf_quotes const& at) noexcept {
+[[gnu::flatten, gnu::target("avx2,fma")]] inline option_block terms_avx2(
+    block_contracts const& of, block_quotes const& at) noexcept {
   return terms_of(of, at);
 }
-[[gnu::flatten, gnu::target("avx2,fma")]] inline priced_leaf price_leaf_avx2(
-    leaf_terms const& of, market const& at) noexcept {
-  return price_leaf(of, at);
+[[gnu::flatten, gnu::target("avx2,fma")]] inline priced_block price_block_avx2(
+    option_block const& of, market const& at) noexcept {
+  return priced(of, at);
+}
+[[gnu::flatten, gnu::target("avx2,fma")]] inline risk sum_leaf_avx2(
+    priced_block const* const* blocks, std::uint32_t count) noexcept {
+  return risk_of(blocks, count);
 }
 
 [[gnu::flatten, gnu::target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=512")]] inline reply
@@ -75,14 +84,18 @@ price_avx512(option_block const* options, value_block* values, std::uint32_t blo
   price_blocks(options, values, blocks, m);
 }
 [[gnu::flatten,
-  gnu::target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=512")]] inline leaf_terms
-terms_avx512(leaf_contracts const& of, leaf_quotes const& at) noexcept {
+  gnu::target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=512")]] inline option_block
+terms_avx512(block_contracts const& of, block_quotes const& at) noexcept {
   return terms_of(of, at);
 }
 [[gnu::flatten,
-  gnu::target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=512")]] inline priced_leaf
-price_leaf_avx512(leaf_terms const& of, market const& at) noexcept {
-  return price_leaf(of, at);
+  gnu::target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=512")]] inline priced_block
+price_block_avx512(option_block const& of, market const& at) noexcept {
+  return priced(of, at);
+}
+[[gnu::flatten, gnu::target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=512")]] inline risk
+sum_leaf_avx512(priced_block const* const* blocks, std::uint32_t count) noexcept {
+  return risk_of(blocks, count);
 }
 #endif
 
@@ -95,15 +108,15 @@ price_leaf_avx512(leaf_terms const& of, market const& at) noexcept {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma")) {
     out.push_back({"AVX-512", detail::apply_avx512, detail::price_avx512, detail::terms_avx512,
-                   detail::price_leaf_avx512});
+                   detail::price_block_avx512, detail::sum_leaf_avx512});
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     out.push_back({"AVX2", detail::apply_avx2, detail::price_avx2, detail::terms_avx2,
-                   detail::price_leaf_avx2});
+                   detail::price_block_avx2, detail::sum_leaf_avx2});
   }
 #endif
   out.push_back({"baseline", detail::apply_baseline, detail::price_baseline, detail::terms_baseline,
-                 detail::price_leaf_baseline});
+                 detail::price_block_baseline, detail::sum_leaf_baseline});
   return out;
 }
 

@@ -39,16 +39,16 @@ inline constexpr std::uint32_t leaf_blocks = 4;
 inline constexpr std::uint32_t leaf_options = leaf_blocks * block_width;
 
 /// Adds a block's weighted values to `sums`, lane by lane.
-MILLRACE_HD inline void accumulate(option_block const& __restrict o,
-                                   value_block const& __restrict v,
+/// @param weight [block_width]
+MILLRACE_HD inline void accumulate(double const* __restrict weight, value_block const& __restrict v,
                                    value_block& __restrict sums) noexcept {
   for (int i = 0; i < block_width; ++i) {
-    sums.value[i] = fused(o.weight[i], v.value[i], sums.value[i]);
-    sums.delta[i] = fused(o.weight[i], v.delta[i], sums.delta[i]);
-    sums.gamma[i] = fused(o.weight[i], v.gamma[i], sums.gamma[i]);
-    sums.vega[i] = fused(o.weight[i], v.vega[i], sums.vega[i]);
-    sums.theta[i] = fused(o.weight[i], v.theta[i], sums.theta[i]);
-    sums.rho[i] = fused(o.weight[i], v.rho[i], sums.rho[i]);
+    sums.value[i] = fused(weight[i], v.value[i], sums.value[i]);
+    sums.delta[i] = fused(weight[i], v.delta[i], sums.delta[i]);
+    sums.gamma[i] = fused(weight[i], v.gamma[i], sums.gamma[i]);
+    sums.vega[i] = fused(weight[i], v.vega[i], sums.vega[i]);
+    sums.theta[i] = fused(weight[i], v.theta[i], sums.theta[i]);
+    sums.rho[i] = fused(weight[i], v.rho[i], sums.rho[i]);
   }
 }
 
@@ -58,12 +58,8 @@ MILLRACE_HD inline void accumulate(option_block const& __restrict o,
          ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
-/// What a leaf's blocks contribute to their desk.
-/// @param options, values  [leaf_blocks]
-[[nodiscard]] MILLRACE_HD inline risk risk_of(option_block const* options,
-                                              value_block const* values) noexcept {
-  value_block sums{};
-  for (std::uint32_t b = 0; b < leaf_blocks; ++b) { accumulate(options[b], values[b], sums); }
+/// The sums of all lanes.
+[[nodiscard]] MILLRACE_HD inline risk total(value_block const& sums) noexcept {
   return {fold(sums.value),
           fold(sums.delta),
           fold(sums.gamma),
@@ -71,6 +67,17 @@ MILLRACE_HD inline void accumulate(option_block const& __restrict o,
           fold(sums.theta),
           fold(sums.rho),
           {}};
+}
+
+/// What a leaf's blocks contribute to their desk.
+/// @param options, values  [leaf_blocks]
+[[nodiscard]] MILLRACE_HD inline risk risk_of(option_block const* options,
+                                              value_block const* values) noexcept {
+  value_block sums{};
+  for (std::uint32_t b = 0; b < leaf_blocks; ++b) {
+    accumulate(options[b].weight, values[b], sums);
+  }
+  return total(sums);
 }
 
 /// Sums of a desk's leaves as a tree whose shape depends on their number alone, so that the root

@@ -136,20 +136,21 @@ TEST_CASE("option_book: a quote runs what depends on it, once") {
   book const of = generate_book(1'000, 100, 0.02, 0.01);
   watched_book graph(of);
   auto& g = graph.cells.graph();
-  std::size_t const leaves = graph.cells.leaves().size(), desks = of.desks.size();
-  REQUIRE(leaves == 8 * 4);  // 125 options a desk
+  std::size_t const blocks = graph.cells.blocks().size(), desks = of.desks.size();
+  REQUIRE(blocks == 8 * 16);  // 125 options a desk
+  std::size_t const leaves = blocks / 4;
 
-  CHECK(graph.take_runs() == 1 + leaves);  // no market yet, but terms
+  CHECK(graph.take_runs() == 1 + blocks);  // no market yet, but terms
   REQUIRE(g.write(graph.cells.spot(), 101.0));
-  CHECK(graph.take_runs() == 1 + leaves + desks + 1);
+  CHECK(graph.take_runs() == 1 + blocks + leaves + desks + 1);
   CHECK(graph.told == desks + 1);
   REQUIRE(g.write(graph.cells.spot(), 102.0));
-  CHECK(graph.take_runs() == 1 + leaves + desks + 1);
+  CHECK(graph.take_runs() == 1 + blocks + leaves + desks + 1);
   REQUIRE(g.write(graph.cells.spot(), 102.0));
   CHECK(graph.take_runs() == 0);
   graph.told = 0;
   REQUIRE(g.write(graph.cells.volatility(17), 0.33));
-  CHECK(graph.take_runs() == 4);  // terms, leaf, desk, firm
+  CHECK(graph.take_runs() == 5);  // terms, block, leaf, desk, firm
   CHECK(graph.told == 2);
 
   auto batch = g.begin();
@@ -159,7 +160,7 @@ TEST_CASE("option_book: a quote runs what depends on it, once") {
     REQUIRE(batch->write(graph.cells.volatility(i), 0.25));
   }
   REQUIRE(batch->commit());
-  CHECK(graph.take_runs() == 1 + 2 * leaves + desks + 1);
+  CHECK(graph.take_runs() == 1 + 2 * blocks + leaves + desks + 1);
   worked_desks want(of);
   want.spot(99.0);
   for (std::size_t i = 0; i < of.contracts.size(); ++i) { want.volatility(i, 0.25); }
@@ -217,7 +218,7 @@ TEST_CASE("option_book: what is no price makes what depends on it fail, until th
   auto& g = graph.cells.graph();
   CHECK(failure_of(graph) == errc::not_ready);
   CHECK_FALSE(graph.cells.read(0));
-  CHECK(graph.take_runs() == 1 + graph.cells.leaves().size());  // the market, and terms
+  CHECK(graph.take_runs() == 1 + graph.cells.blocks().size());  // the market, and terms
   REQUIRE(g.write(graph.cells.spot(), 100.0));
   CHECK(failure_of(graph) == errc::ok);
   for (double const wrong :
@@ -254,7 +255,7 @@ TEST_CASE("option_book: what nobody observes is priced when it is read") {
   auto const one = cells.read(42);
   REQUIRE(one);
   CHECK(*one == want.option(42));
-  CHECK(g.stats().runs == 3);  // the market, the terms of a leaf, the leaf
+  CHECK(g.stats().runs == 3);  // the market, the terms of a block, the block
   auto const firm = g.read(cells.firm_risk());
   REQUIRE(firm);
   CHECK(*firm == want.firm());
