@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <sched.h>
 #include <sqlite3.h>
 #include <stdexcept>

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 namespace millrace::inline v0::propagate::detail {
 
@@ -28,7 +29,7 @@ struct short_pause {
 /// journal is flushed once for all.
 /// @tparam Spins looks at its request before a thread sleeps
 /// @tparam Lists that a thread serves before another one leads
-template <core::access_policy A, core::parking_policy Parking, std::uint32_t Spins = 128,
+template <core::access_policy A, core::parking_policy Parking, std::uint32_t Spins = 512,
           std::uint32_t Lists = 8, class Pause = short_pause>
 class commit_lane {
  public:
@@ -87,28 +88,43 @@ class commit_lane {
     return A::load(taken_, core::seq_cst, "lane.try") == 0 &&
            A::compare_exchange(taken_, free, 1U, core::seq_cst, core::seq_cst, "lane.enter");
   }
-  /// Serves what waits, with the lane held, and gives it away.
+  /// Serves what waits, with the lane held, and gives it away. Who sleeps is woken when the lane is
+  /// free: to wake is a call of the system, and may cost this thread its processor.
   /// @param list what this thread has been given to serve with the lane
   template <class Serve>
   void lead(lane_request* list, Serve&& serve) noexcept {
+    lane_request* asleep = nullptr;
     do {
       for (std::uint32_t lists = 0;; ++lists) {
         if (list == nullptr) { list = take_all(); }
         if (list == nullptr) { break; }
         if (lists == Lists) {
           tell(*list, leads);
+          wake_all(asleep);
           return;
         }
         serve(list);
         while (list != nullptr) {
           A::read(&list->next, sizeof list->next, "request.next");
           lane_request* const next = list->next;  // the request may be gone once it is done
-          tell(*list, done);
+          if ((A::load(list->state, core::relaxed, "lane.awake") & sleeps) != 0) {
+            A::write(&list->next, sizeof list->next, "request.next");
+            list->next = std::exchange(asleep, list);
+          } else {
+            tell(*list, done);
+          }
           list = next;
         }
       }
       A::store(taken_, 0U, core::seq_cst, "lane.leave");
     } while (A::load(waiting_, core::seq_cst, "lane.anybody") != 0 && enter());
+    wake_all(asleep);
+  }
+  void wake_all(lane_request* asleep) noexcept {
+    while (asleep != nullptr) {
+      A::read(&asleep->next, sizeof asleep->next, "request.next");
+      tell(*std::exchange(asleep, asleep->next), done);
+    }
   }
   void tell(lane_request& who, std::uint32_t what) noexcept {
     std::uint32_t const before = A::fetch_or(who.state, what, core::release, "lane.tell");
