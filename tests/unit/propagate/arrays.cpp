@@ -312,7 +312,7 @@ TEST_CASE("arrays: missing memory is an error, and nothing has changed") {
 
 namespace {
 
-enum class form { scalar, input, each, fold, element, scalar_of_all, told };
+enum class form { scalar, input, each, fold, element, scalar_of_all, scalar_of_cell, told };
 
 struct recipe {
   form is = form::input;
@@ -418,6 +418,9 @@ class oracle {
       if (n.how.is == form::element) {
         got = nodes[n.how.from[0]].values[n.how.at];
         ++n.copies;
+      } else if (n.how.is == form::scalar_of_cell) {
+        got = (nodes[n.how.from[0]].values[0] * 3 + 1) % 17;
+        ++n.runs;
       } else {
         for (word v : nodes[n.how.from[0]].values) { got = got * 5 + v; }
         ++n.runs;
@@ -468,9 +471,17 @@ class oracle {
   }
 };
 
+/// Makes a plan of every cell that can be in one, as soon as it can.
+struct planned_graph : propagate::default_graph {
+  static constexpr std::uint32_t plan_width = 1;
+  static constexpr std::uint32_t plan_after = 0;
+};
+
+template <class P>
 class program {
  public:
-  explicit program(std::uint64_t seed) : chance_{seed}, g_{propagate::graph::make().value()} {
+  explicit program(std::uint64_t seed)
+      : chance_{seed}, g_{propagate::basic_graph<P>::make().value()} {
     std::uint32_t const sizes[] = {0, 1, 5, 64, 65, 130, 200};
     size_ = sizes[chance_.next() % 7];
   }
@@ -480,7 +491,7 @@ class program {
     add_scalar();
     add_each();
     for (int s = 0; s < steps; ++s) {
-      switch (chance_.next() % 16) {
+      switch (chance_.next() % 17) {
         case 0: add_input(); break;
         case 1: add_scalar(); break;
         case 2:
@@ -491,6 +502,7 @@ class program {
         case 7:
         case 8: observe(); break;
         case 9: remove(); break;
+        case 16: add_of_cell(); break;
         case 10: same_read(any([](recipe const& r) { return r.is != form::told; })); break;
         default: write(); break;
       }
@@ -599,6 +611,15 @@ class program {
                      a)
                    .value();
     }
+  }
+  void add_of_cell() {
+    recipe how;
+    how.is = form::scalar_of_cell;
+    how.from = {any_cell()};
+    mine& m = append(how, {0});
+    m.cell =
+        g_.computed([&m](word x) { return ++m.runs, (x * 3 + 1) % 17; }, mine_[how.from[0]]->cell)
+            .value();
   }
   void observe() {
     recipe how;
@@ -717,7 +738,7 @@ class program {
   }
 
   core::splitmix_rng chance_;
-  propagate::graph g_;
+  propagate::basic_graph<P> g_;
   oracle want_;
   std::vector<std::unique_ptr<mine>> mine_;
   std::uint32_t size_ = 0;
@@ -729,6 +750,7 @@ TEST_CASE("arrays: the values, failures, calls and runs of an engine that looks 
   int const programs = millrace_test::long_tier() ? 100'000 : 1'000;
   for (int seed = 1; seed <= programs; ++seed) {
     INFO("seed ", seed);
-    program(static_cast<std::uint64_t>(seed)).play(20 + seed % 100);
+    program<propagate::default_graph>(static_cast<std::uint64_t>(seed)).play(20 + seed % 100);
+    program<planned_graph>(static_cast<std::uint64_t>(seed)).play(20 + seed % 100);
   }
 }
