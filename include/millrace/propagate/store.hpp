@@ -71,9 +71,9 @@ class basic_store {
   }
   ~basic_store();
 
-  /// f(graph), with the graph to itself: to add, replace, remove, name and look. What it changes of
-  /// published cells is the next epoch's; writes are refused with errc::busy: they are
-  /// transactions'.
+  /// f(graph), with the graph to itself: to add, replace, remove, name and look, not to move from.
+  /// What it changes of published cells is the next epoch's; writes are refused with errc::busy:
+  /// they are transactions'.
   /// @return what f returns, as a result
   /// @error errc::busy: from within the lane; errc::full; errc::out_of_memory: and f has not run;
   ///        errc::function_failed: f has thrown
