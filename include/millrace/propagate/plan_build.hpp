@@ -425,6 +425,11 @@ class plan<P>::builder {
       if (n.what == nullptr || segment_of_[i] != none || n.what->is == role::observer) { continue; }
       each_source(n, [&](index source) { e_.in_plan.show(place_[source]); });
     }
+    for (segment const& s : segments_) {
+      for (index w = s.begin / 64; w * 64 < s.end; ++w) {
+        if (~s.near(w * 64 - s.begin) == 0) { e_.in_plan.find_plain(w); }
+      }
+    }
     if (moves_) { e_.move_all(place_, room_); }
     to_.memory_.swap(memory_);
     to_.segments_.swap(segments_);
