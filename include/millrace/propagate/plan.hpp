@@ -3,6 +3,7 @@
 
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/memory/resource.hpp>
 #include <millrace/propagate/column.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/plan_loop.hpp>

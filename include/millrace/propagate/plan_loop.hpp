@@ -103,8 +103,8 @@ struct plan_loop {
                                  std::is_trivially_copyable_v<C> && sizeof(F) + sizeof(C) <= 64 &&
                                  std::is_invocable_v<F const&, Args const&...>;
   struct copy {
-    [[no_unique_address]] F f;
-    [[no_unique_address]] C same;
+    F f;
+    C same;
   };
   using kept = std::conditional_t<copied, copy, void*>;
   /// The same bits in its place are no other value.
