@@ -41,6 +41,7 @@ class basic_graph<P>::batch {
     std::uint32_t const i = input_index(*engine_, to);
     if (i == engine_->none) { return core::refuse<void>(errc::unknown_id, 1); }
     auto& n = engine_->nodes(i);
+    __builtin_prefetch(n.targets);  // for commit
     if (!n.what->stage(n.body, &value)) { engine_->staged.push(n.slot); }
     return {};
   }

@@ -113,6 +113,7 @@ struct input_kind {
   }
   static bool stage(void* to, void* value) noexcept {
     auto& mine = *static_cast<body*>(to);
+    __builtin_prefetch(&mine.value(), 1);
     mine.staged = std::move(*static_cast<T*>(value));
     return std::exchange(mine.is_staged, true);
   }

@@ -3,6 +3,7 @@
 
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/memory/resource.hpp>
 #include <millrace/propagate/column.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/plan_loop.hpp>
@@ -94,27 +95,43 @@ class plan {
  private:
   /// What is to run next of a segment.
   struct due {
-    static constexpr std::uint32_t most = 32;  // words
+    static constexpr std::uint32_t most_near = 48;  // words
+    static constexpr std::uint32_t most_listed = 1024;
 
-    std::uint32_t words, near_words, nodes, last;
-    std::uint64_t runs;
-    word_bits near[most];
-    std::uint32_t list[most * 64 + plan_kind::ahead];  // offsets of nodes that are not near
-    std::uint32_t changed[most * 64 + 1];
+    std::uint32_t near_words, nodes, last;
+    word_bits near[most_near];
+    std::uint32_t list[most_listed + 64 + plan_kind::ahead];  // offsets of nodes that are not near
+    std::uint32_t changed[most_listed + 64];
 
-    void clear() noexcept {
-      words = near_words = nodes = last = 0;
-      runs = 0;
+    void clear() noexcept { near_words = nodes = last = 0; }
+    [[nodiscard]] bool full() const noexcept {
+      return near_words == most_near || nodes >= most_listed;
     }
     void add(segment const& s, std::uint32_t word, std::uint64_t bits) noexcept {
       std::uint32_t const first = word * 64 - s.begin;
       std::uint64_t const is_near = bits & s.near(first);
-      ++words;
-      near[near_words] = {word, is_near};
-      near_words += is_near != 0 ? 1u : 0u;
-      runs += static_cast<std::uint32_t>(std::popcount(bits));
+      if (is_near != 0) { add_near(s, word, is_near); }
       for (bits &= ~is_near; bits != 0; bits &= bits - 1) {
         list[nodes++] = last = first + static_cast<std::uint32_t>(std::countr_zero(bits));
+      }
+    }
+    void add_near(segment const& s, std::uint32_t word, std::uint64_t bits) noexcept {
+      near[near_words++] = {word, bits};
+      fetch(s, word * 64 - s.begin, bits);
+    }
+    /// Begins to fetch what near nodes are run with.
+    static void fetch(segment const& s, std::uint32_t first, std::uint64_t bits) noexcept {
+      std::uint32_t const low = first + static_cast<std::uint32_t>(std::countr_zero(bits));
+      std::uint32_t const high = first + 63 - static_cast<std::uint32_t>(std::countl_zero(bits));
+      auto const fetch_all = [=](void const* from, std::size_t each) {
+        auto const* at = static_cast<std::byte const*>(from) + low * each;
+        auto const* const last = static_cast<std::byte const*>(from) + high * each;
+        for (; at < last; at += 64) { __builtin_prefetch(at); }
+        __builtin_prefetch(last);
+      };
+      fetch_all(s.values, s.value_bytes);
+      for (std::uint32_t k = 0; k < s.how->arity; ++k) {
+        fetch_all(s.near_sources[k], s.how->bytes[k]);
       }
     }
   };

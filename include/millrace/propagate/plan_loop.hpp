@@ -66,6 +66,7 @@ struct word_bits {
 /// Where a loop over nodes was left, for one has failed.
 struct stop {
   error failure{};         ///< ok: none has
+  std::uint64_t runs = 0;  ///< of near nodes
   std::uint32_t at = 0;    ///< of the list; what was before has run
   std::uint32_t node = 0;  ///< its offset in the segment
   std::uint64_t left = 0;  ///< bits of its word that have not run
@@ -117,18 +118,9 @@ struct plan_loop {
   template <class Body>
   static void run_near(segment const& s, word_bits const* list, std::uint32_t count,
                        std::uint64_t* changed, stop& at) noexcept {
-    static constexpr std::uint32_t far = 12;
     T* const values = reinterpret_cast<T*>(s.values);
     auto const from = near_sources(s, std::index_sequence_for<Args...>{});
     for (std::uint32_t k = 0; k < count; ++k) {
-      word_bits const& soon = list[k + far < count ? k + far : count - 1];
-      std::uint32_t const begin = soon.word * 64 - s.begin;
-      std::uint32_t const low = begin + static_cast<std::uint32_t>(std::countr_zero(soon.bits));
-      std::uint32_t const high =
-          begin + 63 - static_cast<std::uint32_t>(std::countl_zero(soon.bits));
-      fetch(values, low, high);
-      std::apply([=](Args const*... each) { (fetch(each, low, high), ...); }, from);
-
       std::uint32_t const first = list[k].word * 64 - s.begin;
       std::uint64_t bits = list[k].bits, differing = 0;
       auto const run = [&](std::uint32_t j) {
@@ -139,10 +131,14 @@ struct plan_loop {
         });
         differing |= std::uint64_t{differs} << j;
         if (why.code == errc::ok) [[likely]] { return true; }
-        at = {why, k, first + j, bits};
+        at.failure = why;
+        at.at = k;
+        at.node = first + j;
+        at.left = bits;
         return false;
       };
       bool whole = true;
+      at.runs += static_cast<std::uint32_t>(std::popcount(bits));
       if (bits == ~std::uint64_t{0}) {
         for (std::uint32_t j = 0; j < 64 && whole; ++j) {
           bits &= bits - 1;
@@ -156,7 +152,10 @@ struct plan_loop {
         }
       }
       changed[k] = differing;
-      if (!whole) { return; }
+      if (!whole) {
+        at.runs -= static_cast<std::uint32_t>(std::popcount(bits));
+        return;
+      }
     }
   }
 
@@ -190,7 +189,9 @@ struct plan_loop {
       changed[differing] = list[k];
       differing += differs ? 1u : 0u;
       if (why.code == errc::ok) [[likely]] { continue; }
-      at = {why, k, list[k], 0};
+      at.failure = why;
+      at.at = k;
+      at.node = list[k];
       break;
     }
     return differing;
@@ -216,14 +217,6 @@ struct plan_loop {
   template <std::size_t... K>
   [[nodiscard]] static auto near_sources(segment const& s, std::index_sequence<K...>) noexcept {
     return std::make_tuple(static_cast<Args const*>(s.near_sources[K])...);
-  }
-  template <class V>
-  [[gnu::always_inline]] static inline void fetch(V const* at, std::uint32_t low,
-                                                  std::uint32_t high) noexcept {
-    static constexpr std::uint32_t line = sizeof(V) < 64 ? 64 / sizeof(V) : 1;
-    __builtin_prefetch(at + low);
-    __builtin_prefetch(at + high);
-    for (low += line; low < high; low += line) { __builtin_prefetch(at + low); }
   }
   template <class Body>
   [[nodiscard, gnu::always_inline]] static inline auto& function_of(segment const& s,

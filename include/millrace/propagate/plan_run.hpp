@@ -29,18 +29,23 @@ void plan<P>::run(engine<P>& e, std::uint32_t i) noexcept {
   for (bool more = true; more;) {
     // none of these will mark another of them
     now.clear();
-    while (now.words != due::most) {
+    while (!now.full()) {
       word = pending.next_word(word, end);
       more = word != end;
       if (!more) { break; }
       std::uint64_t const all = pending.word(word);
-      std::uint64_t mine = all & e.in_plan.members(word);
-      std::uint64_t const others = all & ~mine;
-      if (others != 0) { mine &= (others & (~others + 1)) - 1; }
-      pending.take(word, mine);
-      now.add(s, word, mine);
-      more = others == 0;
-      if (!more) { break; }
+      if (e.in_plan.plain(word)) {
+        pending.take(word, all);
+        if (all != 0) { now.add_near(s, word, all); }
+      } else {
+        std::uint64_t mine = all & e.in_plan.members(word);
+        std::uint64_t const others = all & ~mine;
+        if (others != 0) { mine &= (others & (~others + 1)) - 1; }
+        pending.take(word, mine);
+        now.add(s, word, mine);
+        more = others == 0;
+        if (!more) { break; }
+      }
       ++word;
     }
     if (!run_all(e, s, now)) { return; }
@@ -50,7 +55,7 @@ void plan<P>::run(engine<P>& e, std::uint32_t i) noexcept {
 /// False when a node has failed: those that have not run are pending again.
 template <class P>
 bool plan<P>::run_all(engine<P>& e, segment const& s, due& now) noexcept {
-  std::uint64_t changed[due::most];
+  std::uint64_t changed[due::most_near];
   stop at;
   std::uint32_t near = now.near_words, listed = now.nodes, last = now.last;
   if (near != 0) {
@@ -61,7 +66,6 @@ bool plan<P>::run_all(engine<P>& e, segment const& s, due& now) noexcept {
         e.pending.insert_behind(now.near[k].word, now.near[k].bits);
       }
       e.pending.insert_behind(now.near[at.at].word, at.left);
-      now.near[at.at].bits &= ~at.left;
     }
     for (std::uint32_t k = 0; k < near; ++k) { spread(e, s, {now.near[k].word, changed[k]}); }
   }
@@ -74,18 +78,14 @@ bool plan<P>::run_all(engine<P>& e, segment const& s, due& now) noexcept {
     listed = 0;
   }
   if (at.failure.code == errc::ok) [[likely]] {
-    count_runs(e, now.runs);
+    count_runs(e, at.runs + listed);
     return true;
   }
   for (std::uint32_t k = listed; k < now.nodes; ++k) {
     std::uint32_t const i = s.begin + now.list[k];
     e.pending.insert_behind(i / 64, std::uint64_t{1} << (i % 64));
   }
-  std::uint64_t runs = listed;
-  for (std::uint32_t k = 0; k < near; ++k) {
-    runs += static_cast<std::uint32_t>(std::popcount(now.near[k].bits));
-  }
-  count_runs(e, runs);
+  count_runs(e, at.runs + listed);
   std::uint32_t const i = s.begin + at.node;
   if (e.set_failure(e.nodes(i), at.failure)) { e.changed(i); }
   return false;
@@ -94,7 +94,8 @@ bool plan<P>::run_all(engine<P>& e, segment const& s, due& now) noexcept {
 /// Who depends on near nodes that have changed is pending.
 template <class P>
 void plan<P>::spread(engine<P>& e, segment const& s, word_bits changed) noexcept {
-  std::uint64_t const shown = changed.bits & e.in_plan.shown(changed.word);
+  std::uint64_t const shown =
+      e.in_plan.plain(changed.word) ? 0 : changed.bits & e.in_plan.shown(changed.word);
   std::uint64_t const bits = changed.bits & ~shown;
   for (std::uint64_t left = shown; left != 0; left &= left - 1) {
     e.changed(changed.word * 64 + static_cast<std::uint32_t>(std::countr_zero(left)));

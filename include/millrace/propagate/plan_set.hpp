@@ -16,22 +16,22 @@ namespace millrace::inline v0::propagate::detail {
 template <memory::host_accessible_resource R>
 class plan_set {
  public:
-  explicit plan_set(R from) noexcept : members_{from}, shown_{from} {}
+  explicit plan_set(R from) noexcept : members_{from}, shown_{from}, plain_{from} {}
 
   /// Room for the nodes below `count`; none is in the set.
   [[nodiscard]] result<void> reset(std::uint32_t count) noexcept {
     clear();
     std::uint32_t const words = count / 64 + 1;
     if (auto const room = members_.assign(words, 0); !room) { return room; }
-    if (auto const room = shown_.assign(words, 0); !room) {
-      members_.clear();
-      return room;
-    }
-    return {};
+    auto room = shown_.assign(words, 0);
+    if (room) { room = plain_.assign(words, 0); }
+    if (!room) { clear(); }
+    return room;
   }
   void clear() noexcept {
     members_.clear();
     shown_.clear();
+    plain_.clear();
     size_ = 0;
   }
 
@@ -47,11 +47,21 @@ class plan_set {
   /// One that is in the set.
   void erase(std::uint32_t i) noexcept {
     members_[i / 64] &= ~bit(i);
+    plain_[i / 64] = 0;
     --size_;
   }
   /// Any node.
   void show(std::uint32_t i) noexcept {
-    if (i / 64 < shown_.size()) { shown_[i / 64] |= bit(i); }
+    if (i / 64 >= shown_.size()) { return; }
+    shown_[i / 64] |= bit(i);
+    plain_[i / 64] = 0;
+  }
+  /// Whether a word's nodes are all in the set, near, and none is shown: the other bits need no
+  /// look, and take an eighth of the lines.
+  [[nodiscard]] bool plain(std::uint32_t word) const noexcept { return plain_[word] != 0; }
+  /// After all are inserted and shown: of a word whose nodes are all near.
+  void find_plain(std::uint32_t word) noexcept {
+    plain_[word] = ~members_[word] == 0 && shown_[word] == 0 ? 1 : 0;
   }
 
  private:
@@ -60,6 +70,7 @@ class plan_set {
   }
 
   column<std::uint64_t, R> members_, shown_;
+  column<std::uint8_t, R> plain_;
   std::uint32_t size_ = 0;
 };
 
