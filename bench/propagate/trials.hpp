@@ -139,8 +139,8 @@ template <class Engine>
       std::string problem = once != nullptr ? once(*graph) : std::string();
       if (!problem.empty()) { return {0, std::move(problem)}; }
       *kept = std::make_unique<state>(*graph);
-      // what adapts to its work has done so before it is timed: ours has a plan after ten of these
-      for (int i = 0; i < 12; ++i) {
+      // what adapts to its work has done so before it is timed: ours has a plan after some twenty
+      for (int i = 0; i < 24; ++i) {
         auto const changes = suite::draw_changes((*kept)->draw, graph->width, count);
         (void)(*kept)->engine.apply(changes);
         (void)(*kept)->answer.apply(changes);

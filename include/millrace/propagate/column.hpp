@@ -4,6 +4,7 @@
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
 #include <millrace/memory/buffer.hpp>
+#include <millrace/memory/reservation.hpp>
 #include <millrace/memory/resource.hpp>
 
 #include <algorithm>
@@ -13,6 +14,26 @@
 #include <utility>
 
 namespace millrace::inline v0::propagate::detail {
+
+/// Where blocks of so many bytes begin: large ones on whole huge pages, which spare who goes far
+/// and wide in them a walk through the page table for each access.
+[[nodiscard]] constexpr std::size_t block_alignment(std::size_t bytes, std::size_t least) noexcept {
+  constexpr std::size_t huge = memory::reservation::huge_page_bytes;
+  return bytes >= 2 * huge ? huge : least;
+}
+/// A block, its length rounded up to its alignment; asks for huge pages where it is large.
+/// @error errc::out_of_memory
+template <memory::host_accessible_resource R>
+[[nodiscard]] result<std::byte*> take_block(R& from, std::size_t& bytes,
+                                            std::size_t least) noexcept {
+  std::size_t const alignment = block_alignment(bytes, least);
+  bytes = (bytes + alignment - 1) & ~(alignment - 1);
+  auto const given = from.try_allocate(bytes, alignment);
+  if (!given) { return core::fail(errc::out_of_memory); }
+  auto* const block = static_cast<std::byte*>(*given);
+  if (alignment != least) { memory::reservation::prefer_huge_pages(block, bytes); }
+  return block;
+}
 
 /// Elements in a row that grow at the end, from a resource. Growing is a step of its own that may
 /// fail; what is written afterwards cannot.
@@ -25,11 +46,13 @@ class column {
   column(column&& other) noexcept
       : data_{std::exchange(other.data_, nullptr)},
         capacity_{std::exchange(other.capacity_, 0)},
+        bytes_{std::exchange(other.bytes_, 0)},
         size_{std::exchange(other.size_, 0)},
         from_{other.from_} {}
   column& operator=(column&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(capacity_, other.capacity_);
+    std::swap(bytes_, other.bytes_);
     std::swap(size_, other.size_);
     std::swap(from_, other.from_);
     return *this;
@@ -37,7 +60,7 @@ class column {
   ~column() { give_back(); }
 
   [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
-  [[nodiscard]] std::size_t bytes() const noexcept { return capacity_ * sizeof(T); }
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] T* data() const noexcept { return data_; }
   [[nodiscard]] T& operator[](std::uint32_t i) const noexcept {
@@ -53,12 +76,14 @@ class column {
   [[nodiscard]] result<void> reserve(std::uint32_t count) noexcept {
     if (count <= capacity_) { return {}; }
     std::size_t const most = std::max<std::size_t>({count, capacity_ + capacity_ / 2, 16});
-    auto const grown = from_.try_allocate(most * sizeof(T), alignof(T));
+    std::size_t bytes = most * sizeof(T);
+    auto const grown = take_block(from_, bytes, alignof(T));
     if (!grown) { return core::fail(errc::out_of_memory); }
     if (size_ != 0) { std::memcpy(*grown, static_cast<void const*>(data_), size_ * sizeof(T)); }
     give_back();
-    data_ = static_cast<T*>(*grown);
-    capacity_ = most;
+    data_ = reinterpret_cast<T*>(*grown);
+    bytes_ = bytes;
+    capacity_ = bytes / sizeof(T);
     return {};
   }
   /// One more; there is room.
@@ -84,6 +109,7 @@ class column {
   void swap(column& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(capacity_, other.capacity_);
+    std::swap(bytes_, other.bytes_);
     std::swap(size_, other.size_);
   }
   /// `count` elements of one value, and no others.
@@ -102,11 +128,12 @@ class column {
 
  private:
   void give_back() noexcept {
-    if (data_ != nullptr) { from_.deallocate(data_, bytes(), alignof(T)); }
+    if (data_ != nullptr) { from_.deallocate(data_, bytes_, block_alignment(bytes_, alignof(T))); }
   }
 
   T* data_ = nullptr;
   std::size_t capacity_ = 0;
+  std::size_t bytes_ = 0;
   std::uint32_t size_ = 0;
   R from_;
 };

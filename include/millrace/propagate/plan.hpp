@@ -25,17 +25,19 @@ class pieces {
   pieces(pieces const&) = delete;
   pieces& operator=(pieces const&) = delete;
   ~pieces() {
-    for (piece const& p : all_) { from_.deallocate(p.data, p.bytes, line); }
+    for (piece const& p : all_) {
+      from_.deallocate(p.data, p.bytes, block_alignment(p.bytes, line));
+    }
   }
   /// `count` elements, whose bytes are all 0; null where there is no memory.
   template <class T>
   [[nodiscard]] T* take(std::size_t count) noexcept {
     if (!all_.reserve(all_.size() + 1)) { return nullptr; }
-    std::size_t const bytes = (count * sizeof(T) / line + 1) * line;
-    auto const given = from_.try_allocate(bytes, line);
+    std::size_t bytes = (count * sizeof(T) / line + 1) * line;
+    auto const given = take_block(from_, bytes, line);
     if (!given) { return nullptr; }
-    all_.push({static_cast<std::byte*>(*given), bytes});
-    return static_cast<T*>(std::memset(*given, 0, bytes));
+    all_.push({*given, bytes});
+    return static_cast<T*>(std::memset(static_cast<void*>(*given), 0, bytes));
   }
   [[nodiscard]] bool holds(void const* at) const noexcept {
     auto const address = reinterpret_cast<std::uintptr_t>(at);
