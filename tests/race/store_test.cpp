@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -146,11 +147,28 @@ race::report read_beside(std::uint32_t readers, std::uint64_t commits, race::opt
 
 // ---- the table
 
+/// One block, which lies in the shared object: an execution that is cut off frees nothing.
+struct one_block {
+  static constexpr bool host_accessible = true;
+  static constexpr bool device_accessible = false;
+  std::uint64_t* block = nullptr;
+
+  [[nodiscard]] millrace::result<void*> try_allocate(std::size_t bytes,
+                                                     std::size_t) const noexcept {
+    race::check(bytes == sizeof(std::uint64_t) * 64, "a block of 64 slots");
+    return static_cast<void*>(block);
+  }
+  static void deallocate(void*, std::size_t, std::size_t) noexcept {}
+  [[nodiscard]] friend bool operator==(one_block, one_block) noexcept = default;
+};
+static_assert(millrace::memory::host_accessible_resource<one_block>);
+
 template <class Access>
 race::report find_beside(race::options how) {
   return race::explore(how, [=](race::run& run) {
     struct shared {
-      detail::slot_table<Access, std::uint32_t, millrace::memory::host_resource> table{{}};
+      std::uint64_t block[64] = {};
+      detail::slot_table<Access, std::uint32_t, one_block> table{one_block{block}};
       std::uint32_t value = 0;
     };
     auto& s = run.make<shared>();
