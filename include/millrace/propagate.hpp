@@ -42,6 +42,7 @@
 #include <millrace/propagate/slot_table.hpp>
 #include <millrace/propagate/snapshot.hpp>
 #include <millrace/propagate/store.hpp>
+#include <millrace/propagate/store_commit.hpp>
 #include <millrace/propagate/store_core.hpp>
 #include <millrace/propagate/store_ops.hpp>
 #include <millrace/propagate/store_policy.hpp>

@@ -39,7 +39,10 @@ struct parking {
 struct deaf : parking {
   static void wake(std::uint32_t&) noexcept {}
 };
-struct looks_again {
+template <class Access, class Parking, std::uint32_t Spins, std::uint32_t Lists>
+struct explored_lane : detail::default_lane<Access, Parking> {
+  static constexpr std::uint32_t spins = Spins;
+  static constexpr std::uint32_t lists = Lists;
   static void pause() noexcept { race::pause(); }
 };
 
@@ -51,7 +54,7 @@ struct request : detail::lane_request {
 };
 template <class Access, class Parking, std::uint32_t Spins, std::uint32_t Lists>
 struct shared_lane {
-  detail::commit_lane<Access, Parking, Spins, Lists, looks_again> lane;
+  detail::commit_lane<explored_lane<Access, Parking, Spins, Lists>> lane;
   std::uint32_t done = 0;  // by who leads
 };
 

@@ -18,20 +18,25 @@ struct lane_request {
   std::uint32_t state = 0;
 };
 
-/// How a thread waits between two looks at a word.
-struct short_pause {
-  static void pause() noexcept { core::relax(); }
+/// How threads wait for the lane, and for how long one leads.
+template <core::access_policy Access, core::parking_policy Parking>
+struct default_lane {
+  using access = Access;
+  using parking = Parking;
+  static constexpr std::uint32_t spins = 512;  ///< looks at its request before a thread sleeps
+  static constexpr std::uint32_t lists = 8;    ///< that a thread serves before another one leads
+  static void pause() noexcept { core::relax(); }  ///< between two looks
 };
 
 /// Things that are done one at a time, in the order in which they are asked for, by whichever of
 /// the waiting threads comes first: it serves all that wait (flat combining: Hendler, Incze,
 /// Shavit, Tzafrir, SPAA 2010). What threads hand to each other is in their caches once, and a
 /// journal is flushed once for all.
-/// @tparam Spins looks at its request before a thread sleeps
-/// @tparam Lists that a thread serves before another one leads
-template <core::access_policy A, core::parking_policy Parking, std::uint32_t Spins = 512,
-          std::uint32_t Lists = 8, class Pause = short_pause>
+template <class L>
 class commit_lane {
+  using A = typename L::access;
+  using parking = typename L::parking;
+
  public:
   commit_lane() noexcept = default;
   commit_lane(commit_lane const&) = delete;
@@ -53,13 +58,13 @@ class commit_lane {
         lead(nullptr, serve);
         continue;  // somebody who led before may have done it
       }
-      if (++spins < Spins) {
-        Pause::pause();
+      if (++spins < L::spins) {
+        L::pause();
         continue;
       }
       std::uint32_t const before =
           A::fetch_or(mine.state, sleeps, core::acquire, "lane.fall_asleep");
-      if ((before & (done | leads)) == 0) { Parking::park(mine.state, sleeps, a_while_ns); }
+      if ((before & (done | leads)) == 0) { parking::park(mine.state, sleeps, a_while_ns); }
       spins = 0;
     }
   }
@@ -94,11 +99,12 @@ class commit_lane {
   template <class Serve>
   void lead(lane_request* list, Serve&& serve) noexcept {
     lane_request* asleep = nullptr;
+    std::uint32_t lists = 0;
     do {
-      for (std::uint32_t lists = 0;; ++lists) {
+      for (;; ++lists) {
         if (list == nullptr) { list = take_all(); }
         if (list == nullptr) { break; }
-        if (lists == Lists) {
+        if (lists == L::lists) {
           tell(*list, leads);
           wake_all(asleep);
           return;
@@ -117,8 +123,8 @@ class commit_lane {
         }
       }
       A::store(taken_, 0U, core::seq_cst, "lane.leave");
+      wake_all(std::exchange(asleep, nullptr));
     } while (A::load(waiting_, core::seq_cst, "lane.anybody") != 0 && enter());
-    wake_all(asleep);
   }
   void wake_all(lane_request* asleep) noexcept {
     while (asleep != nullptr) {
@@ -128,7 +134,7 @@ class commit_lane {
   }
   void tell(lane_request& who, std::uint32_t what) noexcept {
     std::uint32_t const before = A::fetch_or(who.state, what, core::release, "lane.tell");
-    if ((before & sleeps) != 0) { Parking::wake(who.state); }
+    if ((before & sleeps) != 0) { parking::wake(who.state); }
   }
   /// All that wait, the first who came first.
   [[nodiscard]] lane_request* take_all() noexcept {

@@ -248,37 +248,7 @@ struct store_core {
     return {errc::unknown_id, {}, 1};
   }
   /// What a record says takes effect.
-  [[nodiscard]] error replay(cuda::std::span<std::byte const> bytes) noexcept {
-    if (error const why = make_room(); why.code != errc::ok) { return why; }
-    accesses_type all(from);
-    struct reading {
-      store_core* core;
-      accesses_type* to;
-    } mine{this, &all};
-    error why =
-        read_record(bytes, record_types, {&mine, [](void* to, record_row const& row) noexcept {
-                                            auto& m = *static_cast<reading*>(to);
-                                            return m.core->stage(*m.to, row);
-                                          }});
-    if (why.code == errc::ok && !claimed_.reserve(all.size())) {
-      why = {errc::out_of_memory, {}, 0};
-    }
-    if (why.code == errc::ok) {
-      for (auto& each : all) {
-        each.cell->staged = std::exchange(each.written, nullptr);
-        claimed_.push(each.cell);
-      }
-      take_effect();
-      claimed_.clear();
-      for (auto& each : all) { each.written = std::exchange(each.cell->staged, nullptr); }
-      add(commits, 1);
-      publish_epoch();
-    }
-    for (auto& each : all) {
-      if (each.written != nullptr) { each.cell->of->give_back(from, each.written); }
-    }
-    return why;
-  }
+  [[nodiscard]] error replay(cuda::std::span<std::byte const> bytes) noexcept;
   /// A cell that nobody can find any more.
   void drop(track_type* t) noexcept {
     (t->earlier == nullptr ? first_track : t->earlier->later) = t->later;
@@ -327,24 +297,6 @@ struct store_core {
     add(version_bytes, ~std::uint64_t{of.of->bytes} + 1);
   }
 
-  /// Keeps a row of a record for a cell.
-  [[nodiscard]] error stage(accesses_type& to, record_row const& row) noexcept {
-    std::uint32_t const slot = in->names.find(row.name);
-    track_type* const t = slot != in->none ? tracks.find(slot) : nullptr;
-    bool const known = t != nullptr && t->is_input && t->name == row.name && !t->is_gone() &&
-                       t->cell == in->id_of(slot);
-    if (!known) { return {errc::unknown_id, {}, 1}; }
-    if (t->record == nullptr || t->record->column != row.type) {
-      return {errc::layout_mismatch, {}, 0};
-    }
-    auto* const mine = to.at(t);
-    if (mine == nullptr) { return {errc::out_of_memory, {}, 0}; }
-    if (mine->written == nullptr) { mine->written = t->of->make(from); }
-    if (mine->written == nullptr) { return {errc::out_of_memory, {}, 0}; }
-    t->record->store(row.value, t->of->value(mine->written));
-    return {};
-  }
-
   void serve(request* first) noexcept {
     while (first != nullptr) {
       if (first->run == nullptr) {
@@ -356,90 +308,16 @@ struct store_core {
       first = next;
     }
   }
-  /// Transactions that come one after the other are one group, one record and one epoch: as many as
-  /// can be decided on before what they have written has taken effect.
-  /// @return the first request that is not of the group
-  [[nodiscard]] request* commit_group(request* first) noexcept {
-    error why = make_room();
-    request* end = first;
-    std::uint64_t accepted = 0;
-    for (; end != nullptr && end->run == nullptr; end = static_cast<request*>(end->next)) {
-      auto& c = static_cast<commit_request<P>&>(*end);
-      if (accepted != 0 && reads_computed(c)) { break; }
-      c.why = why.code != errc::ok ? why : accept(c);
-      if (c.why.code == errc::ok) { ++accepted; }
-    }
-    if (accepted == 0) { return end; }
-    why = write_record();
-    if (why.code == errc::ok) { take_effect(); }
-    for (track_type* each : claimed_) { each->claimed = false; }
-    claimed_.clear();
-    for (request* r = first; r != end; r = static_cast<request*>(r->next)) {
-      auto& c = static_cast<commit_request<P>&>(*r);
-      if (c.why.code != errc::ok) { continue; }
-      c.why = why;
-      c.epoch = epoch + 1;
-      // what took no effect goes back to somebody who has room for it
-      for (auto& each : *c.accesses) {
-        if (each.written == nullptr) { each.written = std::exchange(each.cell->staged, nullptr); }
-      }
-    }
-    if (why.code != errc::ok) { return end; }
-    add(commits, accepted);
-    publish_epoch();
-    return end;
-  }
-  [[nodiscard]] bool reads_computed(commit_request<P>& c) const noexcept {
-    return P::level == isolation::serializable &&
-           std::any_of(c.accesses->begin(), c.accesses->end(),
-                       [](auto const& each) { return each.was_read && !each.cell->is_input; });
-  }
-  /// Takes a transaction into the group if nothing has changed of what it relies on.
-  [[nodiscard]] error accept(commit_request<P>& c) noexcept {
-    std::uint32_t written = 0;
-    for (auto const& each : *c.accesses) {
-      bool const writes = each.written != nullptr;
-      written += writes ? 1 : 0;
-      bool const relies = P::level == isolation::serializable ? each.was_read : writes;
-      version const& newest = *each.cell->versions.newest();
-      if ((relies && (each.cell->claimed || newest.epoch > c.epoch)) || (writes && newest.gone)) {
-        add(conflicts, 1);
-        c.conflict = each.cell->cell;
-        return {errc::conflict, {}, static_cast<std::int32_t>(each.cell->cell.slot)};
-      }
-    }
-    if (!claimed_.reserve(claimed_.size() + written)) { return {errc::out_of_memory, {}, 0}; }
-    for (auto& each : *c.accesses) {
-      if (each.written == nullptr) { continue; }
-      std::swap(each.cell->staged, each.written);
-      if (!std::exchange(each.cell->claimed, true)) { claimed_.push(each.cell); }
-    }
-    return {};
-  }
-  [[nodiscard]] error write_record() noexcept {
-    if constexpr (keeps_records<typename P::journal>) {
-      for (track_type* t : claimed_) {
-        auto const room = writer_.add({t->record, t->name, t->of->value(t->staged)});
-        if (!room) { return room.error(); }
-      }
-      auto const record = writer_.finish();
-      if (!record) { return record.error(); }
-      if (auto const kept = keeper.append(epoch + 1, *record); !kept) { return kept.error(); }
-    }
-    return {};
-  }
-  void take_effect() noexcept {
-    in->begin_pass();
-    auto first = in->pending.nothing();
-    for (track_type* t : claimed_) {
-      std::uint32_t const i = in->index_of(t->cell.slot);
-      in->write_input(i, first,
-                      [&] { return in->nodes(i).what->assign(*in, i, t->of->value(t->staged)); });
-    }
-    in->end_pass(first);
-  }
+  [[nodiscard]] error stage(accesses_type& to, record_row const& row) noexcept;
+  [[nodiscard]] request* commit_group(request* first) noexcept;
+  [[nodiscard]] static bool reads_computed(commit_request<P> const& c) noexcept;
+  [[nodiscard]] error accept(commit_request<P>& c) noexcept;
+  [[nodiscard]] error write_record() noexcept;
+  void take_effect() noexcept;
+  void take_back(accesses_type& to) noexcept;
+  void disclaim() noexcept;
 
-  commit_lane<access, typename P::parking> lane_;
+  commit_lane<default_lane<access, typename P::parking>> lane_;
   std::uintptr_t leader_ = 0;              // the thread that leads
   column<track_type*, resource> claimed_;  // by the group
   record_writer<resource> writer_;
@@ -448,3 +326,5 @@ struct store_core {
 }  // namespace detail
 
 }  // namespace millrace::inline v0::propagate
+
+#include <millrace/propagate/store_commit.hpp>
