@@ -80,7 +80,7 @@ class array_calls {
       -> result<array_cell<detail::held<std::invoke_result_t<F&, detail::element<Ts> const&...>>>> {
     using R = detail::held<std::invoke_result_t<F&, detail::element<Ts> const&...>>;
     static_assert(array_element<R>);
-    using body = detail::each_body<F, R, same_bits, Ts...>;
+    using body = detail::each_body<F, R, Ts...>;
     auto& g = self();
     std::uint32_t const sources[] = {g.engine_->find(from)...};
     std::int64_t const sizes[] = {size_of(from)...};  // -1: not an array's
@@ -213,7 +213,7 @@ class array_calls {
     auto& e = *self().engine_;
     if (e.busy() || e.batch_open) { return core::refuse<void>(errc::busy); }
     auto write = detail::checked_write<T>(e, to, first, values);
-    if (!write) { return core::refuse<void>(write.error().code, write.error().native); }
+    if (!write) { return core::refuse<void>(write.error()); }
     e.begin_pass();
     auto pending = e.pending.nothing();
     std::uint32_t const i = e.find(static_cast<array_cell<T> const&>(to));

@@ -77,7 +77,7 @@ void call_each(F& f, R* got, std::uint32_t& k, std::uint32_t end, From... from) 
 }
 
 /// f of each element, where one of its arguments has changed.
-template <class F, class R, class C, class... From>
+template <class F, class R, class... From>
 struct each_body : cell_head<array<R>> {
   using got_type = std::invoke_result_t<F&, element<From> const&...>;
   static constexpr bool gives_results = is_result<std::remove_cvref_t<got_type>>;
@@ -85,7 +85,7 @@ struct each_body : cell_head<array<R>> {
   static constexpr bool may_fail = gives_results || !never_throws;
 
   F f;
-  C same;
+  same_bits same;
   std::uint32_t size;
   std::tuple<each_of<From>...> from;
   std::uint64_t seen = 0;  // the pass up to which its arguments' changes are done

@@ -171,18 +171,12 @@ struct array_observer_kind {
   static bool run(engine<P>& e, std::uint32_t i) noexcept {
     node<P>& n = e.nodes(i);
     auto& mine = *static_cast<body*>(n.body);
-    if (error const why = e.source_failure(n); why.code != errc::ok) {
-      return e.set_failure(n, why);
-    }
-    ++e.stats.told;
-    if (n.has(failed)) { e.set_failure(n, {}); }
-    std::uint32_t const count = mine.find_changes(n.has(valueless));
-    n.clear(valueless);
-    mine.seen = e.pass;
-    try {
+    return tell(e, n, [&] {
+      std::uint32_t const count = mine.find_changes(n.has(valueless));
+      n.clear(valueless);
+      mine.seen = e.pass;
       mine.f(array_changes<T>(*mine.from, {mine.indices, count}));
-      return false;
-    } catch (...) { return e.set_failure(n, {errc::function_failed, {}, 0}); }
+    });
   }
   static constexpr kind<P> is{.is = role::observer,
                               .sweep = engine<P>::fire_in_turn,

@@ -60,7 +60,7 @@ class basic_graph<P>::batch {
     if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
     if (engine_->busy()) { return core::refuse<void>(errc::busy); }
     auto const write = detail::checked_write<T>(*engine_, to, first, values);
-    if (!write) { return core::refuse<void>(write.error().code, write.error().native); }
+    if (!write) { return core::refuse<void>(write.error()); }
     auto& n = engine_->nodes(engine_->find(static_cast<array_cell<T> const&>(to)));
     auto& staging = *static_cast<detail::array_staging<T>*>(n.body);
     bool const was = staging.marks.count != 0;

@@ -113,6 +113,22 @@ class values {
 
 namespace detail {
 
+template <class T>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<result<T>> = true;
+template <class T>
+struct value_of_result {
+  using type = T;
+};
+template <class T>
+struct value_of_result<result<T>> {
+  using type = T;
+};
+/// What a cell holds whose function returns R.
+template <class R>
+using held = typename value_of_result<std::remove_cvref_t<R>>::type;
+
 /// A copy of a cell's value.
 /// @error errc::out_of_memory, errc::function_failed: the copy has thrown
 template <class T>

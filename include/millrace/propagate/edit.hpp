@@ -65,7 +65,7 @@ template <cell_function F, cell_value Arg>
 auto basic_graph<P>::combined(F f, cuda::std::span<cell<Arg> const> from) noexcept
     -> result<cell<detail::held<std::invoke_result_t<F&, values<Arg>>>>> {
   using T = detail::held<std::invoke_result_t<F&, values<Arg>>>;
-  using body = detail::combined_body<F, T, same_bits, Arg>;
+  using body = detail::combined_body<F, Arg>;
   using kind_type = detail::computed_kind<P, body, T>;
   engine_type& e = *engine_;
   if (from.size() > std::numeric_limits<std::int32_t>::max()) {

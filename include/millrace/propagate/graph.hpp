@@ -139,7 +139,7 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
       -> result<cell<detail::held<std::invoke_result_t<F&, Ts const&...>>>> {
     using T = detail::held<std::invoke_result_t<F&, Ts const&...>>;
     static_assert(cutoff_policy<C, T>);
-    using body = detail::computed_body<F, T, C, Ts...>;
+    using body = detail::computed_body<F, C, Ts...>;
     using kind_type = detail::computed_kind<P, body, T>;
     std::uint32_t const sources[] = {engine_->find(from)...};
     auto const made = add<body>(&kind_type::is, sources, 0, std::move(f), std::move(same),
@@ -164,7 +164,7 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
       -> result<cell<detail::held<std::invoke_result_t<F&, reader_type&>>>> {
     using T = detail::held<std::invoke_result_t<F&, reader_type&>>;
     static_assert(cutoff_policy<C, T>);
-    using kind_type = detail::tracking_kind<P, F, T, C>;
+    using kind_type = detail::tracking_kind<P, F, C>;
     auto const made =
         add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(f), std::move(same));
     if (!made) { return cuda::std::unexpected<error>(made.error()); }
@@ -179,7 +179,7 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
     requires(sizeof...(Ts) != 0)
   [[nodiscard]] result<void> replace(cell<T> of, F f, cell<Ts>... from) noexcept {
     static_assert(std::is_same_v<T, detail::held<std::invoke_result_t<F&, Ts const&...>>>);
-    using body = detail::computed_body<F, T, same_bits, Ts...>;
+    using body = detail::computed_body<F, same_bits, Ts...>;
     std::uint32_t const sources[] = {engine_->find(from)...};
     return replace_by<body>(of, &detail::computed_kind<P, body, T>::is, sources, std::move(f),
                             same_bits{}, std::tuple<Ts const*...>(value_of(from)...));
@@ -188,7 +188,7 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
     requires std::invocable<F&, reader_type&>
   [[nodiscard]] result<void> replace(cell<T> of, F f) noexcept {
     static_assert(std::is_same_v<T, detail::held<std::invoke_result_t<F&, reader_type&>>>);
-    using kind_type = detail::tracking_kind<P, F, T, same_bits>;
+    using kind_type = detail::tracking_kind<P, F, same_bits>;
     return replace_by<typename kind_type::body>(of, &kind_type::is, {}, std::move(f), same_bits{});
   }
 
@@ -227,7 +227,7 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
     if (!engine_->is_right(i)) { return read_late(from); }
     auto const& n = engine_->nodes(i);
     if (n.has(detail::failed)) { return core::refuse<T>(n.body->failure); }
-    return copy<T>(n);
+    return detail::copy_of(detail::value_in<T>(n.body));
   }
 
   /// Gives a cell a name of the user's, by which it is found again; it may have had another.
@@ -313,10 +313,6 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
  private:
   explicit basic_graph(engine_type* made) noexcept : engine_{made} {}
 
-  template <class T>
-  [[nodiscard]] static result<T> copy(detail::node<P> const& n) noexcept {
-    return detail::copy_of(detail::value_in<T>(n.body));
-  }
   /// A value that is right, where it is.
   /// @error as read
   template <class T>
@@ -335,11 +331,9 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
   /// read, of a cell that nobody keeps up to date.
   template <class T>
   [[nodiscard, gnu::noinline]] result<T> read_late(cell<T> from) noexcept {
-    if (engine_->busy()) { return core::fail(errc::busy); }
-    engine_->settle_now(engine_->find(from));
-    auto const& n = engine_->nodes(engine_->find(from));
-    if (n.has(detail::failed)) { return core::refuse<T>(n.body->failure); }
-    return copy<T>(n);
+    auto const value = settled(from);
+    if (!value) { return core::refuse<T>(value.error()); }
+    return detail::copy_of(**value);
   }
 
   template <class T>

@@ -22,18 +22,6 @@
 
 namespace millrace::inline v0::propagate::detail {
 
-template <class T>
-struct value_of_result {
-  using type = T;
-};
-template <class T>
-struct value_of_result<result<T>> {
-  using type = T;
-};
-/// What a cell holds whose function returns R.
-template <class R>
-using held = typename value_of_result<std::remove_cvref_t<R>>::type;
-
 /// A body in the engine's memory, made of a type's parts.
 /// @error errc::out_of_memory; errc::function_failed: a part could not be moved
 template <class Body, class P, class... Parts>
@@ -189,9 +177,9 @@ struct computed_kind {
 };
 
 /// Of a fixed number of dependencies.
-template <class F, class T, class C, class... Args>
-struct computed_body : cell_head<T> {
-  using loop = plan_loop<F, T, C, Args...>;
+template <class F, class C, class... Args>
+struct computed_body : cell_head<held<std::invoke_result_t<F&, Args const&...>>> {
+  using loop = plan_loop<F, C, Args...>;
 
   F f;
   C same;
@@ -206,10 +194,10 @@ struct computed_body : cell_head<T> {
 };
 
 /// Of any number of dependencies of one type, which stand behind the body.
-template <class F, class T, class C, class Arg>
-struct combined_body : cell_head<T> {
+template <class F, class Arg>
+struct combined_body : cell_head<held<std::invoke_result_t<F&, values<Arg>>>> {
   F f;
-  C same;
+  same_bits same;
   std::uint32_t size;
 
   [[nodiscard]] std::size_t extra_bytes() const noexcept {
@@ -256,8 +244,9 @@ template <class P, class F, class Use>
 }
 
 /// A function of what it reads.
-template <class P, class F, class T, class C>
+template <class P, class F, class C>
 struct tracking_kind {
+  using T = held<std::invoke_result_t<F&, reader<P>&>>;
   struct body : cell_head<T> {
     F f;
     C same;
@@ -281,6 +270,18 @@ struct tracking_kind {
                               .value_bytes = placed_bytes<T>};
 };
 
+/// Tells an observer of its one source, unless that has failed.
+template <class P, class Call>
+bool tell(engine<P>& e, node<P>& n, Call&& call) noexcept {
+  if (error const why = e.source_failure(n); why.code != errc::ok) { return e.set_failure(n, why); }
+  ++e.stats.told;
+  if (n.has(failed)) { e.set_failure(n, {}); }
+  try {
+    call();
+    return false;
+  } catch (...) { return e.set_failure(n, {errc::function_failed, {}, 0}); }
+}
+
 /// Told of one cell's values.
 template <class P, class F, class T>
 struct observer_kind {
@@ -292,15 +293,7 @@ struct observer_kind {
   static bool run(engine<P>& e, std::uint32_t i) noexcept {
     node<P>& n = e.nodes(i);
     auto& mine = *static_cast<body*>(n.body);
-    if (error const why = e.source_failure(n); why.code != errc::ok) {
-      return e.set_failure(n, why);
-    }
-    ++e.stats.told;
-    if (n.has(failed)) { e.set_failure(n, {}); }
-    try {
-      mine.f(*mine.from);
-      return false;
-    } catch (...) { return e.set_failure(n, {errc::function_failed, {}, 0}); }
+    return tell(e, n, [&mine] { mine.f(*mine.from); });
   }
   static constexpr kind<P> is{.is = role::observer,
                               .sweep = engine<P>::fire_in_turn,

@@ -3,6 +3,7 @@
 
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/cutoff.hpp>
 #include <millrace/propagate/node.hpp>
 
@@ -20,11 +21,6 @@
 /// What a plan has of nodes of one type that stand side by side, and the loop over them.
 
 namespace millrace::inline v0::propagate::detail {
-
-template <class T>
-inline constexpr bool is_result = false;
-template <class T>
-inline constexpr bool is_result<result<T>> = true;
 
 /// Nodes of one type, none of which depends on another, at indices side by side. A node is near if
 /// its operands and targets stand as far from it as those of its neighbours from them: nothing is
@@ -93,8 +89,9 @@ struct plan_kind {
 };
 
 /// Of functions of fixed arguments.
-template <class F, class T, class C, class... Args>
+template <class F, class C, class... Args>
 struct plan_loop {
+  using T = held<std::invoke_result_t<F&, Args const&...>>;
   static constexpr std::size_t arity = sizeof...(Args);
   static constexpr bool fits = placeable<T> && (placeable<Args> && ...) && arity <= segment::most;
   /// A function that no call changes is as good in a copy.
