@@ -47,6 +47,7 @@
 #include <millrace/propagate/store_ops.hpp>
 #include <millrace/propagate/store_policy.hpp>
 #include <millrace/propagate/subscription.hpp>
+#include <millrace/propagate/team.hpp>
 #include <millrace/propagate/topology.hpp>
 #include <millrace/propagate/track.hpp>
 #include <millrace/propagate/transaction.hpp>
