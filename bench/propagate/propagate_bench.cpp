@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Propagation: every contender's values, effects and runs are looked at before a figure is printed.
+#include "bench/propagate/automatic.hpp"
 #include "bench/propagate/commit.hpp"
 #include "bench/propagate/peers/push.hpp"
 #include "bench/propagate/peers/sources.hpp"
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
     more.push_back(millrace::bench::tbb_one_thread_trial);
 #endif
     millrace::bench::suite_benches<millrace::bench::ours, millrace::bench::peers::push>(out, more);
+    millrace::bench::run_automatic(out);
     millrace::bench::run_ticks(out);
     millrace::bench::run_commits(out);
   });

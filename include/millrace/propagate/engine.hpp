@@ -83,8 +83,9 @@ class engine : public topology<P> {
   name_table<resource> names;
   column<std::uint32_t, resource> staged;  ///< slots of inputs that an open batch has written
   bool batch_open = false;
-  bool is_shared = false;       ///< a store has it, as its only batch
-  engine** of_batch = nullptr;  ///< where the open batch has this engine
+  bool is_shared = false;            ///< a store has it, as its only batch
+  engine** of_batch = nullptr;       ///< where the open batch has this engine
+  typename P::team* team = nullptr;  ///< runs wide levels of a plan
 
   [[nodiscard]] bool busy() const noexcept { return busy_; }
   /// Whether nodes must stay as they are.

@@ -12,6 +12,7 @@
 #include <millrace/propagate/kinds.hpp>
 #include <millrace/propagate/probe.hpp>
 #include <millrace/propagate/reader.hpp>
+#include <millrace/propagate/team.hpp>
 
 #include <cuda/std/span>
 
@@ -35,6 +36,8 @@ concept graph_policy = requires {
   requires graph_probe<typename P::probe>;
   { P::plan_width } -> std::convertible_to<std::uint32_t>;
   { P::plan_after } -> std::convertible_to<std::uint32_t>;
+  typename P::team;
+  { P::task_ns } -> std::convertible_to<std::uint32_t>;
 };
 
 struct default_graph {
@@ -42,10 +45,13 @@ struct default_graph {
   using probe = null_graph_probe;          ///< is told what runs, and why
   /// The least number of computed cells of one type, as far from the inputs as each other, that are
   /// run from flat arrays, by a plan; 0: none ever are.
-  static constexpr std::uint32_t plan_width = 1024;
+  static constexpr std::uint32_t plan_width = 32;
   /// A plan is made when this many times as many functions have run as there are cells, with no
   /// cell made, removed or replaced since.
   static constexpr std::uint32_t plan_after = 1;
+  using team = propagate::team;  ///< threads that run wide levels, of a graph that is given some
+  /// The least work that is handed to one of them, in ns; 0: a word of 64 cells, however short.
+  static constexpr std::uint32_t task_ns = 2'000;
 };
 static_assert(graph_policy<default_graph>);
 
@@ -209,6 +215,17 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
   [[nodiscard]] result<observer> observe(F f) noexcept {
     using kind_type = detail::tracking_observer_kind<P, F>;
     return told(add<typename kind_type::body>(&kind_type::is, {}, 0, std::move(f)));
+  }
+
+  /// Lets threads help with wide levels from here on, where that has taken less time; null: none.
+  /// Values and runs are the same. Functions of different cells are called at the same time then,
+  /// on any of them, so what two functions share is theirs to guard.
+  /// @param with lives as long as the graph, or until another is given; graphs may share it
+  /// @error errc::busy: inside a function
+  [[nodiscard]] result<void> use(typename P::team* with) noexcept {
+    if (engine_->busy()) { return core::refuse<void>(errc::busy); }
+    engine_->team = with;
+    return {};
   }
 
   /// Keeps cells up to date, so that they are read for nothing, and tells nobody.

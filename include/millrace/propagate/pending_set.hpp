@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/access.hpp>
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
 #include <millrace/memory/resource.hpp>
@@ -77,6 +78,21 @@ class pending_set {
     std::uint64_t const before = above;
     above = before | std::uint64_t{bits != 0} << (at % 64);
     if (before == 0 && bits != 0) [[unlikely]] { announce(at / 64, 2); }
+  }
+  /// insert_behind of several threads at once, with nothing else beside; what they have inserted is
+  /// in the set when all are done.
+  template <core::access_policy A = core::direct_access<cuda::thread_scope_system>>
+  void insert_shared(std::uint32_t at, std::uint64_t bits) noexcept {
+    if (bits == 0 || (A::load(levels_[0][at], core::relaxed, "pending.look") & bits) == bits) {
+      return;  // who has set them says so above
+    }
+    A::fetch_or(levels_[0][at], bits, core::relaxed, "pending.insert");
+    for (std::uint32_t level = 1; level <= top_; ++level, at /= 64) {
+      std::uint64_t& above = levels_[level][at / 64];
+      std::uint64_t const bit = std::uint64_t{1} << (at % 64);
+      if ((A::load(above, core::relaxed, "pending.look") & bit) != 0) { return; }
+      A::fetch_or(above, bit, core::relaxed, "pending.announce");
+    }
   }
   /// The first word from `at` on that may have a number, `end` where none before it has.
   [[nodiscard]] std::uint32_t next_word(std::uint32_t at, std::uint32_t end) const noexcept {

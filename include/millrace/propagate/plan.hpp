@@ -5,6 +5,7 @@
 #include <millrace/core/error.hpp>
 #include <millrace/memory/resource.hpp>
 #include <millrace/propagate/column.hpp>
+#include <millrace/propagate/measured_choice.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/plan_loop.hpp>
 #include <millrace/propagate/probe.hpp>
@@ -58,6 +59,15 @@ class pieces {
   R from_;
 };
 
+/// A word of a segment while a team runs it.
+struct team_word {
+  std::uint32_t word;        ///< index / 64
+  std::uint32_t failed = 0;  ///< the index of a node that has failed
+  std::uint64_t bits;        ///< who is to run; then who has not
+  std::uint64_t shown = 0;   ///< who has changed, and somebody outside of the plan looks at it
+  error why{};               ///< of the one that has failed
+};
+
 /// Runs cells of fixed dependencies that are needed for sure, many of one type side by side, from
 /// flat arrays instead of from their nodes. The nodes stay as they are, and right: at any time a
 /// node can be run by itself, and leave the plan by one bit.
@@ -66,7 +76,8 @@ class plan {
  public:
   using resource = typename P::resource;
 
-  explicit plan(resource from) noexcept : memory_{from}, segments_{from}, segment_at_{from} {}
+  explicit plan(resource from) noexcept
+      : memory_{from}, segments_{from}, segment_at_{from}, costs_{from}, words_{from} {}
 
   void run(engine<P>& e, std::uint32_t i) noexcept;
   /// After a pass: makes a plan where that seems worth it. A pass that was wide without one is for
@@ -138,12 +149,30 @@ class plan {
     }
   };
   class builder;
+  class at_once;
+  class in_team;
 
   void make(engine<P>& e) noexcept;
-  [[nodiscard]] bool run_all(engine<P>& e, segment const& s, due& now) noexcept;
-  static void spread(engine<P>& e, segment const& s, word_bits changed) noexcept;
-  static void spread_listed(engine<P>& e, segment const& s, std::uint32_t const* changed,
-                            std::uint32_t count) noexcept;
+  void run_alone(engine<P>& e, segment const& s, std::uint32_t word) noexcept;
+  void run_measured(engine<P>& e, std::uint32_t k, std::uint32_t word) noexcept;
+  [[nodiscard]] std::uint32_t list_words(engine<P>& e, segment const& s,
+                                         std::uint32_t word) noexcept;
+  void run_together(engine<P>& e, segment const& s, std::uint32_t tasks) noexcept;
+  static void run_words(engine<P>& e, segment const& s, team_word* begin, team_word* end) noexcept;
+  template <class To>
+  [[nodiscard]] static bool run_all(engine<P> const& e, segment const& s, due& now,
+                                    To& to) noexcept;
+  template <class To>
+  static void spread(engine<P> const& e, segment const& s, word_bits changed, To& to) noexcept;
+  template <class To>
+  static void spread_listed(engine<P> const& e, segment const& s, std::uint32_t const* changed,
+                            std::uint32_t count, To& to) noexcept;
+  /// Of the pending nodes of a word, those of the plan before the first that is not.
+  [[nodiscard]] static std::uint64_t planned_first(engine<P> const& e, std::uint32_t word,
+                                                   std::uint64_t pending) noexcept {
+    std::uint64_t const mine = pending & e.in_plan.members(word), others = pending & ~mine;
+    return others == 0 ? mine : mine & ((others & (~others + 1)) - 1);
+  }
   void count_runs(engine<P>& e, std::uint64_t n) noexcept {
     runs_ += n;
     e.count_runs(n);
@@ -152,6 +181,8 @@ class plan {
   pieces<resource> memory_;  // values too, of cells that may have left the plan since
   column<segment, resource> segments_;
   column<std::uint32_t, resource> segment_at_;  // by word
+  column<measured_choice, resource> costs_;     // by segment
+  column<team_word, resource> words_;           // of the segment that a team runs
   std::uint64_t runs_ = 0;                      // by plans
   std::uint64_t seen_ = 0;                      // other runs up to the last pass
   std::uint64_t wide_ = 0;  // of them in wide passes, since the last edit or plan
@@ -163,3 +194,4 @@ class plan {
 
 #include <millrace/propagate/plan_build.hpp>
 #include <millrace/propagate/plan_run.hpp>
+#include <millrace/propagate/plan_team.hpp>

@@ -45,7 +45,9 @@ class plan<P>::builder {
         room_{e.from()},
         memory_{e.from()},
         segments_{e.from()},
-        segment_at_{e.from()} {}
+        segment_at_{e.from()},
+        costs_{e.from()},
+        words_{e.from()} {}
 
   /// Whether there is another plan now. If not, for lack of memory or of what is worth it, the
   /// graph and the plan it had are as they were.
@@ -209,12 +211,13 @@ class plan<P>::builder {
     extent_ = to;
     moves_ = moves_ || extent_ != count;
     if (!segment_at_.assign(extent_ / 64 + 1, none)) { return false; }
+    index most = 0;
     for (index k = 0; k < segments_.size(); ++k) {
-      for (index w = segments_[k].begin / 64; w * 64 < segments_[k].end; ++w) {
-        segment_at_[w] = k;
-      }
+      segment const& s = segments_[k];
+      for (index w = s.begin / 64; w * 64 < s.end; ++w) { segment_at_[w] = k; }
+      most = std::max(most, s.size() / 64 + 1);
     }
-    return true;
+    return costs_.assign(segments_.size(), {}) && words_.reserve(most);
   }
 
   /// Values of planned nodes and of what they depend on, and those that the plan before this one
@@ -317,6 +320,8 @@ class plan<P>::builder {
     to_.memory_.swap(memory_);
     to_.segments_.swap(segments_);
     to_.segment_at_.swap(segment_at_);
+    to_.costs_.swap(costs_);
+    to_.words_.swap(words_);
   }
 
   engine<P>& e_;
@@ -334,6 +339,8 @@ class plan<P>::builder {
   pieces<resource> memory_;
   list<segment> segments_;
   list<index> segment_at_;
+  list<measured_choice> costs_;
+  list<team_word> words_;
   index levels_ = 1;
   index nodes_ = 0;
   index extent_ = 0;

@@ -16,16 +16,47 @@
 
 namespace millrace::inline v0::propagate::detail {
 
+/// What comes of runs that one thread makes: it is written to where it belongs.
+template <class P>
+class plan<P>::at_once {
+ public:
+  explicit at_once(engine<P>& e) noexcept : e_{e} {}
+
+  void pend(std::uint32_t word, std::uint64_t bits) noexcept {
+    e_.pending.insert_behind(word, bits);
+  }
+  void again(std::uint32_t word, std::uint64_t bits) noexcept { pend(word, bits); }
+  void changed(std::uint32_t i) noexcept { e_.changed(i); }
+  void failed(std::uint32_t i, error why) noexcept {
+    if (e_.set_failure(e_.nodes(i), why)) { e_.changed(i); }
+  }
+  void ran(std::uint64_t count) noexcept { runs += count; }
+
+  std::uint64_t runs = 0;
+
+ private:
+  engine<P>& e_;
+};
+
 /// Runs a node that has been taken from the pending ones, and those of its segment, as far as no
 /// other pending node comes before them.
 template <class P>
 void plan<P>::run(engine<P>& e, std::uint32_t i) noexcept {
-  segment const& s = segments_[segment_at_[i / 64]];
+  e.pending.insert(i);
+  std::uint32_t const k = segment_at_[i / 64];
+  if (e.team == nullptr) {
+    run_alone(e, segments_[k], i / 64);
+  } else {
+    run_measured(e, k, i / 64);
+  }
+}
+
+template <class P>
+void plan<P>::run_alone(engine<P>& e, segment const& s, std::uint32_t word) noexcept {
   auto& pending = e.pending;
-  pending.insert(i);
-  std::uint32_t word = i / 64;
   std::uint32_t const end = (s.end + 63) / 64;
   due now;
+  at_once to(e);
   for (bool more = true; more;) {
     // none of these will mark another of them
     now.clear();
@@ -38,23 +69,23 @@ void plan<P>::run(engine<P>& e, std::uint32_t i) noexcept {
         pending.take(word, all);
         if (all != 0) { now.add_near(s, word, all); }
       } else {
-        std::uint64_t mine = all & e.in_plan.members(word);
-        std::uint64_t const others = all & ~mine;
-        if (others != 0) { mine &= (others & (~others + 1)) - 1; }
+        std::uint64_t const mine = planned_first(e, word, all);
         pending.take(word, mine);
         now.add(s, word, mine);
-        more = others == 0;
+        more = mine == all;
         if (!more) { break; }
       }
       ++word;
     }
-    if (!run_all(e, s, now)) { return; }
+    if (!run_all(e, s, now, to)) { break; }
   }
+  count_runs(e, to.runs);
 }
 
-/// False when a node has failed: those that have not run are pending again.
+/// False when a node has failed: those that have not run are to run again.
 template <class P>
-bool plan<P>::run_all(engine<P>& e, segment const& s, due& now) noexcept {
+template <class To>
+bool plan<P>::run_all(engine<P> const& e, segment const& s, due& now, To& to) noexcept {
   std::uint64_t changed[due::most_near];
   stop at;
   std::uint32_t near = now.near_words, listed = now.nodes, last = now.last;
@@ -63,60 +94,56 @@ bool plan<P>::run_all(engine<P>& e, segment const& s, due& now) noexcept {
     if (at.failure.code != errc::ok) [[unlikely]] {
       near = at.at + 1;
       for (std::uint32_t k = near; k < now.near_words; ++k) {
-        e.pending.insert_behind(now.near[k].word, now.near[k].bits);
+        to.again(now.near[k].word, now.near[k].bits);
       }
-      e.pending.insert_behind(now.near[at.at].word, at.left);
+      to.again(now.near[at.at].word, at.left);
     }
-    for (std::uint32_t k = 0; k < near; ++k) { spread(e, s, {now.near[k].word, changed[k]}); }
+    for (std::uint32_t k = 0; k < near; ++k) { spread(e, s, {now.near[k].word, changed[k]}, to); }
   }
   if (listed != 0 && at.failure.code == errc::ok) {
     for (std::uint32_t k = 0; k < plan_kind::ahead; ++k) { now.list[listed + k] = last; }
     std::uint32_t const count = s.how->run_listed(s, now.list, listed, now.changed, at);
-    spread_listed(e, s, now.changed, count);
+    spread_listed(e, s, now.changed, count, to);
     if (at.failure.code != errc::ok) [[unlikely]] { listed = at.at + 1; }
   } else {
     listed = 0;
   }
-  if (at.failure.code == errc::ok) [[likely]] {
-    count_runs(e, at.runs + listed);
-    return true;
-  }
+  to.ran(at.runs + listed);
+  if (at.failure.code == errc::ok) [[likely]] { return true; }
   for (std::uint32_t k = listed; k < now.nodes; ++k) {
     std::uint32_t const i = s.begin + now.list[k];
-    e.pending.insert_behind(i / 64, std::uint64_t{1} << (i % 64));
+    to.again(i / 64, std::uint64_t{1} << (i % 64));
   }
-  count_runs(e, at.runs + listed);
-  std::uint32_t const i = s.begin + at.node;
-  if (e.set_failure(e.nodes(i), at.failure)) { e.changed(i); }
+  to.failed(s.begin + at.node, at.failure);
   return false;
 }
 
 /// Who depends on near nodes that have changed is pending.
 template <class P>
-void plan<P>::spread(engine<P>& e, segment const& s, word_bits changed) noexcept {
+template <class To>
+void plan<P>::spread(engine<P> const& e, segment const& s, word_bits changed, To& to) noexcept {
   std::uint64_t const shown =
       e.in_plan.plain(changed.word) ? 0 : changed.bits & e.in_plan.shown(changed.word);
   std::uint64_t const bits = changed.bits & ~shown;
   for (std::uint64_t left = shown; left != 0; left &= left - 1) {
-    e.changed(changed.word * 64 + static_cast<std::uint32_t>(std::countr_zero(left)));
+    to.changed(changed.word * 64 + static_cast<std::uint32_t>(std::countr_zero(left)));
   }
   for (std::uint32_t k = 0; k < s.step_count; ++k) {
-    std::uint32_t const to = changed.word * 64 + s.steps[k], shift = to % 64;
-    e.pending.insert_behind(to / 64, bits << shift);
-    e.pending.insert_behind(to / 64 + 1, bits >> 1 >> (63 - shift));
+    std::uint32_t const target = changed.word * 64 + s.steps[k], shift = target % 64;
+    to.pend(target / 64, bits << shift);
+    to.pend(target / 64 + 1, bits >> 1 >> (63 - shift));
   }
 }
 template <class P>
-void plan<P>::spread_listed(engine<P>& e, segment const& s, std::uint32_t const* changed,
-                            std::uint32_t count) noexcept {
-  auto const mark = [&](std::uint32_t i) {
-    e.pending.insert_behind(i / 64, std::uint64_t{1} << (i % 64));
-  };
+template <class To>
+void plan<P>::spread_listed(engine<P> const& e, segment const& s, std::uint32_t const* changed,
+                            std::uint32_t count, To& to) noexcept {
+  auto const mark = [&](std::uint32_t i) { to.pend(i / 64, std::uint64_t{1} << (i % 64)); };
   for (std::uint32_t k = 0; k < count; ++k) {
     std::size_t const j = changed[k];
     std::uint32_t const i = s.begin + changed[k];
     if ((e.in_plan.shown(i / 64) >> (i % 64) & 1) != 0) [[unlikely]] {
-      e.changed(i);
+      to.changed(i);
     } else if (s.targets_at == nullptr) {
       for (std::size_t t = 0; t != s.stride; ++t) { mark(s.targets[j * s.stride + t]); }
     } else {

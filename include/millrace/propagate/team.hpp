@@ -136,15 +136,15 @@ class team_core {
 
   /// What member `me`, not 0, does until the team stops.
   void serve(std::uint32_t me) noexcept {
-    std::uint32_t seen = 0;
+    std::uint32_t last = 0;
     for (;;) {
-      std::uint32_t now = await(me, seen);
+      std::uint32_t now = await(me, last);
       if ((now & stopped) != 0) { return; }
       if (!A::compare_exchange(gate_, now, now + one_inside, core::acquire, core::relaxed,
                                "team.enter")) {
         continue;
       }
-      seen = job_of(now);
+      last = job_of(now);
       work(me);
       leave();
     }
@@ -171,8 +171,8 @@ class team_core {
   [[nodiscard]] static constexpr std::uint32_t job_of(std::uint32_t gate) noexcept {
     return gate / one_job;
   }
-  [[nodiscard]] static constexpr bool calls(std::uint32_t gate, std::uint32_t seen) noexcept {
-    return (gate & stopped) != 0 || ((gate & open) != 0 && job_of(gate) != seen);
+  [[nodiscard]] static constexpr bool calls(std::uint32_t gate, std::uint32_t last) noexcept {
+    return (gate & stopped) != 0 || ((gate & open) != 0 && job_of(gate) != last);
   }
   /// The first task of a member's part.
   [[nodiscard]] std::uint32_t share(std::uint32_t tasks, std::uint32_t member) const noexcept {
@@ -180,11 +180,11 @@ class team_core {
   }
 
   /// @return the gate as it was when there was something new for the member
-  [[nodiscard]] std::uint32_t await(std::uint32_t me, std::uint32_t seen) noexcept {
+  [[nodiscard]] std::uint32_t await(std::uint32_t me, std::uint32_t last) noexcept {
     std::uint32_t& asleep = seats_[me].asleep;
     for (std::uint32_t looks = 0;;) {
       std::uint32_t now = A::load(gate_, core::relaxed, "team.look");
-      if (calls(now, seen)) { return now; }
+      if (calls(now, last)) { return now; }
       if (++looks < L::spins) {
         L::pause(looks);
         continue;
@@ -192,7 +192,7 @@ class team_core {
       looks = 0;
       A::store(asleep, 1U, core::seq_cst, "team.fall_asleep");
       now = A::load(gate_, core::seq_cst, "team.last_look");
-      if (!calls(now, seen)) { parking::park(asleep, 1U, a_while_ns); }
+      if (!calls(now, last)) { parking::park(asleep, 1U, a_while_ns); }
       A::store(asleep, 0U, core::relaxed, "team.wake_up");
     }
   }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plans: the values and runs of cells that are run from flat arrays, and what leaves a plan.
+// Plans: the values and runs of cells that are run from flat arrays, by one thread and by several,
+// and what leaves a plan.
 #include <millrace/propagate/graph.hpp>
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -19,12 +22,27 @@ struct planned_graph : propagate::default_graph {
   static constexpr std::uint32_t plan_width = 64;
   static constexpr std::uint32_t plan_after = 0;
 };
+/// Each word of 64 cells is a task of a team.
+struct shared_graph : planned_graph {
+  static constexpr std::uint32_t task_ns = 0;
+};
+/// One thread and a team, as their times say.
+struct measured_graph : planned_graph {
+  static constexpr std::uint32_t task_ns = 1;
+};
+template <class P>
+[[nodiscard]] propagate::team* team_of() {
+  static propagate::team three = propagate::team::make(3).value();
+  return P::task_ns == planned_graph::task_ns ? nullptr : &three;
+}
 
 /// Layers of sums of neighbours, p and p + `reach`, round the end; each write is looked at.
+template <class P>
 struct sums {
   static constexpr std::size_t width = 200, layers = 4;
 
   explicit sums(std::size_t reach) : reach_{reach}, values(width) {
+    REQUIRE(g.use(team_of<P>()));
     for (std::size_t p = 0; p < width; ++p) {
       values[p] = static_cast<int>(p);
       inputs.push_back(g.input(values[p]).value());
@@ -71,23 +89,26 @@ struct sums {
   }
 
   std::size_t reach_;
-  propagate::basic_graph<planned_graph> g = propagate::basic_graph<planned_graph>::make().value();
+  propagate::basic_graph<P> g = propagate::basic_graph<P>::make().value();
   std::vector<propagate::input<int>> inputs;
   std::vector<propagate::cell<int>> cells;
   std::vector<int> values;
-  std::uint64_t runs = 0;
+  std::atomic<std::uint64_t> runs = 0;
 };
 
 }  // namespace
 
-TEST_CASE("plan: values and runs of near and of scattered dependencies") {
+TEST_CASE_TEMPLATE("plan: values and runs of near and of scattered dependencies", P, planned_graph,
+                   shared_graph, measured_graph) {
   for (std::size_t const reach : {std::size_t{1}, std::size_t{67}}) {
-    sums s(reach);
-    for (std::size_t p = 0; p < sums::width; p += 7) { s.write(p, static_cast<int>(1000 - p)); }
+    sums<P> s(reach);
+    for (std::size_t p = 0; p < sums<P>::width; p += 7) { s.write(p, static_cast<int>(1000 - p)); }
   }
 }
 
-TEST_CASE("plan: cells that come, are observed, replaced and removed") {
+TEST_CASE_TEMPLATE("plan: cells that come, are observed, replaced and removed", P, planned_graph,
+                   shared_graph) {
+  using sums = ::sums<P>;
   sums s(1);
   propagate::cell<int> const in_plan = s.cells[2 * sums::width + 5];
   int told = 0;
@@ -106,7 +127,9 @@ TEST_CASE("plan: cells that come, are observed, replaced and removed") {
         (42 + s.g.read(s.cells[2 * sums::width + 6]).value()) % 1000);
 }
 
-TEST_CASE("plan: a tracking cell goes from one planned cell to another") {
+TEST_CASE_TEMPLATE("plan: a tracking cell goes from one planned cell to another", P, planned_graph,
+                   shared_graph) {
+  using sums = ::sums<P>;
   sums s(67);
   auto const which = s.g.input(0).value();
   auto const base = 3 * sums::width;
@@ -124,8 +147,9 @@ TEST_CASE("plan: a tracking cell goes from one planned cell to another") {
   }
 }
 
-TEST_CASE("plan: functions that fail and throw") {
-  auto g = propagate::basic_graph<planned_graph>::make().value();
+TEST_CASE_TEMPLATE("plan: functions that fail and throw", P, planned_graph, shared_graph) {
+  auto g = propagate::basic_graph<P>::make().value();
+  REQUIRE(g.use(team_of<P>()));
   static constexpr int width = 128;
   std::vector<propagate::input<int>> in;
   std::vector<propagate::cell<int>> first, second;
@@ -165,6 +189,37 @@ TEST_CASE("plan: functions that fail and throw") {
   CHECK(g.stats().failed == 0);
   CHECK(g.read(second[40]).value() == 4);
   CHECK(g.read(second[50]).value() == 6);
+}
+
+TEST_CASE("plan: a team is given while nothing runs") {
+  auto g = propagate::graph::make().value();
+  auto const in = g.input(1).value();
+  millrace::result<void> inside;
+  REQUIRE(g.observe(propagate::cell<int>(in), [&](int) { inside = g.use(nullptr); }));
+  CHECK(inside.error().code == errc::busy);
+  CHECK(g.use(nullptr));
+}
+
+TEST_CASE("plan: the time that runs take decides who makes them") {
+  propagate::detail::measured_choice choice;
+  static constexpr std::uint32_t nodes = 1000, task_ns = 100;
+  CHECK_FALSE(choice.prefers_team(nodes, task_ns));  // nothing is known
+  choice.note(false, nodes, 150);
+  CHECK_FALSE(choice.prefers_team(nodes, task_ns));  // less than two tasks
+  choice.note(false, nodes, 1'000'000);              // an interruption counts for little
+  CHECK_FALSE(choice.prefers_team(nodes, task_ns));
+  for (int i = 0; i < 40; ++i) { choice.note(false, nodes, 10'000); }
+  CHECK(choice.prefers_team(nodes, task_ns));  // to be tried
+  CHECK(choice.tasks(nodes, task_ns) >= 90);
+  choice.note(true, nodes, 6'000);
+  int by_team = 0;
+  for (int i = 0; i < 640; ++i) { by_team += choice.prefers_team(nodes, task_ns) ? 1 : 0; }
+  CHECK(by_team == 630);
+  for (int i = 0; i < 40; ++i) { choice.note(true, nodes, 20'000); }
+  by_team = 0;
+  for (int i = 0; i < 640; ++i) { by_team += choice.prefers_team(nodes, task_ns) ? 1 : 0; }
+  CHECK(by_team == 10);
+  CHECK_FALSE(choice.prefers_team(4 * nodes, task_ns));  // another size
 }
 
 TEST_CASE("plan: none of narrow graphs") {

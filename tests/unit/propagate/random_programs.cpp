@@ -173,18 +173,29 @@ struct often_planned : propagate::default_graph {
   static constexpr std::uint32_t plan_width = 1;
   static constexpr std::uint32_t plan_after = 1;
 };
+/// Plans of wide levels, whose words are run by three threads.
+struct shared_out : always_planned {
+  static constexpr std::uint32_t task_ns = 0;
+};
+template <class P>
+constexpr bool is_shared = P::task_ns == 0;
 
 /// The same program in a graph.
 template <class P>
 class program {
  public:
-  explicit program(std::uint64_t seed) : chance_{seed}, g_{graph::make().value()} {}
+  explicit program(std::uint64_t seed, propagate::team* with = nullptr)
+      : chance_{seed}, g_{graph::make().value()} {
+    REQUIRE(g_.use(with));
+  }
 
   /// Whether a plan has run cells in any program.
   static inline bool was_planned = false;
 
   void play(int steps) {
     for (int s = 0; s < 4; ++s) { add_input(); }
+    if (is_shared<P>) { add_layers(3, 150); }
+    compare();
     for (int s = 0; s < steps; ++s) {
       switch (chance_.next() % 16) {
         case 0: add_input(); break;
@@ -192,7 +203,7 @@ class program {
         case 2: add_fixed(); break;
         case 3:
         case 4: add_tracking(); break;
-        case 5: observe(); break;
+        case 5: observe(some_cell()); break;
         case 6: observe_tracking(); break;
         case 7: remove(); break;
         case 8: read_one(); break;
@@ -286,6 +297,23 @@ class program {
       m.cell = g_.computed(of_three(how, m), at(how, 0), at(how, 1), at(how, 2)).value();
     }
   }
+  /// Layers of cells of one type and drawn dependencies, above inputs; all of the last observed.
+  void add_layers(std::size_t layers, std::size_t width) {
+    for (std::size_t p = 0; p < width; ++p) { add_input(); }
+    for (std::size_t l = 0; l < layers; ++l) {
+      std::size_t const below = want_.nodes.size() - width;
+      for (std::size_t p = 0; p < width; ++p) {
+        recipe how = some_recipe(form::computed, 1);
+        how.from = {below + chance_.next() % width, below + chance_.next() % width};
+        how.fails = chance_.next() % 300 == 0;
+        want_.add(how);
+        mine& m = append();
+        m.cell = g_.computed(of_two(how, m), at(how, 0), at(how, 1)).value();
+      }
+    }
+    std::size_t const last = want_.nodes.size() - width;
+    for (std::size_t p = 0; p < width; ++p) { observe(last + p); }
+  }
   void add_tracking() {
     recipe const how = some_recipe(form::tracking, 6);
     want_.add(how);
@@ -314,10 +342,10 @@ class program {
     }
     REQUIRE(done.has_value());
   }
-  void observe() {
+  void observe(std::size_t cell) {
     recipe how;
     how.is = form::observer;
-    how.from = {some_cell()};
+    how.from = {cell};
     want_.add(how);
     mine& m = append();
     m.observer = g_.observe(mine_[how.from[0]]->cell, [&m](word v) {
@@ -354,7 +382,7 @@ class program {
   void write() {
     ++want_.pass;
     auto batch = g_.begin().value();
-    std::size_t const count = 1 + chance_.next() % 3;
+    std::size_t const count = 1 + chance_.next() % (is_shared<P> ? 60 : 3);
     for (std::size_t k = 0; k < count; ++k) {
       std::size_t i = some_cell();
       while (want_.nodes[i].how.is != form::input) { i = some_cell(); }
@@ -422,11 +450,14 @@ class program {
 TEST_CASE_TEMPLATE(
     "random programs: the values, failures, calls and runs of an engine that looks "
     "at all",
-    P, propagate::default_graph, always_planned, often_planned) {
-  int const programs = millrace_test::long_tier() ? 100'000 : 1'000;
+    P, propagate::default_graph, always_planned, often_planned, shared_out) {
+  int const programs = (millrace_test::long_tier() ? 100'000 : 1'000) / (is_shared<P> ? 20 : 1);
+  auto team = propagate::team::make(is_shared<P> ? 3 : 1);
+  REQUIRE(team);
   for (int seed = 1; seed <= programs; ++seed) {
     INFO("seed ", seed);
-    program<P>(static_cast<std::uint64_t>(seed)).play(20 + seed % 100);
+    program<P>(static_cast<std::uint64_t>(seed), is_shared<P> ? &*team : nullptr)
+        .play(20 + seed % 100);
   }
   CHECK(program<P>::was_planned == (P::plan_width == 1));
 }
