@@ -14,8 +14,7 @@ using policy = kept<lethal, 4>;
 
 TEST_CASE("killed producer: whoever takes over the lane goes on behind what was published") {
   uint64_t deaths = 0, sent_in_all = 0, replayed = 0;
-  uint64_t const step = long_tier() ? 1 : 2;
-  for (uint64_t at = 1;; at += step) {
+  for (uint64_t at = 1;; ++at) {
     CAPTURE(at);
     named_ring const ring("producer");
     auto handle =
@@ -33,7 +32,7 @@ TEST_CASE("killed producer: whoever takes over the lane goes on behind what was 
           **slot = v++;
           if (!lane->commit()) { return 5; }
         }
-        lane->poll([](auto const&) noexcept {});
+        if (lane->poll([](auto const&) noexcept {}) == 0 && !slot) { core::yield_thread(); }
       }
       lethal::left = 0;
       ::_exit(0);  // without closing what others use
@@ -88,4 +87,51 @@ TEST_CASE("killed producer: its lane is busy while it lives and free when it is 
   CHECK(handle.open_lane());
   ::close(ready[0]);
   ::close(ready[1]);
+}
+
+namespace {
+
+/// Kills who is about to wake a thread, after it has told everybody that it does.
+struct lethal_parking : core::futex_parking {
+  static inline bool armed = false;
+  static void wake(std::uint32_t& word) noexcept {
+    if (armed) { ::raise(SIGKILL); }
+    core::futex_parking::wake(word);
+  }
+};
+struct sleeps_soon : kept<core::direct_access<cuda::thread_scope_system>, 4> {
+  using backoff = queue::blocking_backoff<1, 1>;
+  using parking = lethal_parking;
+};
+
+}  // namespace
+
+TEST_CASE("killed producer: one that dies while it wakes the worker") {
+  named_ring const ring("waker");
+  auto handle =
+      core::value_or_throw(queue::share<sleeps_soon>(ring.name(), {.capacity = 3, .patience = {}}));
+  pid_t const server = server_of<sleeps_soon>(ring.name());
+  int end = 0;
+  uint64_t sent = 0;
+  for (auto const give_up = soon(); end == 0 && !give_up.expired(core::steady_clock{});) {
+    end = end_of(in_a_process([&] {
+      auto mine = queue::join<sleeps_soon>(ring.name());
+      if (!mine) { return 3; }
+      auto lane = mine->open_lane();
+      if (!lane) { return 4; }
+      ::usleep(1'000);  // the worker falls asleep, mostly
+      lethal_parking::armed = true;
+      if (!lane->submit(1)) { return 5; }
+      lethal_parking::armed = false;
+      return lane->drain(soon()) ? 0 : 6;
+    }));
+    ++sent;
+  }
+  REQUIRE(end == -SIGKILL);
+  auto lane = core::value_or_throw(handle.open_lane());
+  CHECK(lane.next_id() == sent);
+  CHECK(lane.drain(queue::within(std::chrono::seconds(20))));
+  handle.close();
+  if (!handle.wait_until_left(queue::within(std::chrono::seconds(20)))) { ::kill(server, SIGKILL); }
+  CHECK(end_of(server) == 0);
 }

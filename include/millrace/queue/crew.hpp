@@ -193,13 +193,18 @@ class crew_ref {
     access::store(me.sleeping, 1u, core::seq_cst, "crew.sleep");
     access::fetch_add(control_->crew.asleep, 1u, core::seq_cst, "crew.asleep");
     while (!ready() && access::load(me.sleeping, core::acquire, "crew.woken") != 0) {
-      P::parking::park(me.sleeping, 1u, ~std::uint64_t{0});
+      P::parking::park(me.sleeping, 1u, longest_sleep_ns);
     }
     access::store(me.sleeping, 0u, core::relaxed, "crew.awake");
     access::fetch_add(control_->crew.asleep, ~std::uint32_t{0}, core::seq_cst, "crew.asleep");
   }
 
  private:
+  /// A producer of another process may die between the store that says that it wakes the sleeper
+  /// and the wake, and nobody else would: the sleeper looks at its word now and then.
+  static constexpr std::uint64_t longest_sleep_ns =
+      shareable<P> && P::claims == claim_mode::pinned ? 20'000'000u : ~std::uint64_t{0};
+
   template <class Next>
   queue::phase go_on(Next next) const noexcept {
     for (;;) {
