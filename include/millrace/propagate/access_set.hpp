@@ -4,8 +4,12 @@
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
 #include <millrace/memory/resource.hpp>
+#include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/column.hpp>
 
+#include <cuda/std/span>
+
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -28,7 +32,7 @@ class access_set {
  public:
   using access = cell_access<Track>;
 
-  explicit access_set(R from) noexcept : all_{from}, places_{from} {}
+  explicit access_set(R from) noexcept : all_{from}, places_{from}, missed_{from} {}
 
   /// The cell's access, which may be its first.
   /// @error errc::out_of_memory (null)
@@ -55,6 +59,17 @@ class access_set {
   void clear() noexcept {
     all_.clear();
     places_.clear();
+    missed_.clear();
+  }
+  /// Notes that a cell is not published in the transaction's epoch.
+  /// @error errc::out_of_memory
+  /// @cost  a scan of those that are noted
+  [[nodiscard]] result<void> miss(node_id const& cell) noexcept {
+    bool const known = std::find(missed_.begin(), missed_.end(), cell) != missed_.end();
+    return known ? result<void>{} : missed_.try_push(cell);
+  }
+  [[nodiscard]] cuda::std::span<node_id const> missed() const noexcept {
+    return {missed_.data(), missed_.size()};
   }
   [[nodiscard]] access* begin() noexcept { return all_.begin(); }
   [[nodiscard]] access* end() noexcept { return all_.end(); }
@@ -87,6 +102,7 @@ class access_set {
 
   column<access, R> all_;
   column<std::uint32_t, R> places_;  // by hash, where they stand in `all_`
+  column<node_id, R> missed_;
 };
 
 }  // namespace millrace::inline v0::propagate::detail

@@ -68,9 +68,13 @@ error store_core<P>::accept(commit_request<P>& c) noexcept {
     bool const relies = P::level == isolation::serializable ? each.was_read : writes;
     version const& newest = *each.cell->versions.newest();
     if ((relies && (each.cell->claimed || newest.epoch > c.epoch)) || (writes && newest.gone)) {
-      add(conflicts, 1);
-      c.conflict = each.cell->cell;
-      return {errc::conflict, {}, static_cast<std::int32_t>(each.cell->cell.slot)};
+      return refuse(c, each.cell->cell);
+    }
+  }
+  if constexpr (P::level == isolation::serializable) {
+    for (node_id const& each : c.accesses->missed()) {
+      track_type const* const t = find(each);
+      if (t != nullptr && !t->is_gone() && !t->is_in(c.epoch)) { return refuse(c, each); }
     }
   }
   if (!claimed_.reserve(claimed_.size() + written)) { return {errc::out_of_memory, {}, 0}; }
@@ -80,6 +84,13 @@ error store_core<P>::accept(commit_request<P>& c) noexcept {
     if (!std::exchange(each.cell->claimed, true)) { claimed_.push(each.cell); }
   }
   return {};
+}
+
+template <class P>
+error store_core<P>::refuse(commit_request<P>& c, node_id const& cell) noexcept {
+  add(conflicts, 1);
+  c.conflict = cell;
+  return {errc::conflict, {}, static_cast<std::int32_t>(cell.slot)};
 }
 
 template <class P>

@@ -107,10 +107,14 @@ struct store_core {
   /// @thread any, with an epoch pinned
   template <class T>
   [[nodiscard]] track_type* find(propagate::cell<T> of) const noexcept {
-    if (of.id().graph != in) { return nullptr; }
-    track_type* t = tracks.find(of.id().slot);
-    while (t != nullptr && t->cell != of.id()) { t = t->below(); }
+    track_type* const t = find(of.id());
     return t != nullptr && t->type == type_of<T> ? t : nullptr;
+  }
+  [[nodiscard]] track_type* find(node_id const& of) const noexcept {
+    if (of.graph != in) { return nullptr; }
+    track_type* t = tracks.find(of.slot);
+    while (t != nullptr && t->cell != of) { t = t->below(); }
+    return t;
   }
 
   /// Where the value of the epoch to come goes; there is room. A publisher asks for it.
@@ -312,6 +316,7 @@ struct store_core {
   [[nodiscard]] request* commit_group(request* first) noexcept;
   [[nodiscard]] static bool reads_computed(commit_request<P> const& c) noexcept;
   [[nodiscard]] error accept(commit_request<P>& c) noexcept;
+  [[nodiscard]] error refuse(commit_request<P>& c, node_id const& cell) noexcept;
   [[nodiscard]] error write_record() noexcept;
   void take_effect() noexcept;
   void take_back(accesses_type& to) noexcept;

@@ -54,14 +54,16 @@ class basic_transaction {
   [[nodiscard]] result<T> read(cell<T> of) noexcept {
     if (core_ == nullptr) { return core::refuse<T>(errc::closed); }
     track_type* const t = core_->find(of);
-    if (t == nullptr) { return core::refuse<T>(errc::unknown_id, 1); }
+    if (t == nullptr) { return missed<T>(of.id()); }
     auto* const access = accesses_.at(t);
     if (access == nullptr) { return core::refuse<T>(errc::out_of_memory); }
     if (access->written != nullptr) {
       return detail::copy_of(detail::value_of<T>(*access->written));
     }
     access->was_read = true;
-    return detail::outcome_of<T>(t->versions.at(epoch_));
+    detail::version const* const v = t->versions.at(epoch_);
+    if (v == nullptr || v->gone) { return missed<T>(of.id()); }
+    return detail::outcome_of<T>(v);
   }
   /// Of several writes to one cell the last counts.
   /// @error errc::unknown_id: not an input that is published in the epoch; errc::closed: committed
@@ -71,11 +73,11 @@ class basic_transaction {
   [[nodiscard]] result<void> write(input<T> to, std::type_identity_t<T> value) noexcept {
     if (core_ == nullptr) { return core::refuse<void>(errc::closed); }
     track_type* const t = core_->find(static_cast<cell<T> const&>(to));
-    if (t == nullptr || !t->is_input) { return core::refuse<void>(errc::unknown_id, 1); }
+    if (t == nullptr || !t->is_input) { return missed<void>(to.id()); }
     auto* const access = accesses_.at(t);
     if (access == nullptr) { return core::refuse<void>(errc::out_of_memory); }
     if (access->written == nullptr) {
-      if (!t->is_in(epoch_)) { return core::refuse<void>(errc::unknown_id, 1); }
+      if (!t->is_in(epoch_)) { return missed<void>(to.id()); }
       access->written = t->of->make(core_->from);
       if (access->written == nullptr) { return core::refuse<void>(errc::out_of_memory); }
     }
@@ -119,8 +121,8 @@ class basic_transaction {
     core_->pins.unpin(pin_);
     core_ = nullptr;
   }
-  /// The cell for which the last commit was a conflict: it has been written since it was read, or
-  /// is not published any more.
+  /// The cell for which the last commit was a conflict: it has been written since it was read, is
+  /// not published any more, or is since it was looked for in vain.
   [[nodiscard]] node_id conflict() const noexcept { return conflict_; }
 
  private:
@@ -128,6 +130,13 @@ class basic_transaction {
   friend class basic_store;
   basic_transaction(core_type& of, std::uint32_t pin, std::uint64_t epoch) noexcept
       : core_{&of}, pin_{pin}, epoch_{epoch}, accesses_{of.from} {}
+
+  /// Of a cell that is not published in the epoch, which the transaction relies on from here on.
+  template <class T>
+  [[nodiscard, gnu::cold]] result<T> missed(node_id const& cell) noexcept {
+    if (!accesses_.miss(cell)) { return core::refuse<T>(errc::out_of_memory); }
+    return core::refuse<T>(errc::unknown_id, 1);
+  }
 
   core_type* core_;
   std::uint32_t pin_;

@@ -128,6 +128,38 @@ TEST_CASE("store: to let a cell go is no conflict for who has found that it is n
   CHECK(t.commit());
 }
 
+TEST_CASE("store: a cell that comes is a conflict for who has found that it is not published") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(1).value();
+  auto const b = g.input(1).value();
+  auto s = propagate::store::make(std::move(g)).value();
+  REQUIRE(s.publish(b));
+  auto never = s.begin().value();
+  CHECK(never.read(a).error().code == errc::unknown_id);
+  REQUIRE(never.write(b, 2));
+  REQUIRE(s.publish(a));
+  CHECK(never.commit().error().code == errc::conflict);
+  CHECK(never.conflict() == a.id());
+
+  // the same of one that was published, which another publication has taken the place of
+  REQUIRE(s.unpublish(a));
+  auto again = s.begin().value();
+  CHECK(again.write(a, 3).error().code == errc::unknown_id);
+  REQUIRE(again.write(b, 3));
+  REQUIRE(s.collect());
+  REQUIRE(s.publish(a));
+  CHECK(again.commit().error().code == errc::conflict);
+
+  // one that has gone again is as it was, and one of another type has nothing to do with it
+  REQUIRE(s.unpublish(a));
+  REQUIRE(s.collect());
+  auto same = s.begin().value();
+  CHECK(same.read(a).error().code == errc::unknown_id);
+  REQUIRE(same.write(b, 4));
+  CHECK(same.commit());
+  CHECK(s.snapshot()->read(b).value() == 4);
+}
+
 TEST_CASE("store: a cell goes while others look for it") {
   auto g = propagate::graph::make().value();
   auto const a = g.input(1).value();

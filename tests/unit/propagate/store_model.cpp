@@ -87,6 +87,7 @@ class program {
     transaction_type real;
     std::uint64_t epoch;
     std::vector<access> accesses;
+    std::vector<std::size_t> missed{};  // looked for in vain, in this order
   };
   struct snapshot {
     snapshot_type real;
@@ -235,6 +236,7 @@ class program {
         mine->was_read = true;
       }
     }
+    if (expected == unpublished) { t.missed.push_back(c); }
     REQUIRE(outcome_of(t.real.read(handle(c))) == expected);
   }
   void write(transaction& t, std::size_t c) {
@@ -244,6 +246,8 @@ class program {
     if (mine != nullptr && (mine->written || at(c, t.epoch) != unpublished)) {
       mine->written = value;
       expected = {};
+    } else {
+      t.missed.push_back(c);
     }
     REQUIRE(error_of(t.real.write(cells_[c].handle, value)) == expected);
   }
@@ -266,6 +270,13 @@ class program {
         conflict = handle(of.cell).id();
         why = {errc::conflict, {}, static_cast<std::int32_t>(conflict.slot)};
       }
+    }
+    for (std::size_t const c : t.missed) {
+      if (why.code != errc::ok || P::level == propagate::isolation::snapshot) { break; }
+      if (!is_published(c) || at(c, t.epoch) != unpublished) { continue; }
+      ++conflicts_;
+      conflict = handle(c).id();
+      why = {errc::conflict, {}, static_cast<std::int32_t>(conflict.slot)};
     }
     auto const got = t.real.commit();
     REQUIRE(error_of(got) == why);
