@@ -39,6 +39,7 @@ class book_functions {
     std::uint32_t const i = at.option % revalue::block_width;
     return {v.value[i], v.delta[i], v.gamma[i], v.vega[i], v.theta[i], v.rho[i]};
   }
+  [[nodiscard]] std::size_t option_count() const noexcept { return desks_.places().size(); }
   [[nodiscard]] std::size_t desk_count() const noexcept { return tree_.leaves; }
   [[nodiscard]] std::size_t desk_of(std::size_t contract) const noexcept {
     return desks_.places()[contract].desk;

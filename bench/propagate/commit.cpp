@@ -21,7 +21,7 @@ T must(result<T> made) {
   return core::value_or_throw(std::move(made));
 }
 
-/// The book's cells in a store. Quotes and risks are published, options' prices are not.
+/// The book's cells in a store. Quotes are published, what options are worth, and risks.
 class stored_graph {
  public:
   stored_graph(revalue::book const& of, double spot) : cells_(of), store_(with_spot(cells_, spot)) {
@@ -29,6 +29,7 @@ class stored_graph {
     for (std::size_t i = 0; i < of.contracts.size(); ++i) {
       must(store_.publish(cells_.volatility(i)));
     }
+    for (auto const& block : cells_.blocks()) { must(store_.publish(block)); }
     for (auto const& desk : cells_.desk_risks()) { must(store_.publish(desk)); }
     must(store_.publish(cells_.firm_risk()));
   }
@@ -40,20 +41,21 @@ class stored_graph {
       move(of_->cells_.volatility(contract), volatility_quotes);
     }
     void move_spot() { move(of_->cells_.spot(), spot_quotes); }
-    [[nodiscard]] firm_view look() {
+    [[nodiscard]] firm_view look(watch_list const& watched) {
       auto const now = must(of_->store_.snapshot());
+      revalue::book_graph const& cells = of_->cells_;
       firm_view seen;
-      for (std::size_t d = 0; d < seen.desks.size(); ++d) {
-        seen.desks[d] = must(now.read(of_->cells_.desk_risks()[d]));
+      seen.spot = must(now.read(cells.spot()));
+      for (std::size_t i = 0; i < watched.size(); ++i) {
+        auto const [block, lane] = cells.option(watched[i]);
+        seen.options[i] = {must(now.read(cells.volatility(watched[i]))),
+                           revalue::measures_of(must(now.read(block)).values, lane)};
       }
-      seen.firm = must(now.read(of_->cells_.firm_risk()));
+      for (std::size_t d = 0; d < seen.desks.size(); ++d) {
+        seen.desks[d] = must(now.read(cells.desk_risks()[d]));
+      }
+      seen.firm = must(now.read(cells.firm_risk()));
       return seen;
-    }
-    [[nodiscard]] double volatility(std::size_t contract) {
-      return must(must(of_->store_.snapshot()).read(of_->cells_.volatility(contract)));
-    }
-    [[nodiscard]] double spot() {
-      return must(must(of_->store_.snapshot()).read(of_->cells_.spot()));
     }
 
    private:

@@ -7,6 +7,7 @@
 #include "bench/propagate/book_functions.hpp"
 #include "examples/revalue/book.hpp"
 #include "examples/revalue/risk.hpp"
+#include <millrace/core/platform.hpp>
 #include <millrace/core/rng.hpp>
 
 #include <algorithm>
@@ -28,7 +29,9 @@
 /// Transactions on the default book, of whatever keeps it: threads that write beside threads that
 /// read. A transaction reads a quote and writes the next one; what depends on it is right when it
 /// has committed. Every thousandth of a thread moves the price of the underlying, which touches all
-/// of the book, and the others the volatility of an option that is drawn at random.
+/// of the book, and the others the volatility of an option that is drawn at random. Whoever reads
+/// does so at the pace of who writes, so that all do the same work: each thread that reads takes as
+/// many snapshots as a thread that writes has committed, on average.
 
 namespace millrace::bench {
 
@@ -56,13 +59,22 @@ inline constexpr quote_cycle spot_quotes{1430, 0.5, 100};
 
 /// What is to be found out of a trial.
 enum class commit_figure {
-  commits,   ///< a second
+  commits,   ///< a second, with the snapshots that go with them
   p99,       ///< ns from the start of a transaction until it has committed
-  snapshots  ///< read by readers, a second
+  snapshots  ///< a second: readers of them for writers of commits
 };
 
+/// An option's quote, and what it is worth.
+struct option_view {
+  double volatility;
+  measures worth;
+};
 /// What a reader reads at once.
 struct firm_view {
+  static constexpr std::size_t watched = 4;
+
+  double spot;
+  std::array<option_view, watched> options;
   std::array<revalue::risk, revalue::generated_desks.size()> desks;
   revalue::risk firm;
 
@@ -76,6 +88,9 @@ struct firm_view {
     return tree.root() == firm;
   }
 };
+
+/// The options that a reader looks at.
+using watch_list = std::array<std::size_t, firm_view::watched>;
 
 /// The default book, with volatilities that transactions can take.
 [[nodiscard]] inline revalue::book quoted_book() {
@@ -92,34 +107,38 @@ struct firm_view {
 ///     engine::client(engine&)            one a thread
 ///       void move_volatility(contract)   a transaction
 ///       void move_spot()                 a transaction
-///       firm_view look()                 of one moment
-///       double volatility(contract), double spot()
+///       firm_view look(watch_list)       of one moment
 template <class Engine>
 class commit_trials {
  public:
   static constexpr std::size_t writers = 4, readers = 2, spot_every = 1'000;
   static constexpr auto duration = std::chrono::milliseconds(200);
+  static constexpr auto nap = std::chrono::microseconds(50);  // of who has read as much as it may
 
   explicit commit_trials(revalue::book of)
       : book_(std::move(of)), spot_{spot_quotes.nearest(first_spot)}, engine_(book_, spot_) {}
 
   [[nodiscard]] measured run(commit_figure which) {
-    std::vector<writer> write;
-    for (std::size_t i = 0; i < writers; ++i) {
-      write.push_back({core::splitmix_rng(++seed_), seed_, {}, 0, {}});
-      write.back().ns.reserve(1 << 20);
-    }
+    std::vector<writer> write(writers);
     std::vector<reader> read(readers);
+    for (writer& each : write) {
+      each.seed = ++seed_;
+      each.ns.reserve(1 << 20);
+    }
+    for (reader& each : read) { each.draw = core::splitmix_rng(++seed_); }
     std::latch ready(1 + writers + readers);
     std::atomic<bool> stop{false};
     std::int64_t start = 0;
     {
       std::vector<std::jthread> threads;
       for (writer& each : write) {
-        threads.emplace_back([&] { work(each, ready, [&] { transact(each, stop); }); });
+        threads.emplace_back([&] {
+          work(each, ready, [&] { transact(each, stop); });
+          each.ended.store(true, std::memory_order_release);
+        });
       }
       for (reader& each : read) {
-        threads.emplace_back([&] { work(each, ready, [&] { look(each, stop); }); });
+        threads.emplace_back([&] { work(each, ready, [&] { follow(each, write); }); });
       }
       start = now_ns();
       ready.arrive_and_wait();
@@ -135,18 +154,29 @@ class commit_trials {
  private:
   using client = typename Engine::client;
 
-  struct writer {
-    core::splitmix_rng draw;
-    std::uint64_t seed;
+  struct alignas(core::destructive_bytes) writer {
+    std::uint64_t seed = 0;
     std::vector<std::uint32_t> ns;  // of each transaction
-    std::int64_t end;
+    std::int64_t end = 0;
     std::string problem;
+    alignas(core::destructive_bytes) std::atomic<std::uint64_t> commits{0};
+    std::atomic<bool> ended{false};
+  };
+  /// What a reader has seen of an option.
+  struct sight {
+    std::size_t contract;
+    double spot;
+    option_view seen;
   };
   struct reader {
+    core::splitmix_rng draw{0};
     std::uint64_t looks = 0, wrong = 0;
+    std::vector<sight> kept;  // to be looked at after the trial
     std::int64_t end = 0;
     std::string problem;
   };
+  static constexpr std::uint64_t keeps_every = 64;
+  static constexpr std::size_t most_kept = 64;
 
   template <class Who, class Body>
   void work(Who& who, std::latch& ready, Body body) {
@@ -158,21 +188,41 @@ class commit_trials {
   }
   void transact(writer& me, std::atomic<bool> const& stop) {
     client at(engine_);
+    core::splitmix_rng draw(me.seed);
     while (!stop.load(std::memory_order_relaxed)) {
       std::int64_t const start = now_ns();
       if (moves_spot(me.ns.size())) {
         at.move_spot();
       } else {
-        at.move_volatility(drawn(me.draw));
+        at.move_volatility(drawn(draw));
       }
       me.ns.push_back(static_cast<std::uint32_t>(now_ns() - start));
+      me.commits.store(me.ns.size(), std::memory_order_relaxed);
     }
   }
-  void look(reader& me, std::atomic<bool> const& stop) {
+  /// Reads until it has done so as often as a writer has committed, and all of them have ended.
+  void follow(reader& me, std::vector<writer> const& write) {
     client at(engine_);
-    while (!stop.load(std::memory_order_relaxed)) {
-      me.wrong += at.look().belongs_together() ? 0 : 1;
-      ++me.looks;
+    for (;;) {
+      bool ended = true;
+      std::uint64_t commits = 0;
+      for (writer const& each : write) {
+        ended = each.ended.load(std::memory_order_acquire) && ended;
+        commits += each.commits.load(std::memory_order_relaxed);
+      }
+      while (me.looks < commits / writers) { look(me, at); }
+      if (ended) { return; }
+      std::this_thread::sleep_for(nap);
+    }
+  }
+  void look(reader& me, client& at) {
+    watch_list watched;
+    for (std::size_t& each : watched) { each = drawn(me.draw); }
+    firm_view const seen = at.look(watched);
+    me.wrong += seen.belongs_together() ? 0 : 1;
+    if (me.looks++ % keeps_every != 0 || me.kept.size() >= most_kept) { return; }
+    for (std::size_t i = 0; i < watched.size(); ++i) {
+      me.kept.push_back({watched[i], seen.spot, seen.options[i]});
     }
   }
 
@@ -200,18 +250,37 @@ class commit_trials {
       if (!each.problem.empty()) { return each.problem; }
       if (each.wrong != 0) { return std::to_string(each.wrong) + " looks at what never was"; }
     }
-    client at(engine_);
-    for (std::size_t i = 0; i < book_.contracts.size(); ++i) {
-      if (at.volatility(i) != book_.contracts[i].volatility) {
-        return "the volatility of option " + std::to_string(i) +
-               " has not been moved as often as "
-               "transactions say";
+    book_functions anew(book_);
+    for (reader const& each : read) {
+      for (sight const& s : each.kept) {
+        anew.write_spot(s.spot);
+        anew.write_volatility(s.contract, s.seen.volatility);
+        if (anew.option(s.contract) != s.seen.worth) { return "an option has been worth another"; }
       }
     }
-    if (at.spot() != spot_) { return "the spot has not been moved as often as transactions say"; }
+    return problem_at_rest(client(engine_));
+  }
+  [[nodiscard]] std::string problem_at_rest(client at) {
     book_functions anew(book_);
     anew.write_spot(spot_);
-    firm_view const found = at.look();
+    firm_view found{};
+    for (std::size_t i = 0; i < book_.contracts.size(); i += firm_view::watched) {
+      watch_list these;
+      for (std::size_t k = 0; k < these.size(); ++k) {
+        these[k] = std::min(i + k, book_.contracts.size() - 1);
+      }
+      found = at.look(these);
+      for (std::size_t k = 0; k < these.size(); ++k) {
+        if (found.options[k].volatility != book_.contracts[these[k]].volatility) {
+          return "the volatility of option " + std::to_string(these[k]) +
+                 " has not been moved as often as transactions say";
+        }
+        if (found.options[k].worth != anew.option(these[k])) {
+          return "what option " + std::to_string(these[k]) + " is worth is wrong";
+        }
+      }
+    }
+    if (found.spot != spot_) { return "the spot has not been moved as often as transactions say"; }
     for (std::size_t d = 0; d < found.desks.size(); ++d) {
       if (!(found.desks[d] == anew.desk_risk(d))) { return "the risk of a desk is wrong"; }
     }
@@ -220,21 +289,21 @@ class commit_trials {
   [[nodiscard]] static double value_of(commit_figure which, std::vector<writer> const& write,
                                        std::vector<reader> const& read, std::int64_t start) {
     std::vector<std::uint32_t> all;
-    std::int64_t wrote = start, looked = start;
+    std::int64_t end = start;
     std::uint64_t looks = 0;
     for (writer const& each : write) {
       all.insert(all.end(), each.ns.begin(), each.ns.end());
-      wrote = std::max(wrote, each.end);
+      end = std::max(end, each.end);
     }
     for (reader const& each : read) {
       looks += each.looks;
-      looked = std::max(looked, each.end);
+      end = std::max(end, each.end);
     }
     switch (which) {
       case commit_figure::commits:
-        return 1e9 * static_cast<double>(all.size()) / static_cast<double>(wrote - start);
+        return 1e9 * static_cast<double>(all.size()) / static_cast<double>(end - start);
       case commit_figure::snapshots:
-        return 1e9 * static_cast<double>(looks) / static_cast<double>(looked - start);
+        return 1e9 * static_cast<double>(looks) / static_cast<double>(end - start);
       case commit_figure::p99: break;
     }
     auto const p99 = all.begin() + static_cast<std::ptrdiff_t>(all.size() * 99 / 100);

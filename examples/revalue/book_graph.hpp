@@ -24,6 +24,10 @@ namespace propagate = millrace::propagate;
 /// Value, delta, gamma, vega, theta and rho of one option, per unit of the underlying.
 using measures = std::array<double, 6>;
 
+[[nodiscard]] inline measures measures_of(value_block const& v, std::uint32_t lane) noexcept {
+  return {v.value[lane], v.delta[lane], v.gamma[lane], v.vega[lane], v.theta[lane], v.rho[lane]};
+}
+
 namespace detail {
 
 /// Adds risks up as a desk's tree does, so that the sum is the same to the last bit.
@@ -147,16 +151,22 @@ class book_graph {
   [[nodiscard]] std::span<propagate::cell<priced_block> const> blocks() const noexcept {
     return blocks_;
   }
+  /// Where one contract is priced.
+  struct option_place {
+    propagate::cell<priced_block> block;
+    std::uint32_t lane;
+  };
+  [[nodiscard]] option_place option(std::size_t contract) const noexcept {
+    place const at = places_[contract];
+    return {blocks_[first_block_[at.desk] + at.option / block_width], at.option % block_width};
+  }
   /// What one contract is worth.
   /// @error as graph().read
   [[nodiscard]] millrace::result<measures> read(std::size_t contract) noexcept {
-    place const at = places_[contract];
-    auto const block = graph_.read(blocks_[first_block_[at.desk] + at.option / block_width]);
+    auto const [cell, lane] = option(contract);
+    auto const block = graph_.read(cell);
     if (!block) { return cuda::std::unexpected(block.error()); }
-    value_block const& v = block->values;
-    std::uint32_t const lane = at.option % block_width;
-    return measures{v.value[lane], v.delta[lane], v.gamma[lane],
-                    v.vega[lane],  v.theta[lane], v.rho[lane]};
+    return measures_of(block->values, lane);
   }
 
  private:

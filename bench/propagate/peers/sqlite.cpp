@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SQLite in memory, with the same functions beside it: a transaction reads a quote, writes the
-// next, prices what depends on it in memory that the transaction guards, and writes the risk of the
-// desk and the firm where they have changed. A transaction can abort, so there is a journal, in
-// memory.
+// next, prices what depends on it in memory that the transaction guards, and writes what options
+// are worth, and the risk of desks and the firm, where they have changed. A transaction can abort,
+// so there is a journal, in memory.
 #include "bench/propagate/commit_trial.hpp"
 #include "bench/propagate/peers/sources.hpp"
 
@@ -89,6 +89,9 @@ class book_connection {
     if (makes_tables) {
       at_.run("CREATE TABLE quotes(id INTEGER PRIMARY KEY, value REAL)");
       at_.run(
+          "CREATE TABLE options(id INTEGER PRIMARY KEY, value REAL, delta REAL, gamma REAL, "
+          "vega REAL, theta REAL, rho REAL)");
+      at_.run(
           "CREATE TABLE desks(id INTEGER PRIMARY KEY, value REAL, delta REAL, gamma REAL, "
           "vega REAL, theta REAL, rho REAL)");
       at_.run(
@@ -100,10 +103,15 @@ class book_connection {
     commit_ = at_.prepared("COMMIT");
     read_quote_ = at_.prepared("SELECT value FROM quotes WHERE id=?1");
     write_quote_ = at_.prepared("UPDATE quotes SET value=?2 WHERE id=?1");
+    write_option_ = at_.prepared(
+        "UPDATE options SET value=?2,delta=?3,gamma=?4,vega=?5,theta=?6,rho=?7 WHERE id=?1");
     write_desk_ = at_.prepared(
         "UPDATE desks SET value=?2,delta=?3,gamma=?4,vega=?5,theta=?6,rho=?7 WHERE id=?1");
     write_firm_ = at_.prepared(
         "UPDATE firm SET value=?2,delta=?3,gamma=?4,vega=?5,theta=?6,rho=?7 WHERE id=?1");
+    read_option_ = at_.prepared(
+        "SELECT q.value,o.value,delta,gamma,vega,theta,rho FROM quotes q JOIN options o ON "
+        "o.id=q.id WHERE q.id=?1");
     read_desks_ = at_.prepared("SELECT value,delta,gamma,vega,theta,rho FROM desks ORDER BY id");
     read_firm_ = at_.prepared("SELECT value,delta,gamma,vega,theta,rho FROM firm");
   }
@@ -115,6 +123,8 @@ class book_connection {
     for (std::size_t i = 0; i < of.contracts.size(); ++i) {
       put_quote(quote, i + 1, of.contracts[i].volatility);
     }
+    sqlite3_stmt* const option = at_.prepared("INSERT INTO options VALUES(?1,?2,?3,?4,?5,?6,?7)");
+    for (std::size_t i = 0; i < of.contracts.size(); ++i) { put(option, i + 1, priced.option(i)); }
     sqlite3_stmt* const desk = at_.prepared("INSERT INTO desks VALUES(?1,?2,?3,?4,?5,?6,?7)");
     for (std::size_t d = 0; d < of.desks.size(); ++d) { put_risk(desk, d, priced.desk_risk(d)); }
     put_risk(at_.prepared("INSERT INTO firm VALUES(?1,?2,?3,?4,?5,?6,?7)"), 0, priced.firm_risk());
@@ -130,6 +140,9 @@ class book_connection {
     risk const firm = book.firm_risk();
     if (quote == 0) {
       book.write_spot(next);
+      for (std::size_t i = 0; i < book.option_count(); ++i) {
+        put(write_option_, i + 1, book.option(i));
+      }
       for (std::size_t d = 0; d < book.desk_count(); ++d) {
         put_risk(write_desk_, d, book.desk_risk(d));
       }
@@ -137,14 +150,26 @@ class book_connection {
       std::size_t const d = book.desk_of(quote - 1);
       risk const desk = book.desk_risk(d);
       book.write_volatility(quote - 1, next);
+      put(write_option_, quote, book.option(quote - 1));
       if (!(book.desk_risk(d) == desk)) { put_risk(write_desk_, d, book.desk_risk(d)); }
     }
     if (!(book.firm_risk() == firm)) { put_risk(write_firm_, 0, book.firm_risk()); }
     at_.run(commit_);
   }
-  [[nodiscard]] firm_view look() {
+  [[nodiscard]] firm_view look(watch_list const& watched) {
     firm_view seen;
     at_.run(begin_read_);
+    seen.spot = read_quote(0);
+    for (std::size_t i = 0; i < watched.size(); ++i) {
+      sqlite3_bind_int64(read_option_, 1, static_cast<sqlite3_int64>(watched[i] + 1));
+      at_.run(read_option_, [&] {
+        seen.options[i].volatility = sqlite3_column_double(read_option_, 0);
+        for (int k = 0; k < 6; ++k) {
+          seen.options[i].worth[static_cast<std::size_t>(k)] =
+              sqlite3_column_double(read_option_, k + 1);
+        }
+      });
+    }
     auto const columns = [](sqlite3_stmt* of) -> risk {
       return {sqlite3_column_double(of, 0),
               sqlite3_column_double(of, 1),
@@ -160,31 +185,32 @@ class book_connection {
     at_.run(commit_);
     return seen;
   }
+
+ private:
   [[nodiscard]] double read_quote(std::size_t id) {
     double value = 0;
     sqlite3_bind_int64(read_quote_, 1, static_cast<sqlite3_int64>(id));
     at_.run(read_quote_, [&] { value = sqlite3_column_double(read_quote_, 0); });
     return value;
   }
-
- private:
   void put_quote(sqlite3_stmt* by, std::size_t id, double value) {
     sqlite3_bind_int64(by, 1, static_cast<sqlite3_int64>(id));
     sqlite3_bind_double(by, 2, value);
     at_.run(by);
   }
   void put_risk(sqlite3_stmt* by, std::size_t id, risk const& r) {
+    put(by, id, {r.value, r.delta, r.gamma, r.vega, r.theta, r.rho});
+  }
+  void put(sqlite3_stmt* by, std::size_t id, measures const& all) {
     sqlite3_bind_int64(by, 1, static_cast<sqlite3_int64>(id));
     int column = 1;
-    for (double const each : {r.value, r.delta, r.gamma, r.vega, r.theta, r.rho}) {
-      sqlite3_bind_double(by, ++column, each);
-    }
+    for (double const each : all) { sqlite3_bind_double(by, ++column, each); }
     at_.run(by);
   }
 
   connection at_;
-  sqlite3_stmt *begin_write_, *begin_read_, *commit_, *read_quote_, *write_quote_, *write_desk_,
-      *write_firm_, *read_desks_, *read_firm_;
+  sqlite3_stmt *begin_write_, *begin_read_, *commit_, *read_quote_, *write_quote_, *write_option_,
+      *write_desk_, *write_firm_, *read_option_, *read_desks_, *read_firm_;
 };
 
 /// How threads share a database: one connection behind a mutex.
@@ -225,11 +251,9 @@ class sqlite_book {
     }
     void move_volatility(std::size_t contract) { move(contract + 1); }
     void move_spot() { move(0); }
-    [[nodiscard]] firm_view look() {
-      return alone([](book_connection& at) { return at.look(); });
+    [[nodiscard]] firm_view look(watch_list const& watched) {
+      return alone([&](book_connection& at) { return at.look(watched); });
     }
-    [[nodiscard]] double volatility(std::size_t contract) { return quote(contract + 1); }
-    [[nodiscard]] double spot() { return quote(0); }
 
    private:
     template <class F>
@@ -243,9 +267,6 @@ class sqlite_book {
     }
     void move(std::size_t id) {
       alone([&](book_connection& at) { at.move(id, of_->book_); });
-    }
-    [[nodiscard]] double quote(std::size_t id) {
-      return alone([&](book_connection& at) { return at.read_quote(id); });
     }
 
     sqlite_book* of_;
