@@ -108,7 +108,7 @@ class plan {
  private:
   /// What is to run next of a segment.
   struct due {
-    static constexpr std::uint32_t most_near = 48;  // words
+    static constexpr std::uint32_t most_near = plan_kind::most_words;
     static constexpr std::uint32_t most_listed = 1024;
 
     std::uint32_t near_words, nodes, last;
@@ -123,29 +123,13 @@ class plan {
     void add(segment const& s, std::uint32_t word, std::uint64_t bits) noexcept {
       std::uint32_t const first = word * 64 - s.begin;
       std::uint64_t const is_near = bits & s.near(first);
-      if (is_near != 0) { add_near(s, word, is_near); }
+      if (is_near != 0) { add_near(word, is_near); }
       for (bits &= ~is_near; bits != 0; bits &= bits - 1) {
         list[nodes++] = last = first + static_cast<std::uint32_t>(std::countr_zero(bits));
       }
     }
-    void add_near(segment const& s, std::uint32_t word, std::uint64_t bits) noexcept {
+    void add_near(std::uint32_t word, std::uint64_t bits) noexcept {
       near[near_words++] = {word, bits};
-      fetch(s, word * 64 - s.begin, bits);
-    }
-    /// Begins to fetch what near nodes are run with.
-    static void fetch(segment const& s, std::uint32_t first, std::uint64_t bits) noexcept {
-      std::uint32_t const low = first + static_cast<std::uint32_t>(std::countr_zero(bits));
-      std::uint32_t const high = first + 63 - static_cast<std::uint32_t>(std::countl_zero(bits));
-      auto const fetch_all = [=](void const* from, std::size_t each) {
-        auto const* at = static_cast<std::byte const*>(from) + low * each;
-        auto const* const last = static_cast<std::byte const*>(from) + high * each;
-        for (; at < last; at += 64) { __builtin_prefetch(at); }
-        __builtin_prefetch(last);
-      };
-      fetch_all(s.values, s.value_bytes);
-      for (std::uint32_t k = 0; k < s.how->arity; ++k) {
-        fetch_all(s.near_sources[k], s.how->bytes[k]);
-      }
     }
   };
   class builder;

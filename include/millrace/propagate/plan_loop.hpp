@@ -86,6 +86,7 @@ struct plan_kind {
   void (*keep_function)(void* body, void* to) noexcept;
 
   static constexpr std::uint32_t ahead = 24;
+  static constexpr std::uint32_t most_words = 48;  ///< of near nodes
 };
 
 /// Of functions of fixed arguments.
@@ -112,48 +113,44 @@ struct plan_loop {
   static constexpr void const* types[] = {type_of<Args>...};
   static constexpr std::uint32_t bytes[] = {std::uint32_t{sizeof(Args)}...};
 
+  /// Nodes are listed before the loop: a loop a word would end where no branch foresees it, and
+  /// fetches go ahead by nodes, for a processor drops those of a burst that its buffers cannot
+  /// hold.
   template <class Body>
   static void run_near(segment const& s, word_bits const* list, std::uint32_t count,
                        std::uint64_t* changed, stop& at) noexcept {
+    static constexpr std::uint32_t far = plan_kind::ahead;
+    MILLRACE_ASSERT(count <= plan_kind::most_words);
+    std::uint32_t nodes[plan_kind::most_words * 64 + far];
+    std::uint32_t const size = list_nodes(s, list, count, nodes);
+    for (std::uint32_t k = 0; k < far; ++k) { nodes[size + k] = nodes[size - 1]; }
     T* const values = reinterpret_cast<T*>(s.values);
     auto const from = near_sources(s, std::index_sequence_for<Args...>{});
-    for (std::uint32_t k = 0; k < count; ++k) {
-      std::uint32_t const first = list[k].word * 64 - s.begin;
-      std::uint64_t bits = list[k].bits, differing = 0;
-      auto const run = [&](std::uint32_t j) {
-        bool differs = false;
-        error const why = step<Body>(s, first + j, values[first + j], differs, [&](auto& f) {
-          return std::apply(
-              [&](Args const*... each) -> decltype(auto) { return f(each[first + j]...); }, from);
-        });
-        differing |= std::uint64_t{differs} << j;
-        if (why.code == errc::ok) [[likely]] { return true; }
-        at.failure = why;
-        at.at = k;
-        at.node = first + j;
-        at.left = bits;
-        return false;
-      };
-      bool whole = true;
-      at.runs += static_cast<std::uint32_t>(std::popcount(bits));
-      if (bits == ~std::uint64_t{0}) {
-        for (std::uint32_t j = 0; j < 64 && whole; ++j) {
-          bits &= bits - 1;
-          whole = run(j);
-        }
-      } else {
-        while (bits != 0 && whole) {
-          auto const j = static_cast<std::uint32_t>(std::countr_zero(bits));
-          bits &= bits - 1;
-          whole = run(j);
-        }
-      }
-      changed[k] = differing;
-      if (!whole) {
-        at.runs -= static_cast<std::uint32_t>(std::popcount(bits));
-        return;
-      }
+    std::uint64_t differing = 0;
+    std::uint32_t last = nodes[0];
+    for (std::uint32_t k = 0; k < size; ++k) {
+      std::size_t const far_one = nodes[k + far];
+      __builtin_prefetch(values + far_one, 1);
+      std::apply([=](Args const*... each) { (__builtin_prefetch(each + far_one), ...); }, from);
+      std::uint32_t const one = nodes[k];
+      bool const next = one / 64 != std::exchange(last, one) / 64;
+      changed += next ? 1 : 0;
+      differing = next ? 0 : differing;
+      bool differs = false;
+      error const why = step<Body>(s, one, values[one], differs, [&](auto& f) -> decltype(auto) {
+        return std::apply([&](Args const*... each) -> decltype(auto) { return f(each[one]...); },
+                          from);
+      });
+      *changed = differing |= std::uint64_t{differs} << (one % 64);
+      if (why.code == errc::ok) [[likely]] { continue; }
+      at.failure = why;
+      at.node = one;
+      at.runs += k + 1;
+      while (list[at.at].word != (s.begin + one) / 64) { ++at.at; }
+      at.left = list[at.at].bits & ~std::uint64_t{1} << (one % 64);
+      return;
     }
+    at.runs += size;
   }
 
   template <class Body>
@@ -214,6 +211,25 @@ struct plan_loop {
   template <std::size_t... K>
   [[nodiscard]] static auto near_sources(segment const& s, std::index_sequence<K...>) noexcept {
     return std::make_tuple(static_cast<Args const*>(s.near_sources[K])...);
+  }
+  /// The offsets of nodes, of which there are some; how many. Eight at a time, whether there are
+  /// as many or not: few words have more.
+  [[nodiscard]] static std::uint32_t list_nodes(segment const& s, word_bits const* list,
+                                                std::uint32_t count, std::uint32_t* to) noexcept {
+    static constexpr std::uint64_t top = std::uint64_t{1} << 63;
+    std::uint32_t size = 0;
+    for (std::uint32_t k = 0; k < count; ++k) {
+      std::uint32_t const first = list[k].word * 64 - s.begin;
+      std::uint64_t bits = list[k].bits;
+      do {
+        for (int n = 0; n < 8; ++n) {
+          to[size] = first + static_cast<std::uint32_t>(std::countr_zero(bits | top));
+          size += bits != 0 ? 1 : 0;
+          bits &= bits - 1;
+        }
+      } while (bits != 0);
+    }
+    return size;
   }
   template <class Body>
   [[nodiscard, gnu::always_inline]] static inline auto& function_of(segment const& s,

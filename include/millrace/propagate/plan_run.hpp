@@ -67,7 +67,7 @@ void plan<P>::run_alone(engine<P>& e, segment const& s, std::uint32_t word) noex
       std::uint64_t const all = pending.word(word);
       if (e.in_plan.plain(word)) {
         pending.take(word, all);
-        if (all != 0) { now.add_near(s, word, all); }
+        if (all != 0) { now.add_near(word, all); }
       } else {
         std::uint64_t const mine = planned_first(e, word, all);
         pending.take(word, mine);

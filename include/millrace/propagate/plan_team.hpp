@@ -124,7 +124,7 @@ void plan<P>::run_words(engine<P>& e, segment const& s, team_word* begin, team_w
     now.clear();
     for (; at != end && !now.full(); ++at) {
       if (e.in_plan.plain(at->word)) {
-        now.add_near(s, at->word, at->bits);
+        now.add_near(at->word, at->bits);
       } else {
         now.add(s, at->word, at->bits);
       }
