@@ -30,6 +30,8 @@ namespace millrace::bench::suite {
 /// - `most_paths`, `deepest`: how many ways from an input to a cell, and how long a chain, the
 /// engine
 ///   bears; 0 is any number. It is left out of a test that has more.
+/// - `write_all(vector of inputs, vector of values)`, optional, with `input_of<T>`: a batch of
+/// them.
 /// - `keep(vector of cells)`, optional: these stay up to date though no effect reads them.
 ///
 /// A cell whose value came out as it was (`==`) changes nothing after it.

@@ -25,6 +25,8 @@ class graph_engine {
 
   template <class T>
   using cell = propagate::cell<T>;
+  template <class T>
+  using input_of = propagate::input<T>;
 
   template <class T>
   [[nodiscard]] cell<T> input(T value) {
@@ -69,6 +71,15 @@ class graph_engine {
     fn([&open]<class T>(cell<T> to, std::type_identity_t<T> value) {
       core::value_or_throw(open.write(propagate::input<T>(to.id()), std::move(value)));
     });
+    core::value_or_throw(open.commit());
+  }
+  /// A batch of many writes, from one list.
+  template <class T>
+  void write_all(std::vector<propagate::input<T>> const& to, std::vector<T> const& values) {
+    auto open = core::value_or_throw(graph_.begin());
+    cuda::std::span<propagate::input<T> const> const inputs(to.data(), to.size());
+    core::value_or_throw(
+        open.write_all(inputs, cuda::std::span<T const>(values.data(), values.size())));
     core::value_or_throw(open.commit());
   }
   template <class T>

@@ -37,9 +37,21 @@ class layers {
   /// Propagates one batch.
   /// @return how many nodes ran; 0 where they are not counted
   [[gnu::noinline]] std::size_t apply(std::vector<input_change> const& changes) {
-    fw_.batch([&](auto&& write) {
-      for (auto const& [input, value] : changes) { write(cells_[input], value); }
-    });
+    if constexpr (requires { typename F::template input_of<double>; }) {
+      std::vector<typename F::template input_of<double>> to;
+      std::vector<double> values;
+      to.reserve(changes.size());
+      values.reserve(changes.size());
+      for (auto const& [input, value] : changes) {
+        to.emplace_back(cells_[input].id());
+        values.push_back(value);
+      }
+      fw_.write_all(to, values);
+    } else {
+      fw_.batch([&](auto&& write) {
+        for (auto const& [input, value] : changes) { write(cells_[input], value); }
+      });
+    }
     return std::exchange(runs_, 0);
   }
   /// Whether every value is the answer's.

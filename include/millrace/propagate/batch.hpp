@@ -40,9 +40,31 @@ class basic_graph<P>::batch {
     if (engine_->busy()) { return core::refuse<void>(errc::busy); }
     std::uint32_t const i = input_index(*engine_, to);
     if (i == engine_->none) { return core::refuse<void>(errc::unknown_id, 1); }
-    auto& n = engine_->nodes(i);
-    __builtin_prefetch(n.targets);  // for commit
-    if (!n.what->stage(n.body, &value)) { engine_->staged.push(n.slot); }
+    stage(i, value);
+    return {};
+  }
+  /// Values for many inputs. Inputs stand far apart in memory: those to come are fetched while one
+  /// is written, so this is faster than as many writes by themselves.
+  /// @error errc::bad_argument (2): not as many values as inputs; else as `write` of the first that
+  ///        is refused, and those before it are written
+  template <cell_value T>
+    requires std::is_nothrow_copy_constructible_v<T>
+  [[nodiscard]] result<void> write_all(
+      cuda::std::span<propagate::input<T> const> to,
+      cuda::std::span<std::type_identity_t<T> const> values) noexcept {
+    if (engine_ == nullptr) { return core::refuse<void>(errc::closed); }
+    if (engine_->busy()) { return core::refuse<void>(errc::busy); }
+    if (to.size() != values.size()) { return core::refuse<void>(errc::bad_argument, 2); }
+    auto const after = [&](std::size_t k) { return k < to.size() ? to[k].id() : node_id{}; };
+    for (std::size_t k = 0; k < to.size(); ++k) {
+      fetch_slot(after(k + 3 * step));
+      fetch_node(engine_->find(after(k + 2 * step)));
+      fetch_body(engine_->find(after(k + step)));
+      std::uint32_t const i = input_index(*engine_, to[k]);
+      if (i == engine_->none) { return core::refuse<void>(errc::unknown_id, 1); }
+      T value = values[k];
+      stage(i, value);
+    }
     return {};
   }
   /// An element of an array.
@@ -75,8 +97,14 @@ class basic_graph<P>::batch {
     if (engine_->busy()) { return core::refuse<void>(errc::busy); }
     engine_->begin_pass();
     auto first = engine_->pending.nothing();
-    for (std::uint32_t slot : engine_->staged) {
-      std::uint32_t const i = engine_->index_of(slot);
+    auto const& staged = engine_->staged;
+    auto const after = [&](std::uint32_t k) {
+      return k < staged.size() ? engine_->index_of(staged[k]) : engine_->none;
+    };
+    for (std::uint32_t k = 0; k < staged.size(); ++k) {
+      fetch_node(after(k + 2 * step));
+      fetch_body(after(k + step));
+      std::uint32_t const i = engine_->index_of(staged[k]);
       engine_->write_input(i, first, [&] { return engine_->nodes(i).what->run(*engine_, i); });
     }
     close();
@@ -95,6 +123,26 @@ class basic_graph<P>::batch {
 
  private:
   friend class basic_graph;
+  static constexpr std::uint32_t step = 8;  // inputs whose memory is fetched at a time
+
+  template <class T>
+  void stage(std::uint32_t i, T& value) noexcept {
+    auto& n = engine_->nodes(i);
+    __builtin_prefetch(n.targets);  // for commit
+    if (!n.what->stage(n.body, &value)) { engine_->staged.push(n.slot); }
+  }
+  // Begin to fetch what a write goes through, one after the other; nothing of what is no node.
+  void fetch_slot(node_id id) const noexcept {
+    if (id.graph == engine_) { engine_->fetch_slot(id.slot); }
+  }
+  void fetch_node(std::uint32_t i) const noexcept {
+    if (i != engine_->none) { __builtin_prefetch(&engine_->nodes(i), 1); }
+  }
+  void fetch_body(std::uint32_t i) const noexcept {
+    if (i == engine_->none) { return; }
+    __builtin_prefetch(engine_->nodes(i).body, 1);
+    __builtin_prefetch(engine_->nodes(i).targets);
+  }
   explicit batch(engine_type& of) noexcept : engine_{&of} {
     of.batch_open = true;
     settle_in();

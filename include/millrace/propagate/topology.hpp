@@ -65,6 +65,10 @@ class topology {
     if (slot >= slots_.size() || slots_[slot].generation != generation) { return none; }
     return slots_[slot].index;
   }
+  /// Begins to fetch what `find` reads.
+  void fetch_slot(std::uint32_t slot) const noexcept {
+    if (slot < slots_.size()) { __builtin_prefetch(&slots_[slot]); }
+  }
   [[nodiscard]] resource& from() noexcept { return from_; }
   /// Slots of the nodes of the last cycle that was refused; each depends on the one before it, and
   /// the first on the last.

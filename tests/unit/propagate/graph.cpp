@@ -189,6 +189,51 @@ TEST_CASE("graph: a batch takes effect whole, once, or not at all") {
   CHECK(told.size() == 2);
 }
 
+TEST_CASE("graph: a list of writes is as many writes, up to the first that is refused") {
+  auto g = propagate::graph::make().value();
+  auto other = propagate::graph::make().value();
+  std::vector<propagate::input<int>> to;
+  std::vector<int> values, told;
+  for (int k = 0; k < 100; ++k) { to.push_back(g.input(0).value()); }
+  std::vector<propagate::cell<int>> const all(to.begin(), to.end());
+  auto const sum = g.combined(
+                        [](auto of) {
+                          int got = 0;
+                          for (std::size_t k = 0; k < of.size(); ++k) { got += of[k]; }
+                          return got;
+                        },
+                        cuda::std::span<propagate::cell<int> const>(all.data(), all.size()))
+                       .value();
+  REQUIRE(g.observe(sum, [&](int v) { told.push_back(v); }));
+  auto const write = [&](auto& batch) {
+    return batch.write_all(cuda::std::span<propagate::input<int> const>(to.data(), to.size()),
+                           cuda::std::span<int const>(values.data(), values.size()));
+  };
+  for (int k = 0; k < 100; ++k) { values.push_back(k); }
+  to.push_back(to[7]);  // the last write of an input counts
+  auto batch = g.begin().value();
+  CHECK(write(batch).error() == core::fail(errc::bad_argument, 2).error());
+  values.push_back(1007);
+  REQUIRE(write(batch));
+  REQUIRE(batch.commit());
+  CHECK(told == std::vector<int>{0, 4950 + 1000});
+  CHECK(write(batch).error().code == errc::closed);
+
+  to[50] = other.input(0).value();
+  values.assign(values.size(), 1);
+  auto refused = g.begin().value();
+  CHECK(write(refused).error() == core::fail(errc::unknown_id, 1).error());
+  REQUIRE(refused.commit());
+  CHECK(g.read(to[49]).value() == 1);
+  CHECK(g.read(to[51]).value() == 51);
+  to.clear();
+  values.clear();
+  auto none = g.begin().value();
+  REQUIRE(write(none));
+  REQUIRE(none.commit());
+  CHECK(told.size() == 3);
+}
+
 TEST_CASE("graph: NaN and zeros under each cutoff") {
   double const nan = std::numeric_limits<double>::quiet_NaN();
   auto const times = [&](auto same, double first, double second) {
