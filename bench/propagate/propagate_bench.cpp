@@ -6,7 +6,9 @@
 #include "bench/propagate/peers/sources.hpp"
 #include "bench/propagate/suite/graph_engine.hpp"
 #include "bench/propagate/suite_bench.hpp"
+#include "bench/propagate/team.hpp"
 #include "bench/propagate/tick.hpp"
+#include "bench/propagate/wide.hpp"
 
 #include <vector>
 
@@ -32,5 +34,7 @@ int main(int argc, char** argv) {
     millrace::bench::run_automatic(out);
     millrace::bench::run_ticks(out);
     millrace::bench::run_commits(out);
+    millrace::bench::run_teams(out);
+    millrace::bench::run_wide(out);
   });
 }

@@ -18,6 +18,8 @@ namespace millrace::bench {
 [[nodiscard]] std::optional<contender> tbb_trial(std::string_view bench);
 /// The same on one thread.
 [[nodiscard]] std::optional<contender> tbb_one_thread_trial(std::string_view bench);
+/// oneTBB's loop over two tasks of so many nanoseconds, on two threads.
+[[nodiscard]] contender tbb_fork(double task_ns);
 
 enum class commit_figure;
 /// SQLite in memory, in each of the ways in which threads can share it.

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // oneTBB's flow graph: nodes that run when all before them have, with a value of their own each. It
-// has no cutoff and no values on its edges, and needs none here.
+// has no cutoff and no values on its edges, and needs none here. And its loop over a range.
 #include "bench/propagate/peers/sources.hpp"
 #include "bench/propagate/suite/findings.hpp"
+#include "bench/propagate/team.hpp"
 #include "bench/propagate/trials.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
+#include <oneapi/tbb/blocked_range.h>
 #include <oneapi/tbb/flow_graph.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/parallel_for.h>
+#include <oneapi/tbb/partitioner.h>
 #include <oneapi/tbb/task_arena.h>
+#include <oneapi/tbb/task_scheduler_observer.h>
 #include <string>
 #include <vector>
 
@@ -106,7 +113,44 @@ template <std::size_t Threads>
   return std::nullopt;
 }
 
+/// Two threads, of which the one that the library makes has the second processor.
+class tbb_pair {
+ public:
+  tbb_pair() { pinned_.observe(true); }
+  tbb_pair(tbb_pair const&) = delete;
+  tbb_pair& operator=(tbb_pair const&) = delete;
+  ~tbb_pair() { pinned_.observe(false); }
+
+  void run(fork_body const& body) {
+    arena_.execute([&] {
+      tbb::parallel_for(
+          tbb::blocked_range<std::uint32_t>(0, 2),
+          [&](auto const& part) {
+            for (std::uint32_t task = part.begin(); task != part.end(); ++task) { body(task); }
+          },
+          tbb::simple_partitioner());
+    });
+  }
+
+ private:
+  class pinned : public tbb::task_scheduler_observer {
+   public:
+    using tbb::task_scheduler_observer::task_scheduler_observer;
+    void on_scheduler_entry(bool is_worker) override {
+      if (is_worker) { pin_to(trial_cpus().worker); }
+    }
+  };
+
+  tbb::global_control two_{tbb::global_control::max_allowed_parallelism, 2};
+  tbb::task_arena arena_{2};
+  pinned pinned_{arena_};
+};
+
 }  // namespace
+
+contender tbb_fork(double task_ns) {
+  return forked("tbb.parallel_for", task_ns, [] { return std::make_unique<tbb_pair>(); });
+}
 
 std::optional<contender> tbb_trial(std::string_view bench) {
   return trial<0>(bench, "tbb.flow_graph");
