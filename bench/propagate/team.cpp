@@ -27,6 +27,15 @@ class team_of_two {
   propagate::team team_ = core::value_or_throw(propagate::team::make(2));
 };
 
+/// The caller by itself.
+class one_thread {
+ public:
+  void run(fork_body const& body) {
+    body(0);
+    body(1);
+  }
+};
+
 /// Both threads meet before the tasks and after them.
 class barrier_pair {
  public:
@@ -121,7 +130,8 @@ void run_teams(session& out) {
     comparison row{.bench = each.bench,
                    .unit = "ns",
                    .ours = forked_by<team_of_two>("team", each.task_ns),
-                   .peers = {forked_by<barrier_pair>("std.barrier", each.task_ns),
+                   .peers = {forked_by<one_thread>("one_thread", each.task_ns),
+                             forked_by<barrier_pair>("std.barrier", each.task_ns),
                              forked_by<condition_pair>("std.condition_variable", each.task_ns)},
                    .placed = true};
 #if defined(MILLRACE_BENCH_TBB)
