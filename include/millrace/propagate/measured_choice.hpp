@@ -17,15 +17,20 @@ class measured_choice {
   static constexpr std::uint32_t least = 64;  ///< nodes that are worth a look at the time
   static constexpr std::uint32_t often = 64;  ///< decisions, of which one tries what seems slower
 
+  struct decision {
+    bool by_team;
+    bool timed;  ///< is to be noted
+  };
   /// @param nodes to run, `least` or more
   /// @param task_ns work that is worth to be handed to a thread; of less than two such none is
-  [[nodiscard]] bool prefers_team(std::uint32_t nodes, std::uint32_t task_ns) noexcept {
+  [[nodiscard]] decision decide(std::uint32_t nodes, std::uint32_t task_ns) noexcept {
     cost& of = at(nodes);
-    if (of.alone == 0 || of.alone * static_cast<float>(nodes) < 2 * static_cast<float>(task_ns)) {
-      return false;
+    bool const tries = ++of.decisions % often == 0;
+    if (of.alone == 0) { return {false, true}; }
+    if (of.alone * static_cast<float>(nodes) < 2 * static_cast<float>(task_ns)) {
+      return {false, tries};  // the clock would cost more than it tells
     }
-    if (of.team == 0) { return true; }
-    return (of.team < of.alone) != (++of.decisions % often == 0);
+    return {of.team == 0 || (of.team < of.alone) != tries, true};
   }
   /// How many tasks of that length the runs are; at least 2.
   [[nodiscard]] std::uint32_t tasks(std::uint32_t nodes, std::uint32_t task_ns) noexcept {

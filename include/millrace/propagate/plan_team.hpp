@@ -62,14 +62,16 @@ void plan<P>::run_measured(engine<P>& e, std::uint32_t k, std::uint32_t word) no
     return;
   }
   measured_choice& costs = costs_[k];
-  bool const together = P::task_ns == 0 || costs.prefers_team(count, P::task_ns);
-  std::uint64_t const start = core::steady_clock::now_ns();
-  if (together) {
-    run_together(e, s, P::task_ns == 0 ? words_.size() : costs.tasks(count, P::task_ns));
+  auto const [by_team, timed] = costs.decide(count, P::task_ns);
+  std::uint64_t const start = timed ? core::steady_clock::now_ns() : 0;
+  if (P::task_ns == 0) {
+    run_together(e, s, words_.size());
+  } else if (by_team) {
+    run_together(e, s, costs.tasks(count, P::task_ns));
   } else {
     run_alone(e, s, word);
   }
-  costs.note(together, count, core::steady_clock::now_ns() - start);
+  if (timed) { costs.note(by_team, count, core::steady_clock::now_ns() - start); }
 }
 
 /// The words of a segment in which nodes pend and no other pending node comes before them.

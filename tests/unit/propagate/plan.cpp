@@ -203,23 +203,27 @@ TEST_CASE("plan: a team is given while nothing runs") {
 TEST_CASE("plan: the time that runs take decides who makes them") {
   propagate::detail::measured_choice choice;
   static constexpr std::uint32_t nodes = 1000, task_ns = 100;
-  CHECK_FALSE(choice.prefers_team(nodes, task_ns));  // nothing is known
+  auto const by_team = [&](std::uint32_t of) { return choice.decide(of, task_ns).by_team; };
+  auto const often = [&] {
+    int count = 0;
+    for (int i = 0; i < 640; ++i) { count += by_team(nodes) ? 1 : 0; }
+    return count;
+  };
+  CHECK(choice.decide(nodes, task_ns).timed);  // nothing is known
   choice.note(false, nodes, 150);
-  CHECK_FALSE(choice.prefers_team(nodes, task_ns));  // less than two tasks
-  choice.note(false, nodes, 1'000'000);              // an interruption counts for little
-  CHECK_FALSE(choice.prefers_team(nodes, task_ns));
+  CHECK(often() == 0);                   // less than two tasks
+  choice.note(false, nodes, 1'000'000);  // an interruption counts for little
+  CHECK(often() == 0);
+  CHECK_FALSE(choice.decide(nodes, task_ns).timed);
   for (int i = 0; i < 40; ++i) { choice.note(false, nodes, 10'000); }
-  CHECK(choice.prefers_team(nodes, task_ns));  // to be tried
+  CHECK(by_team(nodes));  // to be tried
+  CHECK(choice.decide(nodes, task_ns).timed);
   CHECK(choice.tasks(nodes, task_ns) >= 90);
   choice.note(true, nodes, 6'000);
-  int by_team = 0;
-  for (int i = 0; i < 640; ++i) { by_team += choice.prefers_team(nodes, task_ns) ? 1 : 0; }
-  CHECK(by_team == 630);
+  CHECK(often() == 630);
   for (int i = 0; i < 40; ++i) { choice.note(true, nodes, 20'000); }
-  by_team = 0;
-  for (int i = 0; i < 640; ++i) { by_team += choice.prefers_team(nodes, task_ns) ? 1 : 0; }
-  CHECK(by_team == 10);
-  CHECK_FALSE(choice.prefers_team(4 * nodes, task_ns));  // another size
+  CHECK(often() == 10);
+  CHECK_FALSE(by_team(4 * nodes));  // another size
 }
 
 TEST_CASE("plan: none of narrow graphs") {
