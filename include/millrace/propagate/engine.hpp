@@ -27,7 +27,7 @@ struct graph_stats {
   std::uint64_t reorders = 0;  ///< times that nodes changed their place for a new dependency
   std::uint32_t nodes = 0;
   std::uint32_t failed = 0;   ///< nodes whose value is a failure
-  std::uint32_t planned = 0;  ///< cells that a plan runs, as of the last pass
+  std::uint32_t planned = 0;  ///< cells that a plan runs
 };
 
 namespace detail {

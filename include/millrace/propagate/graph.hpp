@@ -322,7 +322,10 @@ class basic_graph : public array_calls<basic_graph<P>, P> {
     }
     return n;
   }
-  [[nodiscard]] graph_stats const& stats() const noexcept { return engine_->stats; }
+  [[nodiscard]] graph_stats const& stats() const noexcept {
+    engine_->stats.planned = engine_->in_plan.size();
+    return engine_->stats;
+  }
   [[nodiscard]] probe_type probe() const noexcept { return engine_->probe; }
   /// Whether a handle is one of a node that is there.
   [[nodiscard]] bool has(node_id id) const noexcept { return engine_->find(id) != engine_->none; }

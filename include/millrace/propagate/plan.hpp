@@ -84,7 +84,6 @@ class plan {
   /// it, what comes, goes or gets another function against it; one that did not help makes it wait
   /// longer.
   void consider(engine<P>& e) noexcept {
-    e.stats.planned = e.in_plan.size();
     if (is_watched<P> || P::plan_width == 0 || e.extent() < P::plan_width) { return; }
     std::uint64_t const alone = e.stats.runs - runs_;
     std::uint64_t const in_pass = alone - std::exchange(seen_, alone);
@@ -100,7 +99,6 @@ class plan {
     wide_ = 0;
     patience_ *= 2;
     make(e);
-    e.stats.planned = e.in_plan.size();
   }
   /// Whether a value stands in the plan's memory.
   [[nodiscard]] bool holds(void const* value) const noexcept { return memory_.holds(value); }
