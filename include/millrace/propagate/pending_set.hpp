@@ -79,6 +79,21 @@ class pending_set {
     above = before | std::uint64_t{bits != 0} << (at % 64);
     if (before == 0 && bits != 0) [[unlikely]] { announce(at / 64, 2); }
   }
+  /// insert_behind of one number, of words that announce_words is told of before the next pop.
+  void insert_untold(std::uint32_t i) noexcept {
+    levels_[0][i / 64] |= std::uint64_t{1} << (i % 64);
+  }
+  /// Words of which each may have numbers: what says so of each by itself takes longer where many
+  /// have.
+  void announce_words(std::uint32_t first, std::uint32_t last) noexcept {
+    for (std::uint32_t at = first / 64; at <= last / 64; ++at) {
+      std::uint64_t bits = ~std::uint64_t{0};
+      if (at == first / 64) { bits &= bits << (first % 64); }
+      if (at == last / 64) { bits &= ~std::uint64_t{0} >> (63 - last % 64); }
+      std::uint64_t const before = std::exchange(levels_[1][at], levels_[1][at] | bits);
+      if (before == 0) { announce(at, 2); }
+    }
+  }
   /// insert_behind of several threads at once, with nothing else beside; what they have inserted is
   /// in the set when all are done.
   template <core::access_policy A = core::direct_access<cuda::thread_scope_system>>

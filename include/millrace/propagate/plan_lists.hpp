@@ -108,6 +108,8 @@ bool plan<P>::builder::keep_lists(segment& s) noexcept {
   }
   s.stride = most;
   if (most == 0) { return true; }
+  s.first_target = *std::min_element(targets_.begin(), targets_.end());
+  s.last_target = *std::max_element(targets_.begin(), targets_.end());
   if (least == 0 || std::uint64_t{most} * count > std::uint64_t{2} * targets_.size() + count) {
     s.targets = copy(targets_);
     s.targets_at = copy(targets_at_);

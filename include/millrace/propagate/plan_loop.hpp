@@ -42,6 +42,8 @@ struct segment {
   std::uint32_t stride = 0;             ///< targets of each node; some may come twice
   std::uint32_t* targets = nullptr;     ///< indices
   std::uint32_t* targets_at = nullptr;  ///< where a node's begin; null: each has `stride`
+  std::uint32_t first_target = 0;       ///< the least of them
+  std::uint32_t last_target = 0;
   std::byte* functions = nullptr;       ///< with their cutoffs, or where they are
   std::uint32_t function_mask = 0;      ///< 0: one for all
 

@@ -25,6 +25,17 @@ class plan<P>::at_once {
   void pend(std::uint32_t word, std::uint64_t bits) noexcept {
     e_.pending.insert_behind(word, bits);
   }
+  /// Nodes by themselves, of words of which some have been announced.
+  void pend_one(std::uint32_t i, bool announced) noexcept {
+    if (announced) {
+      e_.pending.insert_untold(i);
+    } else {
+      pend(i / 64, std::uint64_t{1} << (i % 64));
+    }
+  }
+  void announce(std::uint32_t first, std::uint32_t last) noexcept {
+    e_.pending.announce_words(first, last);
+  }
   void again(std::uint32_t word, std::uint64_t bits) noexcept { pend(word, bits); }
   void changed(std::uint32_t i) noexcept { e_.changed(i); }
   void failed(std::uint32_t i, error why) noexcept {
@@ -138,7 +149,9 @@ template <class P>
 template <class To>
 void plan<P>::spread_listed(engine<P> const& e, segment const& s, std::uint32_t const* changed,
                             std::uint32_t count, To& to) noexcept {
-  auto const mark = [&](std::uint32_t i) { to.pend(i / 64, std::uint64_t{1} << (i % 64)); };
+  bool const many = count > (s.last_target - s.first_target) / 128;
+  if (many) { to.announce(s.first_target / 64, s.last_target / 64); }
+  auto const mark = [&](std::uint32_t i) { to.pend_one(i, many); };
   for (std::uint32_t k = 0; k < count; ++k) {
     std::size_t const j = changed[k];
     std::uint32_t const i = s.begin + changed[k];
