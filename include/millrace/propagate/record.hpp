@@ -30,7 +30,27 @@
 namespace millrace::inline v0::propagate::detail {
 
 template <class T>
-inline constexpr bool is_recordable = std::is_same_v<T, bool> || delta::run_value<T>;
+struct bytes_of {
+  unsigned char bytes[sizeof(T)];
+};
+template <class T>
+constexpr bool are_known(bytes_of<T> of) noexcept {
+  unsigned all = 0;
+  for (unsigned char each : of.bytes) { all |= each; }
+  return all <= 0xFF;
+}
+/// No byte of a T is padding, which has whatever was in its memory before. Of structs that hold
+/// floating-point numbers it is the constant evaluation that tells: no constant has a byte that is
+/// not known.
+template <class T>
+concept unpadded = std::has_unique_object_representations_v<T> || requires {
+  typename std::bool_constant<are_known<T>(__builtin_bit_cast(bytes_of<T>, T{}))>;
+};
+
+template <class T>
+concept recordable_value = delta::run_value<T> && unpadded<T>;
+template <class T>
+inline constexpr bool is_recordable = std::is_same_v<T, bool> || recordable_value<T>;
 template <class T>
 using recorded_as = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;
 

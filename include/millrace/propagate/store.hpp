@@ -83,7 +83,8 @@ class basic_store {
 
   /// From the next epoch on transactions and snapshots can read the cell, and write it if it is an
   /// input. It is kept up to date as if it were observed. With a journal an input needs a name, and
-  /// a type that runs of changes can hold (delta::run_value, bool).
+  /// a type that runs of changes can hold (delta::run_value, bool) without padding, whose bytes are
+  /// nobody's; a T{} of one with floating-point members is a constant.
   /// @error errc::unknown_id; errc::duplicate: it is; errc::bad_argument: an input without a name,
   ///        or of a type that does not go into records; errc::busy, errc::full,
   ///        errc::out_of_memory: as edit

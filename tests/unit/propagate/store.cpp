@@ -502,6 +502,18 @@ TEST_CASE("store: the journal has what was written, by name, before it can be re
   auto const text = b.store.edit([](auto& g) { return g.input(std::string("a")); }).value();
   REQUIRE(b.store.edit([&](auto& g) { return g.set_name(text, 99); }));
   CHECK(b.store.publish(text).error().code == errc::bad_argument);
+  struct padded {
+    std::uint8_t side;
+    double size;
+  };
+  auto const order = b.store
+                         .edit([](auto& g) {
+                           auto const made = g.input(padded{}, propagate::never_same{}).value();
+                           REQUIRE(g.set_name(made, 98));
+                           return made;
+                         })
+                         .value();
+  CHECK(b.store.publish(order).error() == error{errc::bad_argument, {}, 1});
 }
 
 namespace {
