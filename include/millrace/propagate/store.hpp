@@ -42,7 +42,8 @@ struct subscription_id {
 /// are one epoch.
 ///
 /// A cell's functions run in the lane, on the thread of any of those that wait. They, edits and
-/// mailboxes must not call the store: what they call is refused with errc::busy.
+/// mailboxes must not call a store, this one or another: what goes through a lane is refused with
+/// errc::busy there. Snapshots can be taken and read.
 /// @thread any, but make, move and end
 template <store_policy P = default_store>
 class basic_store {

@@ -20,7 +20,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <pthread.h>
 #include <utility>
 
 namespace millrace::inline v0::propagate {
@@ -39,6 +38,10 @@ struct graph_parts {
     return g.told(g.template add<Body>(what, sources, 0, part, g.value_of(of)));
   }
 };
+
+/// Whether this thread serves a store's lane, any store's: two threads that wait for each other's
+/// would wait for ever.
+inline constinit thread_local bool leads_lane = false;
 
 /// Something to do in the lane.
 template <class P>
@@ -91,14 +94,13 @@ struct store_core {
   }
 
   /// Does a request in the lane, and waits for it.
-  /// @error errc::busy: from within the lane; else what the request says
+  /// @error errc::busy: from within a store's lane; else what the request says
   [[nodiscard]] error pass(request& r) noexcept {
-    auto const me = static_cast<std::uintptr_t>(::pthread_self());
-    if (access::load(leader_, core::relaxed, "store.leader") == me) { return {errc::busy, {}, 0}; }
-    lane_.pass(r, [this, me](lane_request* first) {
-      access::store(leader_, me, core::relaxed, "store.lead");
+    if (leads_lane) { return {errc::busy, {}, 0}; }
+    lane_.pass(r, [this](lane_request* first) {
+      leads_lane = true;
       serve(static_cast<request*>(first));
-      access::store(leader_, std::uintptr_t{0}, core::relaxed, "store.lead");
+      leads_lane = false;
     });
     return r.why;
   }
@@ -323,7 +325,6 @@ struct store_core {
   void disclaim() noexcept;
 
   commit_lane<default_lane<access, typename P::parking>> lane_;
-  std::uintptr_t leader_ = 0;              // the thread that leads
   column<track_type*, resource> claimed_;  // by the group
   record_writer<resource> writer_;
 };

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <new>
@@ -345,6 +346,43 @@ TEST_CASE("store: a graph that is shared is not written past its transactions") 
             .error()
             .code == errc::busy);
   CHECK(s.store.snapshot()->read(s.sum).value() == 3);
+}
+
+TEST_CASE("store: functions of two stores that call each other are refused, and wait for nobody") {
+  auto const make = [](std::function<void()>& inner, propagate::input<int>& in) {
+    auto g = propagate::graph::make().value();
+    in = g.input(0).value();
+    auto const calls = g.computed([&inner](int x) { return inner(), x; }, in).value();
+    auto s = propagate::store::make(std::move(g)).value();
+    REQUIRE(s.publish(in));
+    REQUIRE(s.publish(calls));
+    return s;
+  };
+  std::function<void()> from_left = [] {}, from_right = [] {};
+  propagate::input<int> left_in, right_in;
+  auto left = make(from_left, left_in), right = make(from_right, right_in);
+  std::atomic<int> accepted{0};
+  auto const write = [](auto& store, auto in, int x) {
+    return store.transact([&](auto& t) { return t.write(in, x); });
+  };
+  from_left = [&] {
+    auto const made = write(right, right_in, -1);
+    accepted += made || made.error().code != errc::busy ? 1 : 0;
+    accepted += right.snapshot()->read(right_in) ? 0 : 1;  // who only reads waits for nobody
+  };
+  from_right = [&] {
+    auto const made = write(left, left_in, -1);
+    accepted += made || made.error().code != errc::busy ? 1 : 0;
+  };
+  std::atomic<int> failed{0};
+  auto const keep_writing = [&](auto& store, auto in) {
+    for (int x = 1; x < 1000; ++x) { failed += write(store, in, x) ? 0 : 1; }
+  };
+  std::thread other([&] { keep_writing(right, right_in); });
+  keep_writing(left, left_in);
+  other.join();
+  CHECK(accepted == 0);
+  CHECK(failed == 0);
 }
 
 TEST_CASE("store: unknown cells are refused") {
