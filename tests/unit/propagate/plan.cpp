@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans: the values and runs of cells that are run from flat arrays, by one thread and by several,
 // and what leaves a plan.
+#include <millrace/memory/failing_resource.hpp>
 #include <millrace/propagate/graph.hpp>
 
 #include <doctest/doctest.h>
@@ -41,7 +42,14 @@ template <class P>
 struct sums {
   static constexpr std::size_t width = 200, layers = 4;
 
-  explicit sums(std::size_t reach) : reach_{reach}, values(width) {
+  explicit sums(std::size_t reach) : sums(reach, typename P::resource{}) {
+    write(0, 1);
+    write(0, 2);
+    CHECK(g.stats().planned == layers * width);
+  }
+  /// Without a plan yet.
+  sums(std::size_t reach, typename P::resource from)
+      : reach_{reach}, g{propagate::basic_graph<P>::make(from).value()}, values(width) {
     REQUIRE(g.use(team_of<P>()));
     for (std::size_t p = 0; p < width; ++p) {
       values[p] = static_cast<int>(p);
@@ -56,9 +64,6 @@ struct sums {
     }
     cuda::std::span<propagate::cell<int> const> const last(&cells[layers * width], width);
     REQUIRE(g.keep(last));
-    write(0, 1);
-    write(0, 2);
-    CHECK(g.stats().planned == layers * width);
   }
   [[nodiscard]] std::size_t other(std::size_t p) const { return (p * reach_ + 1) % width; }
 
@@ -89,7 +94,7 @@ struct sums {
   }
 
   std::size_t reach_;
-  propagate::basic_graph<P> g = propagate::basic_graph<P>::make().value();
+  propagate::basic_graph<P> g;
   std::vector<propagate::input<int>> inputs;
   std::vector<propagate::cell<int>> cells;
   std::vector<int> values;
@@ -234,4 +239,36 @@ TEST_CASE("plan: none of narrow graphs") {
   for (int k = 0; k < 10'000; ++k) { REQUIRE(g.write(a, k)); }
   CHECK(g.stats().planned == 0);
   CHECK(g.read(b).value() == 10'000);
+}
+
+namespace {
+struct failing_graph : planned_graph {
+  using resource = millrace::memory::failing_resource<>;
+};
+}  // namespace
+
+TEST_CASE("plan: missing memory while one is made leaves the graph and its plan as they are") {
+  using sums = ::sums<failing_graph>;
+  millrace::memory::failure_plan memory;
+  std::uint64_t k = 0;
+  for (bool over = false; !over;) {
+    ++k;
+    CAPTURE(k);
+    over = true;
+    sums s(67, failing_graph::resource(memory));
+    for (bool const again : {false, true}) {  // a first plan, and one that would replace it
+      CAPTURE(again);
+      std::uint64_t const failed = memory.failed;
+      memory.fail_at = memory.seen + k;
+      s.write(0, 1 + again);
+      memory.fail_at = 0;
+      bool const passed = memory.failed == failed;
+      over = over && passed;
+      if (!again) { CHECK((s.g.stats().planned != 0) == passed); }
+      s.write(5, 2);  // with the plan that there is, and one is made after it
+      CHECK(s.g.stats().planned == sums::layers * sums::width);
+    }
+    s.write(7, 3);
+  }
+  CHECK(k > 20);
 }
