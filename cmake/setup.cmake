@@ -68,6 +68,21 @@ function(millrace_apt_install prefix packages failed)
   set(${failed} ${status} PARENT_SCOPE)
 endfunction()
 
+# Sets `out` to the folders in which the linker looks. A script has no compiler to have asked, so
+# that find_library by itself knows nothing of folders of one architecture.
+function(millrace_library_folders out)
+  set(folders /usr/local/lib /usr/lib /usr/lib64 /lib)
+  execute_process(COMMAND c++ -print-multiarch OUTPUT_VARIABLE triplet ERROR_QUIET
+                  OUTPUT_STRIP_TRAILING_WHITESPACE)
+  if(NOT triplet)  # without a compiler, or with one that does not say
+    file(GLOB triplets LIST_DIRECTORIES ON RELATIVE /usr/lib /usr/lib/*-linux-gnu*)
+  endif()
+  foreach(each IN LISTS triplet triplets)
+    list(PREPEND folders /usr/local/lib/${each} /usr/lib/${each} /lib/${each})
+  endforeach()
+  set(${out} ${folders} PARENT_SCOPE)
+endfunction()
+
 # millrace_require(PURPOSE "the tests" [OPTIONAL] PACKAGES doctest-dev=doctest/doctest.h ...)
 # Each item is a package and how to tell that it is there: a program's name, a header's path, or a library's
 # file.
@@ -81,7 +96,8 @@ function(millrace_require)
     if(sign MATCHES "\\.(h|hpp)$")
       find_path(found "${sign}" PATHS /usr/include /usr/local/include NO_CACHE)
     elseif(sign MATCHES "\\.so[.0-9]*$")
-      find_library(found NAMES "${sign}" NO_CACHE)
+      millrace_library_folders(folders)
+      find_library(found NAMES "${sign}" PATHS ${folders} NO_CACHE)
     elseif(sign MATCHES "\\.a$")  # one of clang's own, which it knows where to find
       execute_process(COMMAND clang++ "--print-file-name=${sign}" OUTPUT_VARIABLE found
                       OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
