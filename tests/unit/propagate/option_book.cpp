@@ -3,6 +3,7 @@
 #include "examples/revalue/book_graph.hpp"
 #include <millrace/core/rng.hpp>
 #include <millrace/propagate/batch.hpp>
+#include <millrace/propagate/store.hpp>
 
 #include <doctest/doctest.h>
 
@@ -259,4 +260,29 @@ TEST_CASE("option_book: what nobody observes is priced when it is read") {
   auto const firm = g.read(cells.firm_risk());
   REQUIRE(firm);
   CHECK(*firm == want.firm());
+}
+
+TEST_CASE("option_book: a store has the graph, and the book its cells") {
+  book const of = generate_book(203, 1455.22, 0.01, 0.015);
+  book_graph cells(of);
+  REQUIRE(cells.graph().write(cells.spot(), 1455.22));
+  auto store = millrace::propagate::store::make(cells.release()).value();
+  REQUIRE(store.publish(cells.spot()));
+  REQUIRE(store.publish(cells.volatility(7)));
+  REQUIRE(store.publish(cells.firm_risk()));
+  for (auto const& each : cells.desk_risks()) { REQUIRE(store.publish(each)); }
+  worked_desks want(of);
+  want.spot(1500);
+  want.volatility(7, 0.4);
+  REQUIRE(store.transact([&](auto& t) -> result<void> {
+    REQUIRE(t.write(cells.volatility(7), 0.4));
+    return t.write(cells.spot(), 1500);
+  }));
+  auto const now = store.snapshot().value();
+  CHECK(now.read(cells.firm_risk()).value() == want.firm());
+  for (std::size_t d = 0; d < of.desks.size(); ++d) {
+    CHECK(now.read(cells.desk_risks()[d]).value() == want.desk(d));
+  }
+  // the book is left without a graph, and says so
+  CHECK_FALSE(cells.read(0));
 }
