@@ -131,8 +131,9 @@ class book_graph {
 
   /// What is written, observed and read here is the graph's.
   [[nodiscard]] propagate::graph& graph() noexcept { return graph_; }
-  /// Gives the graph away, to a store for one: cells are known here as before, graph() and read()
-  /// have nothing any more. The functions read contracts that stay here, so this outlives them.
+  /// Gives the graph away, to a store for one: cells are known here as before, but graph() and
+  /// read() must not be called any more. The functions read contracts that stay here, so this
+  /// outlives them.
   [[nodiscard]] propagate::graph release() noexcept { return std::move(graph_); }
 
   [[nodiscard]] propagate::input<double> spot() const noexcept { return spot_; }

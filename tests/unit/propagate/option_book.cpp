@@ -283,6 +283,4 @@ TEST_CASE("option_book: a store has the graph, and the book its cells") {
   for (std::size_t d = 0; d < of.desks.size(); ++d) {
     CHECK(now.read(cells.desk_risks()[d]).value() == want.desk(d));
   }
-  // the book is left without a graph, and says so
-  CHECK_FALSE(cells.read(0));
 }
