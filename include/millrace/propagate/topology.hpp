@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <millrace/core/access.hpp>
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
 #include <millrace/propagate/column.hpp>
@@ -89,7 +90,7 @@ class topology {
       free_ = slots_[slot].index;
     } else {
       slot = slots_.size();
-      slots_.push({0, 0});
+      slots_.push({0, first_generation_});
     }
     ++edits;
     slots_[slot].index = nodes_.size();
@@ -256,6 +257,12 @@ class topology {
   [[nodiscard]] result<void> move_behind(std::uint32_t first, std::uint32_t last) noexcept;
 
  private:
+  /// Where a graph's generations begin: far from those of graphs that stood at its address.
+  [[nodiscard]] static std::uint32_t generation_of_graph() noexcept {
+    static constinit std::uint32_t graphs = 0;
+    using words = core::direct_access<cuda::thread_scope_system>;
+    return 0x9E37'79B1u * words::fetch_add(graphs, 1u, core::relaxed, "graphs.count");
+  }
   struct place {
     std::uint32_t index;  // or the next free slot
     std::uint32_t generation;
@@ -375,6 +382,7 @@ class topology {
   resource from_;
   column<node<P>, resource> nodes_;
   column<place, resource> slots_;
+  std::uint32_t first_generation_ = generation_of_graph();
   column<std::uint32_t, resource> work_;
   column<std::uint32_t, resource> eager_;
   column<visit, resource> seen_;

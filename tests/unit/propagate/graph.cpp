@@ -155,6 +155,22 @@ TEST_CASE("graph: handles of other graphs, removed nodes and other types are ref
   CHECK(g.read(reads_strange).error().code == errc::unknown_id);
 }
 
+TEST_CASE("graph: a graph at the address of one that is gone does not know that one's handles") {
+  auto const made = [](int value) {
+    auto g = propagate::graph::make().value();
+    auto const in = g.input(value).value();
+    return std::pair(std::move(g), in);
+  };
+  auto [before, old] = made(1);
+  auto [after, in] = made(2);
+  REQUIRE(old.id().slot == in.id().slot);
+  propagate::input<int> const stale(
+      propagate::node_id{in.id().graph, old.id().slot, old.id().generation});
+  CHECK(after.read(stale).error().code == errc::unknown_id);
+  CHECK(after.write(stale, 3).error().code == errc::unknown_id);
+  CHECK(after.read(in).value() == 2);
+}
+
 TEST_CASE("graph: a batch takes effect whole, once, or not at all") {
   auto g = propagate::graph::make().value();
   auto const a = g.input(1).value();
