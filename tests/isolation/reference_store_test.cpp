@@ -20,6 +20,14 @@ namespace {
 
 using namespace millrace_test::isolation;
 
+// A sanitizer looks at the checker's memory, for which a part of the runs is enough: they take ten
+// times as long with it.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::uint32_t part = 10;
+#else
+constexpr std::uint32_t part = 1;
+#endif
+
 history played(std::uint64_t seed, std::uint32_t transactions, planted bug) {
   reference_store store(seed, bug);
   store.play(transactions);
@@ -56,7 +64,7 @@ std::vector<sign> const signs = {
 
 TEST_CASE("reference store: each planted mistake is found within 10,000 transactions") {
   REQUIRE(signs.size() + 1 == planted_kinds);
-  std::uint64_t const seeds = millrace_test::long_tier() ? 100 : 10;
+  std::uint64_t const seeds = millrace_test::long_tier() ? 100 : 10 / part;
   for (sign const& s : signs) {
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
       report const found = check(played(seed, 10'000, s.bug));
@@ -70,7 +78,7 @@ TEST_CASE("reference store: each planted mistake is found within 10,000 transact
 }
 
 TEST_CASE("reference store: without one nothing is found, whatever counts") {
-  std::uint64_t const seeds = millrace_test::long_tier() ? 2'000 : 200;
+  std::uint64_t const seeds = millrace_test::long_tier() ? 2'000 : 200 / part;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     history const h = played(seed, 1'000, planted::nothing);
     for (order by : {order::none, order::process, order::realtime}) {
@@ -84,7 +92,7 @@ TEST_CASE("reference store: without one nothing is found, whatever counts") {
 }
 
 TEST_CASE("reference store: a stale snapshot is serialisable, but for the order of processes") {
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 20 / part; ++seed) {
     history const h = played(seed, 2'000, planted::stale_snapshot);
     INFO("seed " << seed);
     CHECK(check(h, {order::none}).serializable());
@@ -94,7 +102,7 @@ TEST_CASE("reference store: a stale snapshot is serialisable, but for the order 
 }
 
 TEST_CASE("reference store: snapshots without validation, as snapshot isolation allows") {
-  std::uint64_t const seeds = millrace_test::long_tier() ? 200 : 50;
+  std::uint64_t const seeds = millrace_test::long_tier() ? 200 : 50 / part;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     report const found =
         check(played(seed, 5'000, planted::no_read_validation), {order::realtime, true});
@@ -105,7 +113,7 @@ TEST_CASE("reference store: snapshots without validation, as snapshot isolation 
 }
 
 TEST_CASE("reference store: a single mistake among many transactions") {
-  std::uint32_t const count = millrace_test::long_tier() ? 1'000'000 : 100'000;
+  std::uint32_t const count = millrace_test::long_tier() ? 1'000'000 : 100'000 / part;
   history h = played(7, count, planted::nothing);
   std::uint64_t const begin = millrace::core::now_ns();
   report const clean = check(h);
