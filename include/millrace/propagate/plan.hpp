@@ -109,12 +109,12 @@ class plan {
     static constexpr std::uint32_t most_near = plan_kind::most_words;
     static constexpr std::uint32_t most_listed = 1024;
 
-    std::uint32_t near_words, nodes, last;
+    std::uint32_t near_words, nodes;
     word_bits near[most_near];
     std::uint32_t list[most_listed + 64 + plan_kind::ahead];  // offsets of nodes that are not near
     std::uint32_t changed[most_listed + 64];
 
-    void clear() noexcept { near_words = nodes = last = 0; }
+    void clear() noexcept { near_words = nodes = 0; }
     [[nodiscard]] bool full() const noexcept {
       return near_words == most_near || nodes >= most_listed;
     }
@@ -122,9 +122,7 @@ class plan {
       std::uint32_t const first = word * 64 - s.begin;
       std::uint64_t const is_near = bits & s.near(first);
       if (is_near != 0) { add_near(word, is_near); }
-      for (bits &= ~is_near; bits != 0; bits &= bits - 1) {
-        list[nodes++] = last = first + static_cast<std::uint32_t>(std::countr_zero(bits));
-      }
+      nodes += list_bits(first, bits & ~is_near, list + nodes);
     }
     void add_near(std::uint32_t word, std::uint64_t bits) noexcept {
       near[near_words++] = {word, bits};

@@ -7,6 +7,7 @@
 #include <millrace/propagate/cutoff.hpp>
 #include <millrace/propagate/node.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -60,6 +61,23 @@ struct word_bits {
   std::uint32_t word;  ///< index / 64
   std::uint64_t bits;
 };
+
+/// Writes the numbers of the bits that are set, counted from `first`; how many. Eight at a time, of
+/// which those behind the last mean nothing: a loop that ends where the bits do is foreseen
+/// wrongly.
+[[gnu::always_inline]] inline std::uint32_t list_bits(std::uint32_t first, std::uint64_t bits,
+                                                      std::uint32_t* to) noexcept {
+  static constexpr std::uint64_t top = std::uint64_t{1} << 63;
+  std::uint32_t size = 0;
+  while (bits != 0) {
+    for (int n = 0; n < 8; ++n) {
+      to[size] = first + static_cast<std::uint32_t>(std::countr_zero(bits | top));
+      size += bits != 0 ? 1 : 0;
+      bits &= bits - 1;
+    }
+  }
+  return size;
+}
 
 /// Where a loop over nodes was left, for one has failed.
 struct stop {
@@ -115,25 +133,29 @@ struct plan_loop {
   static constexpr void const* types[] = {type_of<Args>...};
   static constexpr std::uint32_t bytes[] = {std::uint32_t{sizeof(Args)}...};
 
-  /// Nodes are listed before the loop: a loop a word would end where no branch foresees it, and
-  /// fetches go ahead by nodes, for a processor drops those of a burst that its buffers cannot
-  /// hold.
+  /// Nodes are listed before the loop, and fetches go ahead by nodes: a processor drops those of a
+  /// burst that its buffers cannot hold.
   template <class Body>
   static void run_near(segment const& s, word_bits const* list, std::uint32_t count,
                        std::uint64_t* changed, stop& at) noexcept {
     static constexpr std::uint32_t far = plan_kind::ahead;
     MILLRACE_ASSERT(count <= plan_kind::most_words);
-    std::uint32_t nodes[plan_kind::most_words * 64 + far];
-    std::uint32_t const size = list_nodes(s, list, count, nodes);
-    for (std::uint32_t k = 0; k < far; ++k) { nodes[size + k] = nodes[size - 1]; }
+    std::uint32_t nodes[plan_kind::most_words * 64 + far], size = 0;
+    for (std::uint32_t k = 0; k < count; ++k) {
+      size += list_bits(list[k].word * 64 - s.begin, list[k].bits, nodes + size);
+    }
+    std::fill_n(nodes + size, far, nodes[size - 1]);
     T* const values = reinterpret_cast<T*>(s.values);
     auto const from = near_sources(s, std::index_sequence_for<Args...>{});
+    auto const fetch = [=](std::size_t one) {
+      __builtin_prefetch(values + one, 1);
+      std::apply([=](Args const*... each) { (__builtin_prefetch(each + one), ...); }, from);
+    };
+    for (std::uint32_t k = 0; k < far; ++k) { fetch(nodes[k]); }
     std::uint64_t differing = 0;
     std::uint32_t last = nodes[0];
     for (std::uint32_t k = 0; k < size; ++k) {
-      std::size_t const far_one = nodes[k + far];
-      __builtin_prefetch(values + far_one, 1);
-      std::apply([=](Args const*... each) { (__builtin_prefetch(each + far_one), ...); }, from);
+      fetch(nodes[k + far]);
       std::uint32_t const one = nodes[k];
       bool const next = one / 64 != std::exchange(last, one) / 64;
       changed += next ? 1 : 0;
@@ -213,25 +235,6 @@ struct plan_loop {
   template <std::size_t... K>
   [[nodiscard]] static auto near_sources(segment const& s, std::index_sequence<K...>) noexcept {
     return std::make_tuple(static_cast<Args const*>(s.near_sources[K])...);
-  }
-  /// The offsets of nodes, of which there are some; how many. Eight at a time, whether there are
-  /// as many or not: few words have more.
-  [[nodiscard]] static std::uint32_t list_nodes(segment const& s, word_bits const* list,
-                                                std::uint32_t count, std::uint32_t* to) noexcept {
-    static constexpr std::uint64_t top = std::uint64_t{1} << 63;
-    std::uint32_t size = 0;
-    for (std::uint32_t k = 0; k < count; ++k) {
-      std::uint32_t const first = list[k].word * 64 - s.begin;
-      std::uint64_t bits = list[k].bits;
-      do {
-        for (int n = 0; n < 8; ++n) {
-          to[size] = first + static_cast<std::uint32_t>(std::countr_zero(bits | top));
-          size += bits != 0 ? 1 : 0;
-          bits &= bits - 1;
-        }
-      } while (bits != 0);
-    }
-    return size;
   }
   template <class Body>
   [[nodiscard, gnu::always_inline]] static inline auto& function_of(segment const& s,

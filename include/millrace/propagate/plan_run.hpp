@@ -7,6 +7,7 @@
 #include <millrace/propagate/plan.hpp>
 #include <millrace/propagate/plan_loop.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -99,7 +100,7 @@ template <class To>
 bool plan<P>::run_all(engine<P> const& e, segment const& s, due& now, To& to) noexcept {
   std::uint64_t changed[due::most_near];
   stop at;
-  std::uint32_t near = now.near_words, listed = now.nodes, last = now.last;
+  std::uint32_t near = now.near_words, listed = now.nodes;
   if (near != 0) {
     s.how->run_near(s, now.near, near, changed, at);
     if (at.failure.code != errc::ok) [[unlikely]] {
@@ -112,7 +113,7 @@ bool plan<P>::run_all(engine<P> const& e, segment const& s, due& now, To& to) no
     for (std::uint32_t k = 0; k < near; ++k) { spread(e, s, {now.near[k].word, changed[k]}, to); }
   }
   if (listed != 0 && at.failure.code == errc::ok) {
-    for (std::uint32_t k = 0; k < plan_kind::ahead; ++k) { now.list[listed + k] = last; }
+    std::fill_n(now.list + listed, plan_kind::ahead, now.list[listed - 1]);
     std::uint32_t const count = s.how->run_listed(s, now.list, listed, now.changed, at);
     spread_listed(e, s, now.changed, count, to);
     if (at.failure.code != errc::ok) [[unlikely]] { listed = at.at + 1; }
