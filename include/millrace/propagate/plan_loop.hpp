@@ -106,7 +106,8 @@ struct plan_kind {
   void (*keep_function)(void* body, void* to) noexcept;
 
   static constexpr std::uint32_t ahead = 24;
-  static constexpr std::uint32_t most_words = 48;  ///< of near nodes
+  static constexpr std::uint32_t near_ahead = 64;   ///< several to a line
+  static constexpr std::uint32_t most_words = 128;  ///< of near nodes
 };
 
 /// Of functions of fixed arguments.
@@ -138,7 +139,7 @@ struct plan_loop {
   template <class Body>
   static void run_near(segment const& s, word_bits const* list, std::uint32_t count,
                        std::uint64_t* changed, stop& at) noexcept {
-    static constexpr std::uint32_t far = plan_kind::ahead;
+    static constexpr std::uint32_t far = plan_kind::near_ahead;
     MILLRACE_ASSERT(count <= plan_kind::most_words);
     std::uint32_t nodes[plan_kind::most_words * 64 + far], size = 0;
     for (std::uint32_t k = 0; k < count; ++k) {
@@ -190,10 +191,15 @@ struct plan_loop {
     T* const values = reinterpret_cast<T*>(s.values);
     auto const from = std::make_tuple(static_cast<Args const*>(s.sources[K])...);
     std::uint32_t const* const operands = s.operands;
+    // who depends on them is looked up next, and where is known by now
+    bool const fixed = s.targets != nullptr && s.targets_at == nullptr;
+    std::uint32_t const* const targets = fixed ? s.targets : s.operands;
+    std::size_t const stride = fixed ? s.stride : arity;
     std::uint32_t differing = 0;
     for (std::uint32_t k = 0; k < count; ++k) {
       std::size_t const far_one = list[k + far], close_one = list[k + close], one = list[k];
       __builtin_prefetch(operands + far_one * arity);
+      __builtin_prefetch(targets + far_one * stride);
       __builtin_prefetch(values + far_one, 1);
       if constexpr (!std::is_empty_v<F> || !copied) {
         __builtin_prefetch(&reinterpret_cast<kept const*>(s.functions)[far_one & s.function_mask]);
