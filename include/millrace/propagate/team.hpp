@@ -37,8 +37,8 @@ struct default_team {
   using resource = memory::host_resource;
   using access = core::direct_access<cuda::thread_scope_system>;
   using parking = core::futex_parking;
-  /// Looks for work, or for the end of it, before a thread sleeps: some 100 microseconds, in which
-  /// the next level of a graph comes.
+  /// Looks for work, or for the end of it, before a thread sleeps: 100 to 200 microseconds, in
+  /// which the next level of a graph comes.
   static constexpr std::uint32_t spins = 4096;
   /// Between two looks. Now and then it gives the processor away: with more threads than processors
   /// the one that is waited for may be in need of it.
@@ -280,7 +280,7 @@ class team_core {
 
 /// Threads that do the tasks of one caller at a time. Each begins with neighbouring tasks, an equal
 /// share; who has none left takes half of what another has left. Between two runs they look for
-/// work for some 100 microseconds, then they sleep.
+/// work for 100 to 200 microseconds, then they sleep.
 /// @thread run: any; all else as for any object
 template <team_policy L = default_team>
 class basic_team {
