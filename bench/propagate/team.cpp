@@ -24,7 +24,8 @@ class team_of_two {
   }
 
  private:
-  propagate::team team_ = core::value_or_throw(propagate::team::make(2));
+  using team = propagate::basic_team<team_beside>;
+  team team_ = core::value_or_throw(team::make(2));
 };
 
 /// The caller by itself.

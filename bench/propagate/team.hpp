@@ -5,6 +5,7 @@
 #include "bench/harness/session.hpp"
 #include "bench/harness/threads.hpp"
 #include "bench/propagate/mixing.hpp"
+#include <millrace/propagate/team.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -29,6 +30,12 @@ template <class Make>
   pin_to(trial_cpus().producer);
   return made;
 }
+
+/// A team that is made as `beside` does: it has both processors of a trial, though who makes it has
+/// only one at that time.
+struct team_beside : propagate::default_team {
+  [[nodiscard]] static std::uint32_t processors() noexcept { return 2; }
+};
 
 /// A word that one thread writes.
 struct alignas(128) own_count {

@@ -122,11 +122,15 @@ template <class Alone, class Both>
   return static_cast<double>(ns[0]) / static_cast<double>(ns[1]);
 }
 
+struct on_two_processors : propagate::default_graph {
+  using team = propagate::basic_team<team_beside>;
+};
+
 /// A graph of the levels, and a team that it uses in every second pass.
 class graph_of_levels {
  public:
   explicit graph_of_levels(mixing function)
-      : function_{function}, team_(beside([] { return must(propagate::team::make(2)); })) {
+      : function_{function}, team_(beside([] { return must(team::make(2)); })) {
     std::vector<propagate::cell<std::uint64_t>> now, next;
     for (std::size_t i = 0; i < width; ++i) {
       inputs_.push_back(must(graph_.input(input_of(i, 0))));
@@ -158,7 +162,10 @@ class graph_of_levels {
   }
 
  private:
-  void run_by(propagate::team* with, std::uint64_t pass) {
+  using graph = propagate::basic_graph<on_two_processors>;
+  using team = on_two_processors::team;
+
+  void run_by(team* with, std::uint64_t pass) {
     must(graph_.use(with));
     auto batch = must(graph_.begin());
     for (std::size_t i = 0; i < width; ++i) { must(batch.write(inputs_[i], input_of(i, pass))); }
@@ -166,8 +173,8 @@ class graph_of_levels {
   }
 
   mixing function_;
-  propagate::team team_;
-  propagate::graph graph_ = must(propagate::graph::make());
+  team team_;
+  graph graph_ = must(graph::make());
   std::vector<propagate::input<std::uint64_t>> inputs_;
   std::vector<propagate::cell<std::uint64_t>> ends_;
   std::uint64_t last_ = 0;

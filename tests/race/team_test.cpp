@@ -33,20 +33,19 @@ struct parking {
 struct deaf : parking {
   static void wake(std::uint32_t&) noexcept {}
 };
-template <class Access, class Parking, std::uint32_t Spins>
+template <class Access, class Parking>
 struct explored_team : propagate::default_team {
   using access = Access;
   using parking = Parking;
-  static constexpr std::uint32_t spins = Spins;
-  static void pause(std::uint32_t) noexcept { race::pause(); }
+  static void pause() noexcept { race::pause(); }
 };
 
 template <class Access, class Parking, std::uint32_t Spins>
 struct shared_team {
-  explicit shared_team(std::uint32_t members) : core{seats, members} {}
+  explicit shared_team(std::uint32_t members) : core{seats, members, Spins} {}
 
   propagate::detail::team_seat seats[3];
-  propagate::detail::team_core<explored_team<Access, Parking, Spins>> core;
+  propagate::detail::team_core<explored_team<Access, Parking>> core;
   std::uint32_t callers_done = 0;
 };
 

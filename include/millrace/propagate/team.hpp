@@ -16,6 +16,7 @@
 #include <memory>
 #include <new>
 #include <pthread.h>
+#include <sched.h>
 #include <type_traits>
 #include <utility>
 
@@ -23,31 +24,33 @@ namespace millrace::inline v0::propagate {
 
 /// How the threads of a team start and wait. Derive from default_team, override what differs.
 template <class L>
-concept team_policy =
-    requires(pthread_t& thread, void* (*code)(void*), void* of, std::uint32_t look) {
-      requires memory::host_accessible_resource<typename L::resource>;
-      requires core::access_policy<typename L::access>;
-      requires core::parking_policy<typename L::parking>;
-      { L::spins } -> std::convertible_to<std::uint32_t>;
-      { L::pause(look) } noexcept;
-      { L::start(thread, code, of) } noexcept -> std::same_as<int>;
-    };
+concept team_policy = requires(pthread_t& thread, void* (*code)(void*), void* of) {
+  requires memory::host_accessible_resource<typename L::resource>;
+  requires core::access_policy<typename L::access>;
+  requires core::parking_policy<typename L::parking>;
+  { L::spins } -> std::convertible_to<std::uint32_t>;
+  { L::crowded_spins } -> std::convertible_to<std::uint32_t>;
+  { L::pause() } noexcept;
+  { L::processors() } noexcept -> std::same_as<std::uint32_t>;
+  { L::start(thread, code, of) } noexcept -> std::same_as<int>;
+};
 
 struct default_team {
   using resource = memory::host_resource;
   using access = core::direct_access<cuda::thread_scope_system>;
   using parking = core::futex_parking;
-  /// Looks for work, or for the end of it, before a thread sleeps: 100 to 200 microseconds, in
-  /// which the next level of a graph comes.
+  /// Looks for work, or for the end of it, before a thread sleeps: some 100 microseconds, in which
+  /// the next level of a graph comes. It does not yield meanwhile: a thread that sleeps has its
+  /// processor back sooner than one that has let another program have it.
   static constexpr std::uint32_t spins = 4096;
-  /// Between two looks. Now and then it gives the processor away: with more threads than processors
-  /// the one that is waited for may be in need of it.
-  static void pause(std::uint32_t look) noexcept {
-    if (look % 64 == 0) {
-      core::yield_thread();
-    } else {
-      core::relax();
-    }
+  /// The same where members have to share processors: who is waited for may be in need of one.
+  static constexpr std::uint32_t crowded_spins = 64;
+  static void pause() noexcept { core::relax(); }  ///< between two looks
+  /// On which the threads that the caller starts may run.
+  [[nodiscard]] static std::uint32_t processors() noexcept {
+    cpu_set_t set;
+    bool const known = ::sched_getaffinity(0, sizeof set, &set) == 0;  // not if there are too many
+    return known ? static_cast<std::uint32_t>(CPU_COUNT(&set)) : CPU_SETSIZE;
   }
   /// @return 0, or errno
   [[nodiscard]] static int start(pthread_t& thread, void* (*code)(void*), void* of) noexcept {
@@ -103,7 +106,9 @@ class team_core {
  public:
   static constexpr std::uint32_t most_members = 4096;
 
-  team_core(team_seat* seats, std::uint32_t members) noexcept : seats_{seats}, members_{members} {}
+  /// @param spins  looks before a thread sleeps
+  team_core(team_seat* seats, std::uint32_t members, std::uint32_t spins) noexcept
+      : seats_{seats}, members_{members}, spins_{spins} {}
   team_core(team_core const&) = delete;
   team_core& operator=(team_core const&) = delete;
 
@@ -185,8 +190,8 @@ class team_core {
     for (std::uint32_t looks = 0;;) {
       std::uint32_t now = A::load(gate_, core::relaxed, "team.look");
       if (calls(now, last)) { return now; }
-      if (++looks < L::spins) {
-        L::pause(looks);
+      if (++looks < spins_) {
+        L::pause();
         continue;
       }
       looks = 0;
@@ -258,8 +263,8 @@ class team_core {
   void shut() noexcept {
     std::uint32_t now = A::fetch_and(gate_, ~open, core::acquire, "team.shut");
     for (std::uint32_t looks = 0; (now & inside) != 0;) {
-      if (++looks < L::spins) {
-        L::pause(looks);
+      if (++looks < spins_) {
+        L::pause();
         now = A::load(gate_, core::acquire, "team.left");
         continue;
       }
@@ -274,13 +279,14 @@ class team_core {
   alignas(core::destructive_bytes) team_job job_;
   team_seat* seats_;
   std::uint32_t members_;
+  std::uint32_t spins_;
 };
 
 }  // namespace detail
 
 /// Threads that do the tasks of one caller at a time. Each begins with neighbouring tasks, an equal
 /// share; who has none left takes half of what another has left. Between two runs they look for
-/// work for 100 to 200 microseconds, then they sleep.
+/// work for some 100 microseconds, then they sleep.
 /// @thread run: any; all else as for any object
 template <team_policy L = default_team>
 class basic_team {
@@ -305,7 +311,8 @@ class basic_team {
     auto* const seats =
         reinterpret_cast<detail::team_seat*>(static_cast<std::byte*>(*given) + sizeof(core_type));
     std::uninitialized_value_construct_n(seats, members);
-    basic_team made(::new (*given) core_type(seats, members), std::move(from));
+    std::uint32_t const spins = L::processors() < members ? L::crowded_spins : L::spins;
+    basic_team made(::new (*given) core_type(seats, members, spins), std::move(from));
     for (std::uint32_t m = 1; m < members; ++m) {
       seats[m].member = m;
       seats[m].team = made.core_;

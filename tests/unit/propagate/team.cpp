@@ -51,9 +51,10 @@ struct short_of_threads : propagate::default_team {
 struct short_of_memory : propagate::default_team {
   using resource = memory::failing_resource<>;
 };
-/// Falls asleep at once.
+/// Falls asleep at once: it believes that there is one processor.
 struct sleepy : propagate::default_team {
-  static constexpr std::uint32_t spins = 1;
+  static constexpr std::uint32_t crowded_spins = 1;
+  [[nodiscard]] static std::uint32_t processors() noexcept { return 1; }
 };
 
 }  // namespace
