@@ -45,8 +45,8 @@ struct segment {
   std::uint32_t* targets_at = nullptr;  ///< where a node's begin; null: each has `stride`
   std::uint32_t first_target = 0;       ///< the least of them
   std::uint32_t last_target = 0;
-  std::byte* functions = nullptr;       ///< with their cutoffs, or where they are
-  std::uint32_t function_mask = 0;      ///< 0: one for all
+  std::byte* functions = nullptr;   ///< with their cutoffs, or where they are
+  std::uint32_t function_mask = 0;  ///< 0: one for all
 
   [[nodiscard]] std::uint32_t size() const noexcept { return end - begin; }
   /// Of 64 nodes, from the one at an offset on, those that are near.
