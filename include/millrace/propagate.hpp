@@ -52,4 +52,5 @@
 #include <millrace/propagate/track.hpp>
 #include <millrace/propagate/transaction.hpp>
 #include <millrace/propagate/version.hpp>
+#include <millrace/propagate/version_pool.hpp>
 #include <millrace/propagate/why.hpp>

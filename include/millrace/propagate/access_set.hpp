@@ -6,26 +6,45 @@
 #include <millrace/memory/resource.hpp>
 #include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/column.hpp>
+#include <millrace/propagate/version_pool.hpp>
 
 #include <cuda/std/span>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
 namespace millrace::inline v0::propagate::detail {
 
-struct version;
-
 /// What a transaction has done with one cell.
 template <class Track>
 struct cell_access {
   Track* cell;
-  version* written;  ///< null: only read
+  version* written;  ///< null: only read, or what is written is small
   bool was_read;     ///< in the transaction's epoch
+  bool has_small;    ///< what is written is here:
+  alignas(small_bytes) std::byte small[small_bytes];
+
+  [[nodiscard]] bool writes() const noexcept { return written != nullptr || has_small; }
+  /// What is written, to be read.
+  [[nodiscard]] void const* value() const noexcept {
+    return has_small ? small : cell->of->value(written);
+  }
+  /// Where what is written goes; null: no memory.
+  template <class R>
+  [[nodiscard]] void* room(R& from) noexcept {
+    if (cell->of->small != 0) {
+      has_small = true;
+      return small;
+    }
+    if (written == nullptr) { written = cell->of->make(from); }
+    return written == nullptr ? nullptr : cell->of->value(written);
+  }
 };
 
 /// The cells that a transaction has read or written, each once, in the order of its first access.
+/// The first few are here, and take no memory.
 /// @cost find O(1): a scan of up to 16, then a table that is at most half full
 template <class Track, memory::host_accessible_resource R>
 class access_set {
@@ -38,14 +57,24 @@ class access_set {
   /// @error errc::out_of_memory (null)
   [[nodiscard]] access* at(Track* cell) noexcept {
     if (access* const known = find(cell); known != nullptr) { return known; }
-    if (!all_.reserve(all_.size() + 1) || !widen()) { return nullptr; }
-    all_.push({cell, nullptr, false});
-    if (!places_.empty()) { place(all_.size() - 1); }
-    return &all_.back();
+    if (size_ == few && all_.empty()) {
+      if (!all_.reserve(2 * few)) { return nullptr; }
+      for (access const& each : few_) { all_.push(each); }
+    }
+    if (size_ >= few && (!all_.reserve(size_ + 1) || !widen())) { return nullptr; }
+    access const first{cell, nullptr, false, false, {}};
+    if (size_ >= few) {
+      all_.push(first);
+    } else {
+      few_[size_] = first;
+    }
+    ++size_;
+    if (!places_.empty()) { place(size_ - 1); }
+    return begin() + size_ - 1;
   }
   [[nodiscard]] access* find(Track* cell) noexcept {
     if (places_.empty()) {
-      for (access& each : all_) {
+      for (access& each : *this) {
         if (each.cell == cell) { return &each; }
       }
       return nullptr;
@@ -55,8 +84,9 @@ class access_set {
     }
     return nullptr;
   }
-  [[nodiscard]] std::uint32_t size() const noexcept { return all_.size(); }
+  [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
   void clear() noexcept {
+    size_ = 0;
     all_.clear();
     places_.clear();
     missed_.clear();
@@ -71,11 +101,12 @@ class access_set {
   [[nodiscard]] cuda::std::span<node_id const> missed() const noexcept {
     return {missed_.data(), missed_.size()};
   }
-  [[nodiscard]] access* begin() noexcept { return all_.begin(); }
-  [[nodiscard]] access* end() noexcept { return all_.end(); }
+  [[nodiscard]] access* begin() noexcept { return all_.empty() ? few_ : all_.begin(); }
+  [[nodiscard]] access* end() noexcept { return begin() + size_; }
 
  private:
   static constexpr std::uint32_t none = ~std::uint32_t{0};
+  static constexpr std::uint32_t few = 4;
   static constexpr std::uint32_t scanned = 16;
 
   [[nodiscard]] std::uint32_t mask() const noexcept { return places_.size() - 1; }
@@ -90,7 +121,7 @@ class access_set {
   }
   /// Room in the table for one more.
   [[nodiscard]] bool widen() noexcept {
-    std::uint32_t const size = all_.size() + 1;
+    std::uint32_t const size = size_ + 1;
     if (size <= scanned || 2 * size <= places_.size()) { return true; }
     std::uint32_t const wide = places_.empty() ? 4 * scanned : 2 * places_.size();
     if (!places_.reserve(wide)) { return false; }
@@ -100,7 +131,9 @@ class access_set {
     return true;
   }
 
-  column<access, R> all_;
+  access few_[few];
+  std::uint32_t size_ = 0;
+  column<access, R> all_;            // once there are more than a few
   column<std::uint32_t, R> places_;  // by hash, where they stand in `all_`
   column<node_id, R> missed_;
 };

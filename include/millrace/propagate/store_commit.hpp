@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
 /// \file
@@ -43,7 +44,6 @@ auto store_core<P>::commit_group(request* first) noexcept -> request* {
     if (c.why.code != errc::ok) { continue; }
     c.why = why;
     c.epoch = epoch + 1;
-    take_back(*c.accesses);
   }
   if (why.code != errc::ok) { return end; }
   add(commits, accepted);
@@ -63,7 +63,7 @@ template <class P>
 error store_core<P>::accept(commit_request<P>& c) noexcept {
   std::uint32_t written = 0;
   for (auto const& each : *c.accesses) {
-    bool const writes = each.written != nullptr;
+    bool const writes = each.writes();
     written += writes ? 1 : 0;
     bool const relies = P::level == isolation::serializable ? each.was_read : writes;
     version const& newest = *each.cell->versions.newest();
@@ -79,9 +79,15 @@ error store_core<P>::accept(commit_request<P>& c) noexcept {
   }
   if (!claimed_.reserve(claimed_.size() + written)) { return {errc::out_of_memory, {}, 0}; }
   for (auto& each : *c.accesses) {
-    if (each.written == nullptr) { continue; }
-    std::swap(each.cell->staged, each.written);
-    if (!std::exchange(each.cell->claimed, true)) { claimed_.push(each.cell); }
+    if (!each.writes()) { continue; }
+    track_type& t = *each.cell;
+    if (each.has_small) {
+      if (t.staged == nullptr) { t.staged = t.spare->take(); }
+      std::memcpy(t.of->value(t.staged), each.small, t.of->small);
+    } else {
+      std::swap(t.staged, each.written);
+    }
+    if (!std::exchange(t.claimed, true)) { claimed_.push(&t); }
   }
   return {};
 }
@@ -119,18 +125,14 @@ void store_core<P>::take_effect() noexcept {
   in->end_pass(first);
 }
 
+/// The group is decided on; what took no effect goes.
 template <class P>
 void store_core<P>::disclaim() noexcept {
-  for (track_type* each : claimed_) { each->claimed = false; }
-  claimed_.clear();
-}
-
-/// What took no effect goes back to somebody who has room for it.
-template <class P>
-void store_core<P>::take_back(accesses_type& to) noexcept {
-  for (auto& each : to) {
-    if (each.written == nullptr) { each.written = std::exchange(each.cell->staged, nullptr); }
+  for (track_type* each : claimed_) {
+    each->claimed = false;
+    if (each->staged != nullptr) { each->spare->put(from, std::exchange(each->staged, nullptr)); }
   }
+  claimed_.clear();
 }
 
 template <class P>
@@ -155,7 +157,6 @@ error store_core<P>::replay(cuda::std::span<std::byte const> bytes) noexcept {
   if (why.code == errc::ok) {
     take_effect();
     disclaim();
-    take_back(all);
     add(commits, 1);
     publish_epoch();
   }
@@ -178,9 +179,9 @@ error store_core<P>::stage(accesses_type& to, record_row const& row) noexcept {
   }
   auto* const mine = to.at(t);
   if (mine == nullptr) { return {errc::out_of_memory, {}, 0}; }
-  if (mine->written == nullptr) { mine->written = t->of->make(from); }
-  if (mine->written == nullptr) { return {errc::out_of_memory, {}, 0}; }
-  t->record->store(row.value, t->of->value(mine->written));
+  void* const room = mine->room(from);
+  if (room == nullptr) { return {errc::out_of_memory, {}, 0}; }
+  t->record->store(row.value, room);
   return {};
 }
 

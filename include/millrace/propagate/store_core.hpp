@@ -16,10 +16,12 @@
 #include <millrace/propagate/subscription.hpp>
 #include <millrace/propagate/track.hpp>
 #include <millrace/propagate/version.hpp>
+#include <millrace/propagate/version_pool.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <utility>
 
 namespace millrace::inline v0::propagate {
@@ -70,6 +72,9 @@ struct store_core {
   using subscription_type = subscription<P>;
   using request = store_request<P>;
   using accesses_type = access_set<track_type, resource>;
+  struct pool : version_pool<resource> {
+    pool* later;
+  };
 
   store_core(graph_type g, engine_type* e, typename P::journal j, store_options const& o,
              epoch_pin* pin_words, resource r) noexcept
@@ -91,6 +96,11 @@ struct store_core {
       gone->destroy(*this, gone);
     }
     while (first_track != nullptr) { drop(first_track); }
+    while (first_pool != nullptr) {
+      pool* const gone = std::exchange(first_pool, first_pool->later);
+      gone->trim(from, 0);
+      from.deallocate(gone, sizeof(pool), alignof(pool));
+    }
   }
 
   /// Does a request in the lane, and waits for it.
@@ -124,7 +134,7 @@ struct store_core {
     version* const newest = of.versions.newest();
     if (newest != nullptr && newest->epoch == epoch + 1) { return *newest; }  // told a second time
     version* const written = std::exchange(of.staged, nullptr);
-    version* const v = written != nullptr ? written : take_spare(of);
+    version* const v = written != nullptr ? written : of.spare->take();
     push(of, v);
     for (auto const& each : of.subscribers) { each.to->touch(*this, each.place); }
     return *v;
@@ -140,20 +150,14 @@ struct store_core {
     add(versions, 1);
     add(version_bytes, of.of->bytes);
   }
-  [[nodiscard]] version* take_spare(track_type& of) noexcept {
-    of.next_short = std::exchange(first_short, &of);
-    return std::exchange(of.spare, nullptr);
-  }
   /// Room for the versions of a commit or an edit.
   /// @error errc::full, errc::out_of_memory
   [[nodiscard]] error make_room() noexcept {
     if (log.size() >= collected_at || version_bytes > options.version_bytes) { collect(floor()); }
     if (version_bytes > options.version_bytes) { return {errc::full, {}, 0}; }
-    while (first_short != nullptr) {
-      track_type& t = *first_short;
-      if (t.spare == nullptr) { t.spare = t.of->make(from); }
-      if (t.spare == nullptr) { return {errc::out_of_memory, {}, 0}; }
-      first_short = std::exchange(t.next_short, nullptr);
+    for (pool* p = first_pool; p != nullptr; p = p->later) {
+      if (p->size >= p->cells) { continue; }
+      if (!p->fill(from)) { return {errc::out_of_memory, {}, 0}; }
     }
     return {};
   }
@@ -209,14 +213,17 @@ struct store_core {
     last_unlisted = &t;
   }
   /// A cell that is to be published, with room for its first version; null: no memory.
-  [[nodiscard]] track_type* add_track(track_facts<resource> const& facts) noexcept {
+  [[nodiscard]] track_type* add_track(track_facts<resource> facts) noexcept {
+    pool* const spare = pool_of(facts.of);
+    if (spare == nullptr) { return nullptr; }
+    facts.spare = spare;
     auto const given = from.try_allocate(sizeof(track_type), alignof(track_type));
     if (!given) { return nullptr; }
     auto* const t = ::new (*given) track_type(facts, *this, from);
     t->later = std::exchange(first_track, t);
     if (t->later != nullptr) { t->later->earlier = t; }
-    t->spare = t->of->make(from);
-    if (t->spare != nullptr) { return t; }
+    ++spare->cells;
+    if (spare->fill(from)) { return t; }
     drop(t);
     return nullptr;
   }
@@ -229,7 +236,7 @@ struct store_core {
   }
   /// From the epoch to come on the cell has no value; there is room.
   void end(track_type& t) noexcept {
-    version* const last = take_spare(t);
+    version* const last = t.spare->take();
     last->gone = true;
     push(t, last);
   }
@@ -262,7 +269,8 @@ struct store_core {
     for (version* v = t->versions.newest(); v != nullptr;) {
       give_back(*t, std::exchange(v, v->older));
     }
-    if (t->spare != nullptr) { t->of->give_back(from, t->spare); }
+    --t->spare->cells;
+    t->spare->trim(from, t->spare->most());
     t->~track_type();
     from.deallocate(t, sizeof(track_type), alignof(track_type));
   }
@@ -284,7 +292,7 @@ struct store_core {
   std::uint64_t pushed = 0;  ///< versions, ever
   std::uint64_t last_subscription = 0;
   track_type* first_track = nullptr;
-  track_type* first_short = nullptr;     ///< of those that have no spare version
+  pool* first_pool = nullptr;
   track_type* first_unlisted = nullptr;  ///< of those that nobody finds, in the order of epochs
   track_type* last_unlisted = nullptr;
   subscription_type* first_subscription = nullptr;
@@ -295,10 +303,20 @@ struct store_core {
   std::uint64_t kept_from = 0;
 
  private:
+  /// Where versions of a type come from; null: no memory.
+  [[nodiscard]] pool* pool_of(version_type<resource> const* type) noexcept {
+    for (pool* p = first_pool; p != nullptr; p = p->later) {
+      if (p->of == type) { return p; }
+    }
+    auto const given = from.try_allocate(sizeof(pool), alignof(pool));
+    if (!given) { return nullptr; }
+    return first_pool = ::new (*given) pool{{.of = type}, first_pool};
+  }
+
   static constexpr std::size_t collected_at = 64;  // superseded versions, before a look at the pins
 
   void give_back(track_type& of, version* v) noexcept {
-    of.of->give_back(from, v);
+    of.spare->put(from, v);
     add(versions, ~std::uint64_t{0});
     add(version_bytes, ~std::uint64_t{of.of->bytes} + 1);
   }
@@ -321,7 +339,6 @@ struct store_core {
   [[nodiscard]] error refuse(commit_request<P>& c, node_id const& cell) noexcept;
   [[nodiscard]] error write_record() noexcept;
   void take_effect() noexcept;
-  void take_back(accesses_type& to) noexcept;
   void disclaim() noexcept;
 
   commit_lane<default_lane<access, typename P::parking>> lane_;

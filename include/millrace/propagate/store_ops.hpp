@@ -103,6 +103,7 @@ result<void> basic_store<P>::publish(cell<T> of) noexcept {
                                 : c.add_track({.cell = of.id(),
                                                .type = detail::type_of<T>,
                                                .of = &detail::version_of<resource, T>,
+                                               .spare = nullptr,
                                                .record = record,
                                                .name = name,
                                                .is_input = is_input});

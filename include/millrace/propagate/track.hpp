@@ -4,6 +4,7 @@
 #include <millrace/core/access.hpp>
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/core/platform.hpp>
 #include <millrace/propagate/cell.hpp>
 #include <millrace/propagate/column.hpp>
 #include <millrace/propagate/engine.hpp>
@@ -11,6 +12,7 @@
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/record.hpp>
 #include <millrace/propagate/version.hpp>
+#include <millrace/propagate/version_pool.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -23,50 +25,10 @@
 
 namespace millrace::inline v0::propagate::detail {
 
-template <class T>
-struct typed_version : version {
-  T value{};
-};
-template <class T>
-[[nodiscard]] T const& value_of(version const& v) noexcept {
-  return static_cast<typed_version<T> const&>(v).value;
-}
-
 template <class P>
 struct store_core;
 template <class P>
 struct subscription;
-
-/// What the versions of cells of one type have in common.
-template <class R>
-struct version_type {
-  std::size_t bytes;
-  version* (*make)(R& from) noexcept;  ///< null: no memory, or what makes a T has thrown
-  void (*give_back)(R& from, version*) noexcept;
-  void* (*value)(version*) noexcept;
-};
-template <class R, class T>
-inline constexpr version_type<R> version_of{
-    .bytes = sizeof(typed_version<T>),
-    .make = [](R& from) noexcept -> version* {
-      auto const given = from.try_allocate(sizeof(typed_version<T>), alignof(typed_version<T>));
-      if (!given) { return nullptr; }
-      try {
-        return ::new (*given) typed_version<T>{};
-      } catch (...) {
-        from.deallocate(*given, sizeof(typed_version<T>), alignof(typed_version<T>));
-        return nullptr;
-      }
-    },
-    .give_back =
-        [](R& from, version* v) noexcept {
-          auto* const mine = static_cast<typed_version<T>*>(v);
-          mine->~typed_version<T>();
-          from.deallocate(mine, sizeof(typed_version<T>), alignof(typed_version<T>));
-        },
-    .value = [](version* v) noexcept -> void* {
-      return &static_cast<typed_version<T>*>(v)->value;
-    }};
 
 /// What is known of a published cell. While it is, none of it changes.
 template <class R>
@@ -74,14 +36,15 @@ struct track_facts {
   node_id cell;
   void const* type;  ///< type_of<T>
   version_type<R> const* of;
+  version_pool<R>* spare;     ///< where its versions come from
   record_type const* record;  ///< null where its values do not go into records
   std::uint64_t name;         ///< when it was published; 0: it had none
   bool is_input;
 };
 
-/// A published cell.
+/// A published cell. What its readers need is the first line.
 template <class P>
-struct track : track_facts<typename P::graph_policy::resource> {
+struct alignas(core::line_bytes) track : track_facts<typename P::graph_policy::resource> {
   using resource = typename P::graph_policy::resource;
   struct subscriber {
     subscription<P>* to;
@@ -110,16 +73,14 @@ struct track : track_facts<typename P::graph_policy::resource> {
 
   // the rest belongs to who leads the lane
   store_core<P>* in;
-  bool claimed = false;         ///< a transaction of the group has written it
-  node_id publisher{};          ///< the node that is told of the cell's values
-  version* staged = nullptr;    ///< what has been written and is to take effect
-  version* spare = nullptr;     ///< room for the next version: to commit takes no memory
-  track* next_short = nullptr;  ///< of those without a spare one
-  track* later = nullptr;       ///< of all
+  version* staged = nullptr;  ///< what has been written and is to take effect
+  column<subscriber, resource> subscribers;
+  node_id publisher{};     ///< the node that is told of the cell's values
+  bool claimed = false;    ///< a transaction of the group has written it
+  track* later = nullptr;  ///< of all
   track* earlier = nullptr;
   std::uint64_t unlisted = 0;  ///< the epoch from which on nobody finds it; 0: it can be found
   track* next_unlisted = nullptr;
-  column<subscriber, resource> subscribers;
 
  private:
   std::uintptr_t below_ = 0;

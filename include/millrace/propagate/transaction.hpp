@@ -12,6 +12,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -57,9 +58,7 @@ class basic_transaction {
     if (t == nullptr) { return missed<T>(of.id()); }
     auto* const access = accesses_.at(t);
     if (access == nullptr) { return core::refuse<T>(errc::out_of_memory); }
-    if (access->written != nullptr) {
-      return detail::copy_of(detail::value_of<T>(*access->written));
-    }
+    if (access->writes()) { return detail::copy_of(*static_cast<T const*>(access->value())); }
     access->was_read = true;
     detail::version const* const v = t->versions.at(epoch_);
     if (v == nullptr || v->gone) { return missed<T>(of.id()); }
@@ -76,12 +75,14 @@ class basic_transaction {
     if (t == nullptr || !t->is_input) { return missed<void>(to.id()); }
     auto* const access = accesses_.at(t);
     if (access == nullptr) { return core::refuse<void>(errc::out_of_memory); }
-    if (access->written == nullptr) {
-      if (!t->is_in(epoch_)) { return missed<void>(to.id()); }
-      access->written = t->of->make(core_->from);
-      if (access->written == nullptr) { return core::refuse<void>(errc::out_of_memory); }
+    if (!access->writes() && !t->is_in(epoch_)) { return missed<void>(to.id()); }
+    void* const room = access->room(core_->from);
+    if (room == nullptr) { return core::refuse<void>(errc::out_of_memory); }
+    if constexpr (detail::is_small<T>) {
+      ::new (room) T(value);
+    } else {
+      *static_cast<T*>(room) = std::move(value);
     }
-    static_cast<detail::typed_version<T>*>(access->written)->value = std::move(value);
     return {};
   }
 
@@ -96,7 +97,7 @@ class basic_transaction {
   [[nodiscard]] result<std::uint64_t> commit() noexcept {
     if (core_ == nullptr) { return core::refuse<std::uint64_t>(errc::closed); }
     bool writes = false;
-    for (auto const& each : accesses_) { writes = writes || each.written != nullptr; }
+    for (auto const& each : accesses_) { writes = writes || each.writes(); }
     std::uint64_t made = epoch_;
     error why{};
     if (writes) {

@@ -4,14 +4,16 @@
 #include <millrace/core/access.hpp>
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/core/platform.hpp>
 
 #include <cstddef>
 #include <cstdint>
 
 namespace millrace::inline v0::propagate::detail {
 
-/// A cell's value from one epoch on, until that of the next version. The value follows in memory.
-struct version {
+/// A cell's value from one epoch on, until that of the next version. The value follows in memory, a
+/// small one on the same line.
+struct alignas(core::line_bytes) version {
   std::uint64_t epoch = 0;
   version* older = nullptr;
   version* next = nullptr;  ///< in the log: the next that takes the place of an older one

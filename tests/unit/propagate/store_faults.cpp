@@ -191,10 +191,11 @@ TEST_CASE("store: a cell goes while others look for it") {
 
 namespace {
 
-/// Is not made while that is wished.
+/// Is not made while that is wished. Too large to be kept with an access.
 struct reluctant {
   static inline bool refuses = false;
   int value = 0;
+  int more[2] = {};
   reluctant() {
     if (refuses) { throw std::bad_alloc(); }
   }
