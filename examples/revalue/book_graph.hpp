@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -46,6 +47,53 @@ class tree_sum {
  private:
   std::vector<risk> nodes_;
 };
+
+/// A node of a risk tree some levels up: which leaves are below it, and their sum as the tree has
+/// it.
+class branch {
+ public:
+  /// @param counts nodes of each level, from the leaves to that of the node
+  branch(std::span<std::uint32_t const> counts, std::uint32_t node) {
+    static_cast<void>(add(counts, node));
+    nodes_.resize(leaves_.size());
+  }
+  [[nodiscard]] std::span<std::uint32_t const> leaves() const noexcept { return leaves_; }
+
+  /// @param of as leaves()
+  [[nodiscard]] risk operator()(propagate::values<risk> of) noexcept {
+    for (std::size_t i = 0; i < of.size(); ++i) { nodes_[i] = of[i]; }
+    for (auto const& [to, from] : additions_) { nodes_[to] = nodes_[to] + nodes_[from]; }
+    return nodes_[0];
+  }
+
+ private:
+  /// @return where the first leaf below the node is among leaves()
+  std::size_t add(std::span<std::uint32_t const> counts, std::uint32_t node) {
+    if (counts.size() == 1) {
+      leaves_.push_back(node);
+      return leaves_.size() - 1;
+    }
+    auto const below = counts.first(counts.size() - 1);
+    std::size_t const first = add(below, node);
+    if (std::uint32_t const other = node + counts.back(); other < below.back()) {
+      std::size_t const second = add(below, other);
+      additions_.push_back({first, second});
+    }
+    return first;
+  }
+
+  std::vector<std::uint32_t> leaves_;
+  std::vector<std::array<std::size_t, 2>> additions_;
+  std::vector<risk> nodes_;
+};
+/// Nodes of each level of a risk tree, from its leaves to as far from them as from the root.
+[[nodiscard]] inline std::vector<std::uint32_t> lower_levels(std::uint32_t leaves) {
+  std::vector<std::uint32_t> counts{leaves};
+  for (int up = std::bit_width(leaves) / 2; up > 0; --up) {
+    counts.push_back(counts.back() / 2 + counts.back() % 2);
+  }
+  return counts;
+}
 
 /// No price yet is no risk, and neither is a price that is none.
 [[nodiscard]] inline millrace::result<market> market_at(double spot, double rate,
@@ -93,11 +141,12 @@ struct leaf_sum {
 /// write or batch, as long as somebody observes it.
 ///
 ///     spot, rate, dividend ──────────> market ──┐
-///     rate, dividend, volatilities ──> terms ───┴──> block ──> leaf ──> desk ──> firm
+///     rate, dividend, volatilities ──> terms ───┴──> block ──> leaf ──> branch ──> desk ──> firm
 ///
 /// Terms and blocks hold eight options, which are priced at once: with one option a cell the graph
-/// would cost more than the pricing. Leaves, of four blocks, are those of a desk's risk tree, and
-/// the numbers are those of `apply`, bit for bit.
+/// would cost more than the pricing. Leaves, of four blocks, are those of a desk's risk tree, whose
+/// nodes halfway up are cells too: one leaf adds up about twice the root of what there are. The
+/// numbers are those of `apply`, bit for bit.
 /// The spot is 0 until the first price, and risks fail with errc::not_ready. A quote that is no
 /// price, or no volatility, makes what depends on it fail with errc::bad_argument until the next.
 /// @thread one at a time
@@ -116,8 +165,13 @@ class book_graph {
     market_ = must(graph_.computed(detail::market_at, spot_, rate_, dividend_));
     std::vector<std::vector<std::size_t>> held(of.desks.size());  // contracts, by their place
     for (std::size_t i = 0; i < of.contracts.size(); ++i) {
-      volatilities_.push_back(must(graph_.input(of.contracts[i].volatility)));
       held[of.contracts[i].desk].push_back(i);
+    }
+    volatilities_.resize(of.contracts.size());
+    for (auto const& mine : held) {  // those of a block side by side: they are read at once
+      for (std::size_t i : mine) {
+        volatilities_[i] = must(graph_.input(of.contracts[i].volatility));
+      }
     }
     std::size_t blocks = 0;
     for (auto const& mine : held) { blocks += blocks_of(mine.size()); }
@@ -214,8 +268,22 @@ class book_graph {
           must(graph_.combined(detail::leaf_sum{with.sum_leaf},
                                mine.subspan(b, std::min<std::size_t>(leaf_blocks, count - b)))));
     }
-    desks_.push_back(must(graph_.combined(detail::tree_sum(leaves.size()),
-                                          cuda::std::span<propagate::cell<risk> const>(leaves))));
+    std::vector<propagate::cell<risk>> const branches = branches_of(leaves);
+    desks_.push_back(must(graph_.combined(detail::tree_sum(branches.size()),
+                                          cuda::std::span<propagate::cell<risk> const>(branches))));
+  }
+  [[nodiscard]] std::vector<propagate::cell<risk>> branches_of(
+      std::vector<propagate::cell<risk>> const& leaves) {
+    auto const levels = detail::lower_levels(static_cast<std::uint32_t>(leaves.size()));
+    std::vector<propagate::cell<risk>> out;
+    for (std::uint32_t node = 0; node < levels.back(); ++node) {
+      detail::branch sum(levels, node);
+      std::vector<propagate::cell<risk>> below;
+      for (std::uint32_t leaf : sum.leaves()) { below.push_back(leaves[leaf]); }
+      out.push_back(must(
+          graph_.combined(std::move(sum), cuda::std::span<propagate::cell<risk> const>(below))));
+    }
+    return out;
   }
 
   std::vector<block_contracts> contracts_;  // what functions read; as many as blocks from the start

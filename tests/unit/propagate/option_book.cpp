@@ -140,18 +140,19 @@ TEST_CASE("option_book: a quote runs what depends on it, once") {
   std::size_t const blocks = graph.cells.blocks().size(), desks = of.desks.size();
   REQUIRE(blocks == 8 * 16);  // 125 options a desk
   std::size_t const leaves = blocks / 4;
+  std::size_t const sums = leaves + 2 * desks + desks + 1;  // a desk's four leaves are two and two
 
   CHECK(graph.take_runs() == 1 + blocks);  // no market yet, but terms
   REQUIRE(g.write(graph.cells.spot(), 101.0));
-  CHECK(graph.take_runs() == 1 + blocks + leaves + desks + 1);
+  CHECK(graph.take_runs() == 1 + blocks + sums);
   CHECK(graph.told == desks + 1);
   REQUIRE(g.write(graph.cells.spot(), 102.0));
-  CHECK(graph.take_runs() == 1 + blocks + leaves + desks + 1);
+  CHECK(graph.take_runs() == 1 + blocks + sums);
   REQUIRE(g.write(graph.cells.spot(), 102.0));
   CHECK(graph.take_runs() == 0);
   graph.told = 0;
   REQUIRE(g.write(graph.cells.volatility(17), 0.33));
-  CHECK(graph.take_runs() == 5);  // terms, block, leaf, desk, firm
+  CHECK(graph.take_runs() == 6);  // terms, block, leaf, branch, desk, firm
   CHECK(graph.told == 2);
 
   auto batch = g.begin();
@@ -161,7 +162,7 @@ TEST_CASE("option_book: a quote runs what depends on it, once") {
     REQUIRE(batch->write(graph.cells.volatility(i), 0.25));
   }
   REQUIRE(batch->commit());
-  CHECK(graph.take_runs() == 1 + 2 * blocks + leaves + desks + 1);
+  CHECK(graph.take_runs() == 1 + 2 * blocks + sums);
   worked_desks want(of);
   want.spot(99.0);
   for (std::size_t i = 0; i < of.contracts.size(); ++i) { want.volatility(i, 0.25); }
