@@ -113,7 +113,7 @@ class commit_trials {
  public:
   static constexpr std::size_t writers = 4, readers = 2, spot_every = 1'000;
   static constexpr auto duration = std::chrono::milliseconds(200);
-  static constexpr auto nap = std::chrono::microseconds(50);  // of who has read as much as it may
+  static constexpr auto nap = std::chrono::milliseconds(1);  // of who has read as much as it may
 
   explicit commit_trials(revalue::book of)
       : book_(std::move(of)), spot_{spot_quotes.nearest(first_spot)}, engine_(book_, spot_) {}
