@@ -47,9 +47,12 @@ class stored_graph {
       firm_view seen;
       seen.spot = must(now.read(cells.spot()));
       for (std::size_t i = 0; i < watched.size(); ++i) {
-        auto const [block, lane] = cells.option(watched[i]);
+        auto const place = cells.option(watched[i]);
+        auto const worth = [&](revalue::priced_block const& all) noexcept {
+          return revalue::measures_of(all.values, place.lane);
+        };
         seen.options[i] = {must(now.read(cells.volatility(watched[i]))),
-                           revalue::measures_of(must(now.read(block)).values, lane)};
+                           must(now.read(place.block, worth))};
       }
       for (std::size_t d = 0; d < seen.desks.size(); ++d) {
         seen.desks[d] = must(now.read(cells.desk_risks()[d]));

@@ -11,6 +11,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 namespace millrace::inline v0::propagate {
@@ -22,6 +23,17 @@ template <class T>
   if (v == nullptr || v->gone) { return core::refuse<T>(errc::unknown_id, 1); }
   if (v->failure.code != errc::ok) { return core::refuse<T>(v->failure); }
   return copy_of(value_of<T>(*v));
+}
+/// f(value), as a result.
+template <class T, class F>
+[[nodiscard]] auto outcome_of(version const* v, F& f) noexcept
+    -> result<std::invoke_result_t<F&, T const&>> {
+  using R = std::invoke_result_t<F&, T const&>;
+  if (v == nullptr || v->gone) { return core::refuse<R>(errc::unknown_id, 1); }
+  if (v->failure.code != errc::ok) { return core::refuse<R>(v->failure); }
+  try {
+    return f(value_of<T>(*v));
+  } catch (...) { return core::refuse<R>(errc::function_failed); }
 }
 
 }  // namespace detail
@@ -53,6 +65,18 @@ class basic_snapshot {
     auto const* const t = core_->find(of);
     if (t == nullptr) { return core::refuse<T>(errc::unknown_id, 1); }
     return detail::outcome_of<T>(t->versions.at(epoch_));
+  }
+  /// What f gives of the value, which it looks at where it is: large ones are not copied.
+  /// @error as read; errc::function_failed: f has thrown
+  template <cell_value T, class F>
+    requires std::invocable<F&, T const&>
+  [[nodiscard]] auto read(cell<T> of, F f) const noexcept
+      -> result<std::invoke_result_t<F&, T const&>> {
+    using R = std::invoke_result_t<F&, T const&>;
+    if (core_ == nullptr) { return core::refuse<R>(errc::released); }
+    auto const* const t = core_->find(of);
+    if (t == nullptr) { return core::refuse<R>(errc::unknown_id, 1); }
+    return detail::outcome_of<T>(t->versions.at(epoch_), f);
   }
   /// Lets the epoch go before the object ends.
   void release() noexcept {

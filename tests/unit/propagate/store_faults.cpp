@@ -222,6 +222,33 @@ TEST_CASE("store: a value that cannot be made is missing memory") {
   CHECK(s.snapshot()->read(a)->value == 2);
 }
 
+TEST_CASE("store: a snapshot's value can be looked at where it is") {
+  auto g = propagate::graph::make().value();
+  auto const a = g.input(3).value();
+  auto const b = g.computed(
+                      [](int x) -> millrace::result<int> {
+                        if (x > 3) { return millrace::core::fail(errc::bad_argument, 7); }
+                        return x;
+                      },
+                      a)
+                     .value();
+  auto s = propagate::store::make(std::move(g)).value();
+  REQUIRE(s.publish(a));
+  auto const twice = [](int x) { return 2 * x; };
+  auto now = s.snapshot().value();
+  CHECK(now.read(a, twice).value() == 6);
+  CHECK(now.read(b, twice).error().code == errc::unknown_id);
+  REQUIRE(s.publish(b));
+  REQUIRE(s.transact([&](auto& t) { return t.write(a, 4); }));
+  auto const later = s.snapshot().value();
+  CHECK(now.read(a, twice).value() == 6);
+  CHECK(later.read(a, twice).value() == 8);
+  CHECK(later.read(b, twice).error().native == 7);
+  CHECK(later.read(a, [](int) -> int { throw 1; }).error().code == errc::function_failed);
+  now.release();
+  CHECK(now.read(a, twice).error().code == errc::released);
+}
+
 TEST_CASE("store: what is not published in the epoch is not written") {
   auto g = propagate::graph::make().value();
   auto const a = g.input(1).value();
