@@ -15,11 +15,13 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <latch>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -113,7 +115,8 @@ class commit_trials {
  public:
   static constexpr std::size_t writers = 4, readers = 2, spot_every = 1'000;
   static constexpr auto duration = std::chrono::milliseconds(200);
-  static constexpr auto nap = std::chrono::milliseconds(1);  // of who has read as much as it may
+  /// Of who has read as much as it may. Who wakes takes a processor from who writes.
+  static constexpr auto nap = std::chrono::milliseconds(10);
 
   explicit commit_trials(revalue::book of)
       : book_(std::move(of)), spot_{spot_quotes.nearest(first_spot)}, engine_(book_, spot_) {}
@@ -128,17 +131,18 @@ class commit_trials {
     for (reader& each : read) { each.draw = core::splitmix_rng(++seed_); }
     std::latch ready(1 + writers + readers);
     std::atomic<bool> stop{false};
+    countdown end_of(writers);
     std::int64_t start = 0;
     {
       std::vector<std::jthread> threads;
       for (writer& each : write) {
         threads.emplace_back([&] {
           work(each, ready, [&] { transact(each, stop); });
-          each.ended.store(true, std::memory_order_release);
+          end_of.count_one();
         });
       }
       for (reader& each : read) {
-        threads.emplace_back([&] { work(each, ready, [&] { follow(each, write); }); });
+        threads.emplace_back([&] { work(each, ready, [&] { follow(each, write, end_of); }); });
       }
       start = now_ns();
       ready.arrive_and_wait();
@@ -160,7 +164,25 @@ class commit_trials {
     std::int64_t end = 0;
     std::string problem;
     alignas(core::destructive_bytes) std::atomic<std::uint64_t> commits{0};
-    std::atomic<bool> ended{false};
+  };
+  /// Of threads that have something to do yet.
+  class countdown {
+   public:
+    explicit countdown(std::size_t from) noexcept : left_{from} {}
+    void count_one() {
+      std::lock_guard const lock(mutex_);
+      if (--left_ == 0) { none_left_.notify_all(); }
+    }
+    /// @return whether all have ended
+    [[nodiscard]] bool wait_for(std::chrono::nanoseconds time) {
+      std::unique_lock lock(mutex_);
+      return none_left_.wait_for(lock, time, [&] { return left_ == 0; });
+    }
+
+   private:
+    std::mutex mutex_;
+    std::condition_variable none_left_;
+    std::size_t left_;
   };
   /// What a reader has seen of an option.
   struct sight {
@@ -201,18 +223,13 @@ class commit_trials {
     }
   }
   /// Reads until it has done so as often as a writer has committed, and all of them have ended.
-  void follow(reader& me, std::vector<writer> const& write) {
+  void follow(reader& me, std::vector<writer> const& write, countdown& end_of) {
     client at(engine_);
-    for (;;) {
-      bool ended = true;
+    for (bool over = false; !over;) {
+      over = end_of.wait_for(nap);
       std::uint64_t commits = 0;
-      for (writer const& each : write) {
-        ended = each.ended.load(std::memory_order_acquire) && ended;
-        commits += each.commits.load(std::memory_order_relaxed);
-      }
+      for (writer const& each : write) { commits += each.commits.load(std::memory_order_relaxed); }
       while (me.looks < commits / writers) { look(me, at); }
-      if (ended) { return; }
-      std::this_thread::sleep_for(nap);
     }
   }
   void look(reader& me, client& at) {
