@@ -23,8 +23,10 @@ template <core::access_policy Access, core::parking_policy Parking>
 struct default_lane {
   using access = Access;
   using parking = Parking;
-  static constexpr std::uint32_t spins = 512;  ///< looks at its request before a thread sleeps
-  static constexpr std::uint32_t lists = 8;    ///< that a thread serves before another one leads
+  /// Looks at its request before a thread sleeps: where there are more threads than processors, who
+  /// looks for longer keeps one from who would lead.
+  static constexpr std::uint32_t spins = 32;
+  static constexpr std::uint32_t lists = 8;  ///< that a thread serves before another one leads
   static void pause() noexcept { core::relax(); }  ///< between two looks
 };
 
