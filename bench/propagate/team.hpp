@@ -3,6 +3,7 @@
 
 #include "bench/harness/comparison.hpp"
 #include "bench/harness/session.hpp"
+#include "bench/harness/stats.hpp"
 #include "bench/harness/threads.hpp"
 #include "bench/propagate/mixing.hpp"
 #include <millrace/propagate/team.hpp>
@@ -11,6 +12,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace millrace::bench {
 
@@ -58,16 +60,14 @@ template <class Make>
     };
     std::uint64_t runs = 0;
     for (; runs < 100; ++runs) { pool->run(body); }
-    std::uint64_t const warm = runs;
-    std::int64_t const start = now_ns();
-    std::int64_t ns = 0;
-    do {
+    std::vector<double> blocks;  // of 16 runs: one that is interrupted does not count
+    for (std::int64_t const end = now_ns() + trial_ns; now_ns() < end;) {
+      std::int64_t const start = now_ns();
       for (int i = 0; i < 16; ++i, ++runs) { pool->run(body); }
-      ns = now_ns() - start;
-    } while (ns < trial_ns);
+      blocks.push_back(static_cast<double>(now_ns() - start) / 16);
+    }
     bool const right = done[0].tasks == runs && done[1].tasks == runs;
-    return {static_cast<double>(ns) / static_cast<double>(runs - warm),
-            right ? "" : "a task was not done once in each run"};
+    return {median(blocks), right ? "" : "a task was not done once in each run"};
   });
 }
 
