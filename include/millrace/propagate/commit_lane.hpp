@@ -12,6 +12,10 @@
 
 namespace millrace::inline v0::propagate::detail {
 
+/// Whether this thread serves a store's lane, any store's, or helps who does: two threads that wait
+/// for each other's would wait for ever.
+inline constinit thread_local bool leads_lane = false;
+
 /// What a thread wants done in the lane; it lies on that thread's stack.
 struct lane_request {
   lane_request* next = nullptr;  ///< the one that came after it, while they are served
@@ -23,9 +27,9 @@ template <core::access_policy Access, core::parking_policy Parking>
 struct default_lane {
   using access = Access;
   using parking = Parking;
-  /// Looks at its request before a thread sleeps: where there are more threads than processors, who
-  /// looks for longer keeps one from who would lead.
-  static constexpr std::uint32_t spins = 32;
+  /// Looks at its request before a thread sleeps: some 100 microseconds. Who sleeps sooner is woken
+  /// for each commit where all are busy, and one in a hundred waits several times as long.
+  static constexpr std::uint32_t spins = 4096;
   static constexpr std::uint32_t lists = 8;  ///< that a thread serves before another one leads
   static void pause() noexcept { core::relax(); }  ///< between two looks
 };

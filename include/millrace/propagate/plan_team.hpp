@@ -4,6 +4,7 @@
 #include <millrace/core/clock.hpp>
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/propagate/commit_lane.hpp>
 #include <millrace/propagate/measured_choice.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/plan.hpp>
@@ -13,6 +14,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 /// \file
 /// A pass through a plan by several threads: the words of a segment are their tasks. No node of it
@@ -104,9 +106,12 @@ void plan<P>::run_together(engine<P>& e, segment const& s, std::uint32_t tasks) 
   }
   std::uint64_t const size = words_.size();
   tasks = std::min(tasks, words_.size());
+  bool const in_lane = leads_lane;
   e.team->run(tasks, [&](std::uint32_t task, std::uint32_t) noexcept {
+    bool const was = std::exchange(leads_lane, in_lane);
     run_words(e, s, words_.begin() + size * task / tasks,
               words_.begin() + size * (task + 1) / tasks);
+    leads_lane = was;
   });
   for (team_word const& each : words_) {
     runs -= static_cast<std::uint64_t>(std::popcount(each.bits));

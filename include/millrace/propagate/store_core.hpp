@@ -41,10 +41,6 @@ struct graph_parts {
   }
 };
 
-/// Whether this thread serves a store's lane, any store's: two threads that wait for each other's
-/// would wait for ever.
-inline constinit thread_local bool leads_lane = false;
-
 /// Something to do in the lane.
 template <class P>
 struct store_request : lane_request {

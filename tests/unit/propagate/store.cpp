@@ -348,6 +348,46 @@ TEST_CASE("store: a graph that is shared is not written past its transactions") 
   CHECK(s.store.snapshot()->read(s.sum).value() == 3);
 }
 
+namespace {
+
+/// Levels whose words are tasks of a team.
+struct shared_out : propagate::default_graph {
+  static constexpr std::uint32_t plan_width = 64;
+  static constexpr std::uint32_t plan_after = 0;
+  static constexpr std::uint32_t task_ns = 0;
+};
+struct shared_out_store : propagate::default_store {
+  using graph_policy = shared_out;
+};
+
+}  // namespace
+
+TEST_CASE("store: functions that a team runs are in the lane as well") {
+  static constexpr int width = 512;
+  auto team = propagate::team::make(3).value();
+  auto g = propagate::basic_graph<shared_out>::make().value();
+  REQUIRE(g.use(&team));
+  auto const in = g.input(0).value();
+  std::function<void()> inner = [] {};
+  std::vector<propagate::cell<int>> cells;
+  for (int i = 0; i < width; ++i) {
+    cells.push_back(g.computed([&inner, i](int x) { return inner(), x + i; }, in).value());
+  }
+  REQUIRE(g.keep(cuda::std::span<propagate::cell<int> const>(cells.data(), cells.size())));
+  REQUIRE(g.write(in, 1));
+  REQUIRE(g.write(in, 2));
+  REQUIRE(g.stats().planned == width);
+  auto store = propagate::basic_store<shared_out_store>::make(std::move(g)).value();
+  REQUIRE(store.publish(in));
+  std::atomic<int> refused{0};
+  inner = [&] {
+    auto const made = store.transact([&](auto& t) { return t.write(in, -1); });
+    refused += !made && made.error().code == errc::busy ? 1 : 0;
+  };
+  REQUIRE(store.transact([&](auto& t) { return t.write(in, 3); }));
+  CHECK(refused == width);
+}
+
 TEST_CASE("store: functions of two stores that call each other are refused, and wait for nobody") {
   auto const make = [](std::function<void()>& inner, propagate::input<int>& in) {
     auto g = propagate::graph::make().value();
