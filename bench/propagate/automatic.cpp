@@ -5,6 +5,7 @@
 
 #include "bench/harness/comparison.hpp"
 #include "bench/harness/threads.hpp"
+#include "bench/propagate/must.hpp"
 #include <millrace/propagate/graph.hpp>
 #include <millrace/propagate/team.hpp>
 
@@ -22,12 +23,6 @@ namespace millrace::bench {
 namespace {
 
 namespace propagate = millrace::propagate;
-
-template <class T>
-T must(result<T> made) {
-  return core::value_or_throw(std::move(made));
-}
-void must(result<void> done) { core::value_or_throw(std::move(done)); }
 
 struct by_itself : propagate::default_graph {
   static constexpr char const* name = "automatic";

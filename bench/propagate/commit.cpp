@@ -3,6 +3,7 @@
 #include "bench/propagate/commit.hpp"
 
 #include "bench/propagate/commit_trial.hpp"
+#include "bench/propagate/must.hpp"
 #include "bench/propagate/peers/sources.hpp"
 #include "examples/revalue/book_graph.hpp"
 #include <millrace/core/error.hpp>
@@ -15,11 +16,6 @@ namespace millrace::bench {
 namespace {
 
 namespace propagate = millrace::propagate;
-
-template <class T>
-T must(result<T> made) {
-  return core::value_or_throw(std::move(made));
-}
 
 /// The book's cells in a store. Quotes are published, what options are worth, and risks.
 class stored_graph {

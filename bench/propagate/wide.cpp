@@ -5,6 +5,7 @@
 #include "bench/harness/comparison.hpp"
 #include "bench/harness/threads.hpp"
 #include "bench/propagate/mixing.hpp"
+#include "bench/propagate/must.hpp"
 #include "bench/propagate/team.hpp"
 #include <millrace/core/error.hpp>
 #include <millrace/propagate/graph.hpp>
@@ -32,12 +33,6 @@ namespace propagate = millrace::propagate;
 constexpr std::size_t levels = 8, width = 4'096;
 constexpr double function_ns = 100;
 constexpr int passes = 7;  // in a trial, by one thread and by two in turn
-
-template <class T>
-T must(result<T> made) {
-  return core::value_or_throw(std::move(made));
-}
-void must(result<void> done) { core::value_or_throw(std::move(done)); }
 
 /// The i-th input of a pass.
 [[nodiscard]] constexpr std::uint64_t input_of(std::size_t i, std::uint64_t pass) noexcept {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "access.hpp"
 #include "explorer.hpp"
+#include "parking.hpp"
 #include "verdict.hpp"
 #include <millrace/memory/resource.hpp>
 #include <millrace/propagate/commit_lane.hpp>
@@ -22,7 +23,9 @@
 namespace {
 
 using A = race::access;
+using deaf = race::deaf_parking;
 using race::bounded_fresh;
+using race::parking;
 using race::require_found;
 using race::require_proven;
 using race::weakened;
@@ -30,15 +33,6 @@ using race::without_total_order;
 namespace core = millrace::core;
 namespace detail = millrace::propagate::detail;
 
-struct parking {
-  static void park(std::uint32_t& word, std::uint32_t expected, std::uint64_t) noexcept {
-    A::wait(word, expected, "park");
-  }
-  static void wake(std::uint32_t& word) noexcept { A::wake(word, "unpark"); }
-};
-struct deaf : parking {
-  static void wake(std::uint32_t&) noexcept {}
-};
 template <class Access, class Parking, std::uint32_t Spins, std::uint32_t Lists>
 struct explored_lane : detail::default_lane<Access, Parking> {
   static constexpr std::uint32_t spins = Spins;

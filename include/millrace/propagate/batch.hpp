@@ -45,8 +45,8 @@ class basic_graph<P>::batch {
   }
   /// Values for many inputs. Inputs stand far apart in memory: those to come are fetched while one
   /// is written, so this is faster than as many writes by themselves.
-  /// @error errc::bad_argument (2): not as many values as inputs; else as `write` of the first that
-  ///        is refused, and those before it are written
+  /// @error errc::bad_argument (2): not as many values as inputs; errc::unknown_id: an input,
+  ///        `native` is its number from 1, and those before it are written; else as `write`
   template <cell_value T>
     requires std::is_nothrow_copy_constructible_v<T>
   [[nodiscard]] result<void> write_all(
@@ -61,7 +61,9 @@ class basic_graph<P>::batch {
       fetch_node(engine_->find(after(k + 2 * step)));
       fetch_body(engine_->find(after(k + step)));
       std::uint32_t const i = input_index(*engine_, to[k]);
-      if (i == engine_->none) { return core::refuse<void>(errc::unknown_id, 1); }
+      if (i == engine_->none) {
+        return core::refuse<void>(errc::unknown_id, static_cast<std::int32_t>(k + 1));
+      }
       T value = values[k];
       stage(i, value);
     }

@@ -140,7 +140,7 @@ class plan<P>::builder {
   }
   /// What stands by itself first, then segment by segment, each in the order that it had.
   [[nodiscard]] bool group_level(index begin, index end) noexcept {
-    plan_kind const* kinds[most_kinds];
+    plan_kind const* kinds[most_kinds] = {};
     index counts[most_kinds], known = 0;
     auto const number_of = [&](index i) {
       node<P> const& n = at(i);

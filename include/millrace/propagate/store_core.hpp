@@ -151,10 +151,12 @@ struct store_core {
   [[nodiscard]] error make_room() noexcept {
     if (log.size() >= collected_at || version_bytes > options.version_bytes) { collect(floor()); }
     if (version_bytes > options.version_bytes) { return {errc::full, {}, 0}; }
+    std::uint64_t bytes = 0;
     for (pool* p = first_pool; p != nullptr; p = p->later) {
-      if (p->size >= p->cells) { continue; }
       if (!p->fill(from)) { return {errc::out_of_memory, {}, 0}; }
+      bytes += p->size * std::uint64_t{p->of->bytes};
     }
+    access::store(spare_bytes, bytes, core::relaxed, "store.count");
     return {};
   }
   /// What has been pushed can be read, and subscribers are told of it.
@@ -295,7 +297,8 @@ struct store_core {
   subscription_type* first_touched = nullptr;
   column<record_type const*, resource> record_types;  ///< of published inputs, each once
 
-  std::uint64_t commits = 0, conflicts = 0, versions = 0, version_bytes = 0, undelivered = 0;
+  std::uint64_t commits = 0, conflicts = 0, versions = 0, version_bytes = 0, spare_bytes = 0,
+                undelivered = 0;
   std::uint64_t kept_from = 0;
 
  private:

@@ -230,6 +230,7 @@ store_stats basic_store<P>::stats() const noexcept {
   s.conflicts = of(c.conflicts);
   s.versions = of(c.versions);
   s.version_bytes = of(c.version_bytes);
+  s.spare_bytes = of(c.spare_bytes);
   s.undelivered = of(c.undelivered);
   return s;
 }

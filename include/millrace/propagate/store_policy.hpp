@@ -35,6 +35,8 @@ struct store_stats {
   std::uint64_t conflicts = 0;
   std::uint64_t versions = 0;
   std::uint64_t version_bytes = 0;
+  std::uint64_t spare_bytes = 0;  ///< of versions to come, as of the last commit: one for each
+                                  ///< cell, or up to twice as many and 128 of each type
   std::uint64_t undelivered = 0;  ///< times that a mailbox has not taken what it was given
 };
 

@@ -238,7 +238,7 @@ TEST_CASE("graph: a list of writes is as many writes, up to the first that is re
   to[50] = other.input(0).value();
   values.assign(values.size(), 1);
   auto refused = g.begin().value();
-  CHECK(write(refused).error() == core::fail(errc::unknown_id, 1).error());
+  CHECK(write(refused).error() == core::fail(errc::unknown_id, 51).error());
   REQUIRE(refused.commit());
   CHECK(g.read(to[49]).value() == 1);
   CHECK(g.read(to[51]).value() == 51);

@@ -274,6 +274,12 @@ TEST_CASE("store: a pinned epoch holds its versions, which are counted and bound
   CHECK(pinned.read(s.sum).error().code == errc::released);
   s.write(1, 2);
   CHECK(s.store.stats().version_bytes < 1000);
+  s.write(2, 3);
+  auto const now = s.store.stats();
+  std::uint64_t const each = now.version_bytes / now.versions, spares = now.spare_bytes / each;
+  CHECK(now.spare_bytes % each == 0);
+  CHECK(spares >= 3);
+  CHECK(spares <= 2 * 3 + 128);
 }
 
 TEST_CASE("store: what was published can be taken back, and given again") {
