@@ -215,20 +215,25 @@ TEST_CASE("plan: the time that runs take decides who makes them") {
     return count;
   };
   CHECK(choice.decide(nodes, task_ns).timed);  // nothing is known
-  choice.note(false, nodes, 150);
-  CHECK(often() == 0);                   // less than two tasks
-  choice.note(false, nodes, 1'000'000);  // an interruption counts for little
-  CHECK(often() == 0);
+  choice.note(false, nodes, 90);
+  CHECK(often() == 0);  // less than a task
   CHECK_FALSE(choice.decide(nodes, task_ns).timed);
-  for (int i = 0; i < 40; ++i) { choice.note(false, nodes, 10'000); }
-  CHECK(by_team(nodes));  // to be tried
-  CHECK(choice.decide(nodes, task_ns).timed);
+  for (int i = 0; i < 60; ++i) { choice.note(false, nodes, 10'000); }
   CHECK(choice.tasks(nodes, task_ns) >= 90);
   choice.note(true, nodes, 6'000);
   CHECK(often() == 630);
+  choice.note(true, nodes, 1'000'000);  // an interruption counts for little
+  CHECK(often() == 630);
   for (int i = 0; i < 40; ++i) { choice.note(true, nodes, 20'000); }
   CHECK(often() == 10);
-  CHECK_FALSE(by_team(4 * nodes));  // another size
+  static constexpr std::uint32_t more = 4 * nodes;  // another size: each is tried four times
+  int shared = 0;
+  for (std::uint32_t i = 0; i < propagate::detail::measured_choice::early; ++i) {
+    shared += by_team(more) ? 1 : 0;
+    choice.note(by_team(more), more, i == 0 ? 1'000'000 : 10'000 + (by_team(more) ? 500 : 0));
+  }
+  CHECK(shared == 4);
+  CHECK_FALSE(by_team(more));
 }
 
 TEST_CASE("plan: none of narrow graphs") {
