@@ -10,6 +10,7 @@
 #include <millrace/propagate/plan_loop.hpp>
 #include <millrace/propagate/probe.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -18,44 +19,62 @@
 
 namespace millrace::inline v0::propagate::detail {
 
-/// Memory in pieces that are given back together.
+/// Memory in pieces that are given back together. They stand side by side in few large blocks, so
+/// that these have huge pages.
 template <memory::host_accessible_resource R>
 class pieces {
  public:
-  explicit pieces(R from) noexcept : all_{from}, from_{std::move(from)} {}
+  explicit pieces(R from) noexcept : blocks_{from}, from_{std::move(from)} {}
   pieces(pieces const&) = delete;
   pieces& operator=(pieces const&) = delete;
   ~pieces() {
-    for (piece const& p : all_) {
-      from_.deallocate(p.data, p.bytes, block_alignment(p.bytes, line));
+    for (block const& b : blocks_) {
+      from_.deallocate(b.data, b.bytes, block_alignment(b.bytes, line));
     }
   }
   /// `count` elements, whose bytes are all 0; null where there is no memory.
   template <class T>
   [[nodiscard]] T* take(std::size_t count) noexcept {
-    if (!all_.reserve(all_.size() + 1)) { return nullptr; }
-    std::size_t bytes = (count * sizeof(T) / line + 1) * line;
-    auto const given = take_block(from_, bytes, line);
-    if (!given) { return nullptr; }
-    all_.push({*given, bytes});
-    return static_cast<T*>(std::memset(static_cast<void*>(*given), 0, bytes));
+    std::size_t const bytes = (count * sizeof(T) / line + 1) * line;
+    if (bytes > left_ && !grow(bytes)) { return nullptr; }
+    std::byte* const piece = blocks_.back().data + blocks_.back().bytes - left_;
+    left_ -= bytes;
+    return static_cast<T*>(std::memset(static_cast<void*>(piece), 0, bytes));
   }
   [[nodiscard]] bool holds(void const* at) const noexcept {
     auto const address = reinterpret_cast<std::uintptr_t>(at);
-    for (piece const& p : all_) {
-      if (address - reinterpret_cast<std::uintptr_t>(p.data) < p.bytes) { return true; }
+    for (block const& b : blocks_) {
+      if (address - reinterpret_cast<std::uintptr_t>(b.data) < b.bytes) { return true; }
     }
     return false;
   }
-  void swap(pieces& other) noexcept { all_.swap(other.all_); }
+  void swap(pieces& other) noexcept {
+    blocks_.swap(other.blocks_);
+    std::swap(left_, other.left_);
+    std::swap(bytes_, other.bytes_);
+  }
 
  private:
   static constexpr std::size_t line = 64;
-  struct piece {
+  struct block {
     std::byte* data;
     std::size_t bytes;
   };
-  column<piece, R> all_;
+  /// Another block, as large as those before it together.
+  [[nodiscard]] bool grow(std::size_t needed) noexcept {
+    std::size_t bytes = std::max(needed, bytes_);
+    if (!blocks_.reserve(blocks_.size() + 1)) { return false; }
+    auto const given = take_block(from_, bytes, line);
+    if (!given) { return false; }
+    blocks_.push({*given, bytes});
+    left_ = bytes;
+    bytes_ += bytes;
+    return true;
+  }
+
+  column<block, R> blocks_;
+  std::size_t left_ = 0;   // of the last one
+  std::size_t bytes_ = 0;  // of all
   R from_;
 };
 
@@ -145,8 +164,11 @@ class plan {
   template <class To>
   static void spread(engine<P> const& e, segment const& s, word_bits changed, To& to) noexcept;
   template <class To>
-  static void spread_listed(engine<P> const& e, segment const& s, std::uint32_t const* changed,
+  static void spread_listed(engine<P> const& e, segment const& s, std::uint32_t* changed,
                             std::uint32_t count, To& to) noexcept;
+  template <class Mark>
+  static void mark_targets(segment const& s, std::uint32_t const* changed, std::uint32_t count,
+                           Mark const& mark) noexcept;
   /// Of the pending nodes of a word, those of the plan before the first that is not.
   [[nodiscard]] static std::uint64_t planned_first(engine<P> const& e, std::uint32_t word,
                                                    std::uint64_t pending) noexcept {

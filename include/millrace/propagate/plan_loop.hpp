@@ -153,6 +153,7 @@ struct plan_loop {
       std::apply([=](Args const*... each) { (__builtin_prefetch(each + one), ...); }, from);
     };
     for (std::uint32_t k = 0; k < far; ++k) { fetch(nodes[k]); }
+    kept_functions<Body> const functions(s);
     std::uint64_t differing = 0;
     std::uint32_t last = nodes[0];
     for (std::uint32_t k = 0; k < size; ++k) {
@@ -162,7 +163,7 @@ struct plan_loop {
       changed += next ? 1 : 0;
       differing = next ? 0 : differing;
       bool differs = false;
-      error const why = step<Body>(s, one, values[one], differs, [&](auto& f) -> decltype(auto) {
+      error const why = step(functions[one], values[one], differs, [&](auto& f) -> decltype(auto) {
         return std::apply([&](Args const*... each) -> decltype(auto) { return f(each[one]...); },
                           from);
       });
@@ -191,25 +192,18 @@ struct plan_loop {
     T* const values = reinterpret_cast<T*>(s.values);
     auto const from = std::make_tuple(static_cast<Args const*>(s.sources[K])...);
     std::uint32_t const* const operands = s.operands;
-    // who depends on them is looked up next, and where is known by now
-    bool const fixed = s.targets != nullptr && s.targets_at == nullptr;
-    std::uint32_t const* const targets = fixed ? s.targets : s.operands;
-    std::size_t const stride = fixed ? s.stride : arity;
+    kept_functions<Body> const functions(s);
     std::uint32_t differing = 0;
     for (std::uint32_t k = 0; k < count; ++k) {
       std::size_t const far_one = list[k + far], close_one = list[k + close], one = list[k];
       __builtin_prefetch(operands + far_one * arity);
-      __builtin_prefetch(targets + far_one * stride);
       __builtin_prefetch(values + far_one, 1);
-      if constexpr (!std::is_empty_v<F> || !copied) {
-        __builtin_prefetch(&reinterpret_cast<kept const*>(s.functions)[far_one & s.function_mask]);
-      }
+      if constexpr (!std::is_empty_v<F> || !copied) { functions.fetch(far_one); }
       (__builtin_prefetch(std::get<K>(from) + operands[close_one * arity + K]), ...);
       bool differs = false;
-      error const why =
-          step<Body>(s, list[k], values[one], differs, [&](auto& f) -> decltype(auto) {
-            return f(std::get<K>(from)[operands[one * arity + K]]...);
-          });
+      error const why = step(functions[one], values[one], differs, [&](auto& f) -> decltype(auto) {
+        return f(std::get<K>(from)[operands[one * arity + K]]...);
+      });
       changed[differing] = list[k];
       differing += differs ? 1u : 0u;
       if (why.code == errc::ok) [[likely]] { continue; }
@@ -242,22 +236,31 @@ struct plan_loop {
   [[nodiscard]] static auto near_sources(segment const& s, std::index_sequence<K...>) noexcept {
     return std::make_tuple(static_cast<Args const*>(s.near_sources[K])...);
   }
+  /// A segment's functions, by node. Where they are is in registers: what a loop writes may be what
+  /// a segment is.
   template <class Body>
-  [[nodiscard, gnu::always_inline]] static inline auto& function_of(segment const& s,
-                                                                    std::uint32_t at) noexcept {
-    std::size_t const k = at & s.function_mask;
-    if constexpr (copied) {
-      return reinterpret_cast<copy const*>(s.functions)[k];
-    } else {
-      return *reinterpret_cast<Body* const*>(s.functions)[k];
+  class kept_functions {
+   public:
+    explicit kept_functions(segment const& s) noexcept
+        : kept_{reinterpret_cast<kept const*>(s.functions)}, mask_{s.function_mask} {}
+    void fetch(std::size_t node) const noexcept { __builtin_prefetch(kept_ + (node & mask_)); }
+    [[nodiscard]] auto& operator[](std::size_t node) const noexcept {
+      if constexpr (copied) {
+        return kept_[node & mask_];
+      } else {
+        return *static_cast<Body*>(kept_[node & mask_]);
+      }
     }
-  }
+
+   private:
+    kept const* kept_;
+    std::size_t mask_;
+  };
   /// Calls a node's function through `call`, and keeps what it gives.
-  template <class Body, class Call>
-  [[nodiscard, gnu::always_inline]] static inline error step(segment const& s, std::uint32_t at,
-                                                             T& value, bool& differs,
+  template <class Function, class Call>
+  [[nodiscard, gnu::always_inline]] static inline error step(Function& function, T& value,
+                                                             bool& differs,
                                                              Call const& call) noexcept {
-    auto& function = function_of<Body>(s, at);
     using R = decltype(call(function.f));
     if constexpr (std::is_nothrow_invocable_v<decltype((function.f)), Args const&...> &&
                   !is_result<std::remove_cvref_t<R>>) {

@@ -11,6 +11,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 /// \file
 /// A pass through a plan: the pending bits of a segment, word by word.
@@ -26,14 +27,8 @@ class plan<P>::at_once {
   void pend(std::uint32_t word, std::uint64_t bits) noexcept {
     e_.pending.insert_behind(word, bits);
   }
-  /// Nodes by themselves, of words of which some have been announced.
-  void pend_one(std::uint32_t i, bool announced) noexcept {
-    if (announced) {
-      e_.pending.insert_untold(i);
-    } else {
-      pend(i / 64, std::uint64_t{1} << (i % 64));
-    }
-  }
+  void pend(std::uint32_t i) noexcept { pend(i / 64, std::uint64_t{1} << (i % 64)); }
+  void pend_announced(std::uint32_t i) noexcept { e_.pending.insert_untold(i); }
   void announce(std::uint32_t first, std::uint32_t last) noexcept {
     e_.pending.announce_words(first, last);
   }
@@ -146,23 +141,54 @@ void plan<P>::spread(engine<P> const& e, segment const& s, word_bits changed, To
     to.pend(target / 64 + 1, bits >> 1 >> (63 - shift));
   }
 }
+/// Who depends on listed nodes that have changed is pending.
 template <class P>
 template <class To>
-void plan<P>::spread_listed(engine<P> const& e, segment const& s, std::uint32_t const* changed,
+void plan<P>::spread_listed(engine<P> const& e, segment const& s, std::uint32_t* changed,
                             std::uint32_t count, To& to) noexcept {
-  bool const many = count > (s.last_target - s.first_target) / 128;
-  if (many) { to.announce(s.first_target / 64, s.last_target / 64); }
-  auto const mark = [&](std::uint32_t i) { to.pend_one(i, many); };
-  for (std::uint32_t k = 0; k < count; ++k) {
-    std::size_t const j = changed[k];
-    std::uint32_t const i = s.begin + changed[k];
-    if ((e.in_plan.shown(i / 64) >> (i % 64) & 1) != 0) [[unlikely]] {
-      to.changed(i);
-    } else if (s.targets_at == nullptr) {
-      for (std::size_t t = 0; t != s.stride; ++t) { mark(s.targets[j * s.stride + t]); }
-    } else {
-      for (std::size_t t = s.targets_at[j]; t != s.targets_at[j + 1]; ++t) { mark(s.targets[t]); }
+  if (count == 0) { return; }
+  if (e.in_plan.some_shown((s.begin + changed[0]) / 64, (s.begin + changed[count - 1]) / 64)) {
+    std::uint32_t others = 0;
+    for (std::uint32_t k = 0; k < count; ++k) {
+      std::uint32_t const i = s.begin + changed[k];
+      bool const is_shown = (e.in_plan.shown(i / 64) >> (i % 64) & 1) != 0;
+      if (is_shown) { to.changed(i); }
+      changed[others] = changed[k];
+      others += is_shown ? 0u : 1u;
     }
+    count = others;
+  }
+  if (s.stride == 0) { return; }
+  if (count > (s.last_target - s.first_target) / 128) {
+    to.announce(s.first_target / 64, s.last_target / 64);
+    mark_targets(s, changed, count, [&to](std::uint32_t i) { to.pend_announced(i); });
+  } else {
+    mark_targets(s, changed, count, [&to](std::uint32_t i) { to.pend(i); });
+  }
+}
+template <class P>
+template <class Mark>
+void plan<P>::mark_targets(segment const& s, std::uint32_t const* changed, std::uint32_t count,
+                           Mark const& mark) noexcept {
+  if (s.targets_at != nullptr) {
+    for (std::uint32_t k = 0; k < count; ++k) {
+      std::uint32_t const end = s.targets_at[changed[k] + 1];
+      for (std::uint32_t t = s.targets_at[changed[k]]; t != end; ++t) { mark(s.targets[t]); }
+    }
+    return;
+  }
+  auto const each = [&, targets = s.targets](auto stride) {
+    static constexpr std::uint32_t ahead = plan_kind::ahead / 2;
+    for (std::uint32_t k = 0; k < count; ++k) {
+      if (k + ahead < count) { __builtin_prefetch(targets + changed[k + ahead] * stride); }
+      std::size_t const first = changed[k] * stride;
+      for (std::size_t t = 0; t != stride; ++t) { mark(targets[first + t]); }
+    }
+  };
+  if (s.stride == 2) {
+    each(std::integral_constant<std::size_t, 2>{});
+  } else {
+    each(std::size_t{s.stride});
   }
 }
 

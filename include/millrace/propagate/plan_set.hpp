@@ -39,6 +39,12 @@ class plan_set {
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] std::uint64_t members(std::uint32_t word) const noexcept { return members_[word]; }
   [[nodiscard]] std::uint64_t shown(std::uint32_t word) const noexcept { return shown_[word]; }
+  /// Whether a node of these words is shown.
+  [[nodiscard]] bool some_shown(std::uint32_t first, std::uint32_t last) const noexcept {
+    std::uint64_t any = 0;
+    for (std::uint32_t word = first; word <= last; ++word) { any |= shown_[word]; }
+    return any != 0;
+  }
 
   void insert(std::uint32_t i) noexcept {
     members_[i / 64] |= bit(i);

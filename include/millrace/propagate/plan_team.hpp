@@ -33,7 +33,8 @@ class plan<P>::in_team {
   void pend(std::uint32_t word, std::uint64_t bits) noexcept {
     e_.pending.insert_shared(word, bits);
   }
-  void pend_one(std::uint32_t i, bool) noexcept { pend(i / 64, std::uint64_t{1} << (i % 64)); }
+  void pend(std::uint32_t i) noexcept { pend(i / 64, std::uint64_t{1} << (i % 64)); }
+  void pend_announced(std::uint32_t i) noexcept { pend(i); }
   void announce(std::uint32_t, std::uint32_t) noexcept {}
   void again(std::uint32_t word, std::uint64_t bits) noexcept { at(word).bits |= bits; }
   void changed(std::uint32_t i) noexcept { at(i / 64).shown |= std::uint64_t{1} << (i % 64); }
