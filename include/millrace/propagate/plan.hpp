@@ -154,8 +154,12 @@ class plan {
   void make(engine<P>& e) noexcept;
   void run_alone(engine<P>& e, segment const& s, std::uint32_t word) noexcept;
   void run_measured(engine<P>& e, std::uint32_t k, std::uint32_t word) noexcept;
-  [[nodiscard]] std::uint32_t list_words(engine<P>& e, segment const& s,
-                                         std::uint32_t word) noexcept;
+  template <class Use>
+  static void each_word(engine<P> const& e, segment const& s, std::uint32_t word,
+                        Use const& use) noexcept;
+  [[nodiscard]] static std::uint32_t count_nodes(engine<P> const& e, segment const& s,
+                                                 std::uint32_t word) noexcept;
+  void list_words(engine<P> const& e, segment const& s, std::uint32_t word) noexcept;
   void run_together(engine<P>& e, segment const& s, std::uint32_t tasks) noexcept;
   static void run_words(engine<P>& e, segment const& s, team_word* begin, team_word* end) noexcept;
   template <class To>

@@ -60,18 +60,22 @@ class plan<P>::in_team {
 template <class P>
 void plan<P>::run_measured(engine<P>& e, std::uint32_t k, std::uint32_t word) noexcept {
   segment const& s = segments_[k];
+  if (P::task_ns == 0) {
+    list_words(e, s, word);
+    run_together(e, s, words_.size());
+    return;
+  }
   bool const is_one_word = e.pending.next_word(word + 1, (s.end + 63) / 64) * 64 >= s.end;
-  std::uint32_t const count = is_one_word ? 0 : list_words(e, s, word);
-  if (count < measured_choice::least && (is_one_word || P::task_ns != 0)) {
+  std::uint32_t const count = is_one_word ? 0 : count_nodes(e, s, word);
+  if (count < measured_choice::least) {
     run_alone(e, s, word);
     return;
   }
   measured_choice& costs = costs_[k];
   auto const [by_team, timed] = costs.decide(count, P::task_ns);
   std::uint64_t const start = timed ? core::steady_clock::now_ns() : 0;
-  if (P::task_ns == 0) {
-    run_together(e, s, words_.size());
-  } else if (by_team) {
+  if (by_team) {
+    list_words(e, s, word);
     run_together(e, s, costs.tasks(count, P::task_ns));
   } else {
     run_alone(e, s, word);
@@ -80,22 +84,35 @@ void plan<P>::run_measured(engine<P>& e, std::uint32_t k, std::uint32_t word) no
 }
 
 /// The words of a segment in which nodes pend and no other pending node comes before them.
-/// @return nodes
 template <class P>
-std::uint32_t plan<P>::list_words(engine<P>& e, segment const& s, std::uint32_t word) noexcept {
+template <class Use>
+void plan<P>::each_word(engine<P> const& e, segment const& s, std::uint32_t word,
+                        Use const& use) noexcept {
   std::uint32_t const end = (s.end + 63) / 64;
-  std::uint32_t count = 0;
-  words_.clear();
   for (bool more = true; more; ++word) {
     word = e.pending.next_word(word, end);
     if (word == end) { break; }
     std::uint64_t const all = e.pending.word(word);
     std::uint64_t const mine = e.in_plan.plain(word) ? all : planned_first(e, word, all);
-    if (mine != 0) { words_.push({.word = word, .bits = mine}); }
-    count += static_cast<std::uint32_t>(std::popcount(mine));
+    use(word, mine);
     more = mine == all;
   }
+}
+template <class P>
+std::uint32_t plan<P>::count_nodes(engine<P> const& e, segment const& s,
+                                   std::uint32_t word) noexcept {
+  std::uint32_t count = 0;
+  each_word(e, s, word, [&count](std::uint32_t, std::uint64_t mine) {
+    count += static_cast<std::uint32_t>(std::popcount(mine));
+  });
   return count;
+}
+template <class P>
+void plan<P>::list_words(engine<P> const& e, segment const& s, std::uint32_t word) noexcept {
+  words_.clear();
+  each_word(e, s, word, [this](std::uint32_t at, std::uint64_t mine) {
+    if (mine != 0) { words_.push({.word = at, .bits = mine}); }
+  });
 }
 
 template <class P>
