@@ -268,11 +268,11 @@ class engine : public topology<P> {
   [[nodiscard]] bool is_plain(node<P> const& n) const noexcept {
     return n.eager != 0 && !n.has(unsettled | must_run) && (stats.failed != 0 || !n.has(planned));
   }
-  void changed(std::uint32_t i) noexcept {
+  [[gnu::always_inline]] inline void changed(std::uint32_t i) noexcept {
     nodes(i).changed_at = pass;
     tell_targets(i);
   }
-  void tell_targets(std::uint32_t i) noexcept {
+  [[gnu::always_inline]] inline void tell_targets(std::uint32_t i) noexcept {
     node<P> const& n = nodes(i);
     if (n.live == 0) { return; }
     edge const* const to = n.targets->edges();

@@ -43,8 +43,8 @@ concept graph_policy = requires {
 struct default_graph {
   using resource = memory::host_resource;  ///< nodes, dependencies, functions and values
   using probe = null_graph_probe;          ///< is told what runs, and why
-  /// The least number of computed cells of one type, as far from the inputs as each other, that are
-  /// run from flat arrays, by a plan; 0: none ever are.
+  /// The least number of computed cells of one type, as far from the inputs as each other or each
+  /// of the one before, that are run from flat arrays, by a plan; 0: none ever are.
   static constexpr std::uint32_t plan_width = 32;
   /// A plan is made when this many times as many functions have run as there are cells, with no
   /// cell made, removed or replaced since.

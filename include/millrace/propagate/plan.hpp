@@ -152,6 +152,7 @@ class plan {
   class in_team;
 
   void make(engine<P>& e) noexcept;
+  void run_chain(engine<P>& e, segment const& s, std::uint32_t i) noexcept;
   void run_alone(engine<P>& e, segment const& s, std::uint32_t word) noexcept;
   void run_measured(engine<P>& e, std::uint32_t k, std::uint32_t word) noexcept;
   template <class Use>
@@ -199,5 +200,6 @@ class plan {
 }  // namespace millrace::inline v0::propagate::detail
 
 #include <millrace/propagate/plan_build.hpp>
+#include <millrace/propagate/plan_chain.hpp>
 #include <millrace/propagate/plan_run.hpp>
 #include <millrace/propagate/plan_team.hpp>

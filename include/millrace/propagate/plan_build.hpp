@@ -21,7 +21,7 @@
 namespace millrace::inline v0::propagate::detail {
 
 /// Nodes are ordered by how many dependencies there are at most between them and the inputs, and
-/// of one level those side by side that share a segment.
+/// of one level those side by side that share a segment. A chain stands where its first node does.
 template <class P>
 class plan<P>::builder {
  public:
@@ -29,6 +29,8 @@ class plan<P>::builder {
       : e_{e},
         to_{to},
         level_{e.from()},
+        width_{e.from()},
+        chain_{e.from()},
         level_begin_{e.from()},
         order_{e.from()},
         aside_{e.from()},
@@ -52,7 +54,9 @@ class plan<P>::builder {
   /// Whether there is another plan now. If not, for lack of memory or of what is worth it, the
   /// graph and the plan it had are as they were.
   bool build() noexcept {
-    if (!e_.pending.empty() || !find_levels() || !group() || segments_.empty()) { return false; }
+    if (!e_.pending.empty() || !find_levels() || !find_chains() || !group() || segments_.empty()) {
+      return false;
+    }
     if (!set_places() || !place_values()) { return false; }
     for (std::uint32_t k = 0; k < segments_.size(); ++k) {
       if (!fill(k)) { return false; }
@@ -95,6 +99,8 @@ class plan<P>::builder {
   static void each_target(node<P> const& n, Use&& use) {
     if (n.targets != nullptr) { each_edge(n.targets, n.targets->size, use); }
   }
+  /// Of a node that may be in a chain.
+  [[nodiscard]] index source_of(index i) const noexcept { return at(i).sources->edges()[0].node; }
   [[nodiscard]] static bool fits(node<P> const& n) noexcept {
     return n.what->plan != nullptr && n.eager != 0 && n.has(linked) &&
            !n.has(unsettled | must_run | failed | valueless);
@@ -113,6 +119,21 @@ class plan<P>::builder {
     }
     return true;
   }
+  /// Runs of nodes that continue each other through narrow levels.
+  [[nodiscard]] bool find_chains() noexcept;
+  [[nodiscard]] bool may_chain(index i) const noexcept {
+    node<P> const& n = at(i);
+    return width_[level_[i]] < P::plan_width && fits(n) && n.what->plan->run_chain != nullptr;
+  }
+  /// The node that continues a chain behind another; `none`: it ends there.
+  [[nodiscard]] index behind(index i) const noexcept {
+    node<P> const& n = at(i);
+    if (!may_chain(i) || n.targets == nullptr || n.targets->size != 1) { return none; }
+    index const next = n.targets->edges()[0].node;
+    return may_chain(next) && at(next).what->plan == n.what->plan ? next : none;
+  }
+  /// The chains of a level.
+  [[nodiscard]] bool list_chains(index begin, index end) noexcept;
   /// Orders the nodes, and finds the segments; their `begin` and `end` are places in the order.
   [[nodiscard]] bool group() noexcept {
     index const count = e_.extent();
@@ -130,11 +151,16 @@ class plan<P>::builder {
     if (!aside_.assign(std::max(widest, levels_), 0)) { return false; }
     std::copy_n(level_begin_.begin(), levels_, aside_.begin());
     for (index i = 0; i < count; ++i) {
-      if (at(i).what != nullptr) { order_[aside_[level_[i]]++] = i; }
+      if (at(i).what == nullptr || chain_[i] == none) { continue; }
+      index& to = aside_[level_[i]];
+      order_[to++] = i;
+      index next = i;
+      for (index k = 1; k < chain_[i]; ++k) { order_[to++] = next = behind(next); }
     }
     for (index l = 1; l < levels_; ++l) {
-      if (level_begin_[l + 1] - level_begin_[l] < P::plan_width) { continue; }
-      if (!group_level(level_begin_[l], level_begin_[l + 1])) { return false; }
+      index const begin = level_begin_[l], end = level_begin_[l + 1];
+      bool const wide = width_[l] >= P::plan_width;
+      if (!(wide ? group_level(begin, end) : list_chains(begin, end))) { return false; }
     }
     return true;
   }
@@ -215,7 +241,7 @@ class plan<P>::builder {
     for (index k = 0; k < segments_.size(); ++k) {
       segment const& s = segments_[k];
       for (index w = s.begin / 64; w * 64 < s.end; ++w) { segment_at_[w] = k; }
-      most = std::max(most, s.size() / 64 + 1);
+      if (!s.is_chain) { most = std::max(most, s.size() / 64 + 1); }
     }
     return costs_.assign(segments_.size(), {}) && words_.reserve(most);
   }
@@ -270,6 +296,10 @@ class plan<P>::builder {
     index const* const nodes = order_.begin() + firsts_[k];
     s.values = is_[nodes[0]];
     s.value_bytes = at(nodes[0]).what->value_bytes;
+    if (s.is_chain) {
+      s.near_sources[0] = is_[source_of(nodes[0])];
+      return keep_functions(s, nodes);
+    }
     for (index a = 0; a < s.how->arity; ++a) {
       for (values_of const& v : values_) {
         if (v.type == s.how->types[a]) { s.sources[a] = v.data; }
@@ -312,6 +342,7 @@ class plan<P>::builder {
       each_source(n, [&](index source) { e_.in_plan.show(place_[source]); });
     }
     for (segment const& s : segments_) {
+      if (s.is_chain) { e_.in_plan.show(s.end - 1); }
       for (index w = s.begin / 64; w * 64 < s.end; ++w) {
         if (~s.near(w * 64 - s.begin) == 0) { e_.in_plan.find_plain(w); }
       }
@@ -326,7 +357,10 @@ class plan<P>::builder {
 
   engine<P>& e_;
   plan& to_;
-  list<index> level_, level_begin_, order_, aside_;
+  list<index> level_;
+  list<index> width_;  // by level, wherever chains stand
+  list<index> chain_;  // by old index: how many nodes begin there; none: a chain goes through
+  list<index> level_begin_, order_, aside_;
   list<index> firsts_;      // of each segment in the order
   list<index> place_;       // by old index
   list<index> segment_of_;  // by old index

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -23,9 +24,10 @@
 
 namespace millrace::inline v0::propagate::detail {
 
-/// Nodes of one type, none of which depends on another, at indices side by side. A node is near if
-/// its operands and targets stand as far from it as those of its neighbours from them: nothing is
-/// kept of it but its value.
+/// Nodes of one type at indices side by side. None depends on another; or they are a chain, in
+/// which each depends on the one before it, and who depends on the last is told by its edges. A
+/// node is near if its operands and targets stand as far from it as those of its neighbours from
+/// them: nothing is kept of it but its value.
 struct segment {
   static constexpr std::uint32_t most = 8;  ///< operands, and targets of near nodes
 
@@ -47,6 +49,7 @@ struct segment {
   std::uint32_t last_target = 0;
   std::byte* functions = nullptr;   ///< with their cutoffs, or where they are
   std::uint32_t function_mask = 0;  ///< 0: one for all
+  bool is_chain = false;
 
   [[nodiscard]] std::uint32_t size() const noexcept { return end - begin; }
   /// Of 64 nodes, from the one at an offset on, those that are near.
@@ -82,7 +85,7 @@ struct word_bits {
 /// Where a loop over nodes was left, for one has failed.
 struct stop {
   error failure{};         ///< ok: none has
-  std::uint64_t runs = 0;  ///< of near nodes
+  std::uint64_t runs = 0;  ///< of near nodes, and of a chain's
   std::uint32_t at = 0;    ///< of the list; what was before has run
   std::uint32_t node = 0;  ///< its offset in the segment
   std::uint64_t left = 0;  ///< bits of its word that have not run
@@ -102,6 +105,9 @@ struct plan_kind {
   /// whose value has changed; how many.
   std::uint32_t (*run_listed)(segment const&, std::uint32_t const* list, std::uint32_t count,
                               std::uint32_t* changed, stop&) noexcept;
+  /// Runs nodes of a chain, by their offsets, up to the first that has failed or not changed.
+  /// Whether the last that ran has changed. Null for what makes no chains.
+  bool (*run_chain)(segment const&, std::uint32_t first, std::uint32_t end, stop&) noexcept;
   void (*operands)(void const* body, void const** to) noexcept;
   void (*keep_function)(void* body, void* to) noexcept;
 
@@ -116,6 +122,9 @@ struct plan_loop {
   using T = held<std::invoke_result_t<F&, Args const&...>>;
   static constexpr std::size_t arity = sizeof...(Args);
   static constexpr bool fits = placeable<T> && (placeable<Args> && ...) && arity <= segment::most;
+  /// Whether one depends on another of its type and on nothing else.
+  static constexpr bool is_link =
+      arity == 1 && (std::is_same_v<T, Args> && ...) && std::copyable<T>;
   /// A function that no call changes is as good in a copy.
   static constexpr bool copied = std::is_trivially_copyable_v<F> &&
                                  std::is_copy_constructible_v<F> &&
@@ -215,6 +224,27 @@ struct plan_loop {
     return differing;
   }
 
+  /// What a node gives is the next one's argument in a register, not by way of memory.
+  template <class Body>
+    requires is_link
+  static bool run_chain(segment const& s, std::uint32_t first, std::uint32_t end,
+                        stop& at) noexcept {
+    T* const values = reinterpret_cast<T*>(s.values);
+    T before = first == 0 ? *static_cast<T const*>(s.near_sources[0]) : values[first - 1];
+    kept_functions<Body> const functions(s);
+    bool differs = true;
+    std::uint32_t k = first;
+    while (k != end && differs) {
+      T value = values[k];
+      differs = false;
+      at.failure = step(functions[k], value, differs,
+                        [&](auto& f) -> decltype(auto) { return f(std::as_const(before)); });
+      values[k++] = before = value;
+    }
+    at.runs += k - first;
+    return differs;
+  }
+
   template <class Body>
   static void operands(void const* body, void const** to) noexcept {
     std::apply([to](Args const*... each) mutable { ((*to++ = each), ...); },
@@ -292,6 +322,14 @@ struct plan_loop {
 };
 
 template <class Body>
+[[nodiscard]] constexpr auto chain_loop() noexcept -> decltype(plan_kind::run_chain) {
+  if constexpr (Body::loop::is_link) {
+    return &Body::loop::template run_chain<Body>;
+  } else {
+    return nullptr;
+  }
+}
+template <class Body>
 inline constexpr plan_kind plan_kind_of{
     .arity = Body::loop::arity,
     .types = Body::loop::types,
@@ -300,6 +338,7 @@ inline constexpr plan_kind plan_kind_of{
     .alike = Body::loop::copied,
     .run_near = &Body::loop::template run_near<Body>,
     .run_listed = &Body::loop::template run_listed<Body>,
+    .run_chain = chain_loop<Body>(),
     .operands = &Body::loop::template operands<Body>,
     .keep_function = &Body::loop::template keep_function<Body>};
 

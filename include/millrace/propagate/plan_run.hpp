@@ -49,8 +49,12 @@ class plan<P>::at_once {
 /// other pending node comes before them.
 template <class P>
 void plan<P>::run(engine<P>& e, std::uint32_t i) noexcept {
-  e.pending.insert(i);
   std::uint32_t const k = segment_at_[i / 64];
+  if (segments_[k].is_chain) {
+    run_chain(e, segments_[k], i);
+    return;
+  }
+  e.pending.insert(i);
   if (e.team == nullptr) {
     run_alone(e, segments_[k], i / 64);
   } else {

@@ -17,9 +17,10 @@
 #include <utility>
 
 /// \file
-/// A pass through a plan by several threads: the words of a segment are their tasks. No node of it
-/// depends on another, so whatever they do in whatever order, the same nodes run, with the same
-/// values before them. What they write is theirs alone, but for the marks of who depends on it.
+/// A pass through a plan by several threads: the words of a level's segment are their tasks. No
+/// node of it depends on another, so whatever they do in whatever order, the same nodes run, with
+/// the same values before them. What they write is theirs alone, but for the marks of who depends
+/// on it.
 
 namespace millrace::inline v0::propagate::detail {
 

@@ -196,6 +196,214 @@ TEST_CASE_TEMPLATE("plan: functions that fail and throw", P, planned_graph, shar
   CHECK(g.read(second[50]).value() == 6);
 }
 
+namespace {
+
+/// Cells each of the one before it, above any cell; each write is looked at.
+template <class P>
+struct line {
+  static constexpr std::size_t length = 300;
+  /// What a cell gives is one more, `most` at most; of `bad` it fails.
+  struct rule {
+    int most = 1'000'000, bad = -1;
+  };
+
+  line(propagate::basic_graph<P>& of, propagate::cell<int> from) : g{of}, rules(length) {
+    for (rule& each : rules) {
+      from = g.computed([this, &each](int a) { return ++runs, apply(each, a); }, from).value();
+      cells.push_back(from);
+    }
+    REQUIRE(g.keep(cuda::std::span<propagate::cell<int> const>(&cells.back(), 1)));
+  }
+  [[nodiscard]] static result<int> apply(rule const& by, int a) {
+    if (a == by.bad) { return core::fail(errc::bad_argument, a); }
+    return std::min(a + 1, by.most);
+  }
+  /// Of what the first depends on.
+  [[nodiscard]] std::vector<result<int>> answer(int first) const {
+    std::vector<result<int>> all{first};
+    for (rule const& each : rules) {
+      all.push_back(all.back() ? apply(each, *all.back()) : all.back());
+    }
+    return all;
+  }
+  void start(int first) {
+    is = answer(first);
+    runs = 0;
+  }
+  /// After what the first depends on is another, or the same.
+  void check(int first) {
+    auto const was = std::exchange(is, answer(first));
+    std::uint64_t want = 0;
+    for (std::size_t k = 0; k < length; ++k) {
+      want += is[k].has_value() && is[k] != was[k] ? 1u : 0u;
+      auto const got = g.read(cells[k]);
+      REQUIRE(got == is[k + 1]);
+    }
+    CHECK(runs.exchange(0) == want);
+  }
+
+  propagate::basic_graph<P>& g;
+  std::vector<rule> rules;
+  std::vector<result<int>> is;
+  std::vector<propagate::cell<int>> cells;
+  std::atomic<std::uint64_t> runs = 0;
+};
+
+/// One above an input, planned.
+template <class P>
+struct lone_line {
+  lone_line() : all(g, in) {
+    REQUIRE(g.use(team_of<P>()));
+    REQUIRE(g.write(in, 1));
+    REQUIRE(g.stats().planned == line<P>::length);
+    all.start(1);
+  }
+  void write(int next) {
+    REQUIRE(g.write(in, next));
+    all.check(next);
+  }
+
+  propagate::basic_graph<P> g = propagate::basic_graph<P>::make().value();
+  propagate::input<int> in = g.input(0).value();
+  line<P> all;
+};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("plan: a chain, as far as its values change", P, planned_graph, shared_graph) {
+  lone_line<P> s;
+  s.write(10);
+  s.all.rules[150].most = 1'000;
+  s.write(2'000);
+  s.write(2'001);  // as far as the cell that gives 1,000 again
+  s.write(3);
+  s.write(3);
+  for (std::size_t const k : {std::size_t{0}, std::size_t{63}, std::size_t{64}, std::size_t{299}}) {
+    s.all.rules[k].most = 0;
+    s.write(20);
+    s.write(21);
+    s.all.rules[k].most = 1'000;
+    s.write(22);
+  }
+  CHECK(s.g.stats().planned == line<P>::length);
+}
+
+TEST_CASE_TEMPLATE("plan: a cell of a chain fails, and does no more", P, planned_graph,
+                   shared_graph) {
+  lone_line<P> s;
+  for (std::size_t const k :
+       {std::size_t{0}, std::size_t{63}, std::size_t{64}, std::size_t{130}, line<P>::length - 1}) {
+    s.all.rules[k].bad = 50 + static_cast<int>(k);
+    s.write(50);
+    CHECK(s.g.stats().failed == line<P>::length - k);
+    s.all.rules[k].bad = -1;
+    s.write(51);
+    CHECK(s.g.stats().failed == 0);
+    s.write(52);
+  }
+}
+
+TEST_CASE_TEMPLATE("plan: cells of a chain that are observed, read, replaced and removed", P,
+                   planned_graph, shared_graph) {
+  lone_line<P> s;
+  int told = 0;
+  auto const observer = s.g.observe(s.all.cells[100], [&](int value) { told = value; }).value();
+  s.write(2);
+  CHECK(told == 103);
+  REQUIRE(s.g.remove(observer.id()));
+  auto const twice = s.g.computed([](int a) { return 2 * a; }, s.all.cells[50]).value();
+  s.write(3);
+  CHECK(s.g.read(twice).value() == 108);
+  REQUIRE(s.g.keep(cuda::std::span<propagate::cell<int> const>(&twice, 1)));
+  s.write(4);
+  CHECK(s.g.read(twice).value() == 110);
+
+  // two places at which one batch begins
+  int replaced = 0;
+  auto const other = s.g.input(0).value();
+  auto const replace = [&](std::size_t k) {
+    REQUIRE(s.g.replace(
+        s.all.cells[k], [&replaced](int a, int b) { return ++replaced, a + 1 + b; },
+        s.all.cells[k - 1], other));
+  };
+  replace(70);
+  CHECK(replaced == 1);
+  for (int k = 1; k < 4; ++k) {
+    replaced = 0;
+    s.all.runs = 0;
+    auto batch = s.g.begin().value();
+    REQUIRE(batch.write(s.in, 100 * k));
+    REQUIRE(batch.write(other, k));
+    REQUIRE(batch.commit());
+    CHECK(replaced == 1);
+    CHECK(s.all.runs == line<P>::length - 1);
+    CHECK(s.g.read(s.all.cells[69]).value() == 100 * k + 70);
+    CHECK(s.g.read(s.all.cells.back()).value() == 100 * k + 300 + k);
+    REQUIRE(s.g.write(other, 10 * k));
+    CHECK(replaced == 2);
+    CHECK(s.g.read(s.all.cells.back()).value() == 100 * k + 300 + 10 * k);
+  }
+}
+
+TEST_CASE("plan: the end of a chain is removed, and its graph goes on") {
+  propagate::basic_graph<planned_graph> g = propagate::basic_graph<planned_graph>::make().value();
+  auto const in = g.input(0).value();
+  int runs = 0, told = 0;
+  std::vector<propagate::cell<int>> cells{in};
+  for (int k = 0; k < 200; ++k) {
+    cells.push_back(g.computed([&](int a) { return ++runs, a + 1; }, cells.back()).value());
+  }
+  auto const observer = g.observe(cells.back(), [&](int value) { told = value; }).value();
+  REQUIRE(g.observe(cells[100], [&](int value) { told += value; }));
+  REQUIRE(g.write(in, 1));
+  CHECK(g.stats().planned == 200);
+  REQUIRE(g.remove(observer.id()));
+  REQUIRE(g.remove(cells.back().id()));
+  runs = told = 0;
+  REQUIRE(g.write(in, 2));
+  CHECK(runs == 100);
+  CHECK(told == 102);
+  CHECK(g.read(cells[199]).value() == 201);
+}
+
+TEST_CASE_TEMPLATE("plan: a chain above a wide level and below another", P, planned_graph,
+                   shared_graph) {
+  static constexpr std::size_t width = 100;
+  auto g = propagate::basic_graph<P>::make().value();
+  REQUIRE(g.use(team_of<P>()));
+  std::vector<propagate::input<int>> in;
+  std::vector<propagate::cell<int>> below, above;
+  for (std::size_t p = 0; p < width; ++p) {
+    in.push_back(g.input(static_cast<int>(p)).value());
+    below.push_back(
+        g.computed([](int a) { return a / 2; }, propagate::cell<int>(in.back())).value());
+  }
+  line<P> all(g, below[40]);
+  std::atomic<std::uint64_t> runs = 0;
+  for (std::size_t p = 0; p < width; ++p) {
+    above.push_back(
+        g.computed([&](int a, int b) { return ++runs, a + b; }, all.cells.back(), below[p])
+            .value());
+  }
+  REQUIRE(g.keep(cuda::std::span<propagate::cell<int> const>(above.data(), above.size())));
+  REQUIRE(g.write(in[0], 2));
+  CHECK(g.stats().planned == 2 * width + line<P>::length);
+  all.start(20);
+  runs = 0;
+  REQUIRE(g.write(in[40], 41));  // its half is the same
+  CHECK(runs == 0);
+  all.check(20);
+  REQUIRE(g.write(in[40], 90));
+  all.check(45);
+  CHECK(runs == width);
+  for (std::size_t p = 0; p < width; ++p) {
+    CHECK(g.read(above[p]).value() == 345 + g.read(below[p]).value());
+  }
+  REQUIRE(g.write(in[7], 90));
+  CHECK(runs == width + 1);
+  all.check(45);
+}
+
 TEST_CASE("plan: a team is given while nothing runs") {
   auto g = propagate::graph::make().value();
   auto const in = g.input(1).value();
@@ -251,6 +459,30 @@ struct failing_graph : planned_graph {
   using resource = millrace::memory::failing_resource<>;
 };
 }  // namespace
+
+TEST_CASE("plan: a chain for which there is no memory stays as it is") {
+  millrace::memory::failure_plan memory;
+  std::uint64_t k = 0;
+  for (bool passed = false; !passed;) {
+    ++k;
+    CAPTURE(k);
+    auto const from = failing_graph::resource(memory);
+    auto g = propagate::basic_graph<failing_graph>::make(from).value();
+    auto const in = g.input(0).value();
+    line<failing_graph> all(g, in);
+    memory.fail_at = memory.seen + k;
+    REQUIRE(g.write(in, 1));
+    memory.fail_at = 0;
+    passed = g.stats().planned != 0;
+    CHECK(passed == (memory.failed == 0));
+    memory.failed = 0;
+    all.start(1);
+    REQUIRE(g.write(in, 2));
+    all.check(2);
+    CHECK(g.stats().planned == line<failing_graph>::length);
+  }
+  CHECK(k > 20);
+}
 
 TEST_CASE("plan: missing memory while one is made leaves the graph and its plan as they are") {
   using sums = ::sums<failing_graph>;

@@ -173,12 +173,19 @@ struct often_planned : propagate::default_graph {
   static constexpr std::uint32_t plan_width = 1;
   static constexpr std::uint32_t plan_after = 1;
 };
+/// Plans of chains, in levels of one cell.
+struct chained : propagate::default_graph {
+  static constexpr std::uint32_t plan_width = 2;
+  static constexpr std::uint32_t plan_after = 0;
+};
 /// Plans of wide levels, whose words are run by three threads.
 struct shared_out : always_planned {
   static constexpr std::uint32_t task_ns = 0;
 };
 template <class P>
 constexpr bool is_shared = P::task_ns == 0;
+template <class P>
+constexpr bool is_chained = P::plan_width == chained::plan_width;
 
 /// The same program in a graph.
 template <class P>
@@ -191,15 +198,28 @@ class program {
 
   /// Whether a plan has run cells in any program.
   static inline bool was_planned = false;
+  /// Whether that was a chain.
+  static inline bool was_chained = false;
 
   void play(int steps) {
     for (int s = 0; s < 4; ++s) { add_input(); }
     if (is_shared<P>) { add_layers(3, 150); }
+    if (is_chained<P>) { add_chain(8); }
     compare();
+    for (int s = 0; is_chained<P> && s < 4; ++s) {
+      write();
+      compare();
+      was_chained = was_chained || g_.stats().planned != 0;  // there is nothing else
+    }
     for (int s = 0; s < steps; ++s) {
       switch (chance_.next() % 16) {
         case 0: add_input(); break;
         case 1:
+          if (is_chained<P>) {
+            add_chain(2 + chance_.next() % 7);
+            break;
+          }
+          [[fallthrough]];
         case 2: add_fixed(); break;
         case 3:
         case 4: add_tracking(); break;
@@ -313,6 +333,21 @@ class program {
     }
     std::size_t const last = want_.nodes.size() - width;
     for (std::size_t p = 0; p < width; ++p) { observe(last + p); }
+  }
+  /// Cells each of the one before, above any; the last observed.
+  void add_chain(std::size_t length) {
+    std::size_t from = some_cell();
+    for (std::size_t k = 0; k < length; ++k) {
+      recipe how = some_recipe(form::computed, 1);
+      how.from = {from};
+      how.modulus += 5;
+      how.fails = chance_.next() % 20 == 0;
+      from = want_.nodes.size();
+      want_.add(how);
+      mine& m = append();
+      m.cell = g_.computed(of_one(how, m), at(how, 0)).value();
+    }
+    observe(from);
   }
   void add_tracking() {
     recipe const how = some_recipe(form::tracking, 6);
@@ -450,7 +485,7 @@ class program {
 TEST_CASE_TEMPLATE(
     "random programs: the values, failures, calls and runs of an engine that looks "
     "at all",
-    P, propagate::default_graph, always_planned, often_planned, shared_out) {
+    P, propagate::default_graph, always_planned, often_planned, chained, shared_out) {
   int const programs = (millrace_test::long_tier() ? 100'000 : 1'000) / (is_shared<P> ? 20 : 1);
   auto team = propagate::team::make(is_shared<P> ? 3 : 1);
   REQUIRE(team);
@@ -459,5 +494,6 @@ TEST_CASE_TEMPLATE(
     program<P>(static_cast<std::uint64_t>(seed), is_shared<P> ? &*team : nullptr)
         .play(20 + seed % 100);
   }
-  CHECK(program<P>::was_planned == (P::plan_width == 1));
+  CHECK(program<P>::was_planned == (P::plan_width <= chained::plan_width));
+  CHECK(program<P>::was_chained == is_chained<P>);
 }
