@@ -200,6 +200,5 @@ class plan {
 }  // namespace millrace::inline v0::propagate::detail
 
 #include <millrace/propagate/plan_build.hpp>
-#include <millrace/propagate/plan_chain.hpp>
 #include <millrace/propagate/plan_run.hpp>
 #include <millrace/propagate/plan_team.hpp>

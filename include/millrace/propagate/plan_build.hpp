@@ -389,4 +389,5 @@ void plan<P>::make(engine<P>& e) noexcept {
 
 }  // namespace millrace::inline v0::propagate::detail
 
+#include <millrace/propagate/plan_chain.hpp>
 #include <millrace/propagate/plan_lists.hpp>
