@@ -3,6 +3,7 @@
 
 #include <millrace/core/config.hpp>
 #include <millrace/core/error.hpp>
+#include <millrace/memory/reservation.hpp>
 #include <millrace/memory/resource.hpp>
 #include <millrace/propagate/column.hpp>
 #include <millrace/propagate/measured_choice.hpp>
@@ -55,14 +56,14 @@ class pieces {
   }
 
  private:
-  static constexpr std::size_t line = 64;
+  static constexpr std::size_t line = 64, most = 2 * memory::reservation::huge_page_bytes;
   struct block {
     std::byte* data;
     std::size_t bytes;
   };
-  /// Another block, as large as those before it together.
+  /// Another block, as large as those before it together, up to two huge pages.
   [[nodiscard]] bool grow(std::size_t needed) noexcept {
-    std::size_t bytes = std::max(needed, bytes_);
+    std::size_t bytes = std::max(needed, std::min(bytes_, most));
     if (!blocks_.reserve(blocks_.size() + 1)) { return false; }
     auto const given = take_block(from_, bytes, line);
     if (!given) { return false; }

@@ -51,10 +51,12 @@ class plan<P>::builder {
         costs_{e.from()},
         words_{e.from()} {}
 
-  /// Whether there is another plan now. If not, for lack of memory or of what is worth it, the
-  /// graph and the plan it had are as they were.
+  /// Whether there is another plan now. If not, for lack of memory, the graph and the plan it had
+  /// are as they were; where nothing is worth a plan, there is none.
   bool build() noexcept {
-    if (!e_.pending.empty() || !find_levels() || !find_chains() || !group() || segments_.empty()) {
+    if (!e_.pending.empty() || !find_levels() || !find_chains() || !group()) { return false; }
+    if (segments_.empty()) {
+      e_.unplan_all();
       return false;
     }
     if (!set_places() || !place_values()) { return false; }

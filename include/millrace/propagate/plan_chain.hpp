@@ -85,7 +85,11 @@ void plan<P>::run_chain(engine<P>& e, segment const& s, std::uint32_t i) noexcep
     if (at.failure.code != errc::ok) [[unlikely]] { at_once(e).failed(i - 1, at.failure); }
     ends = ends || !differs;
   }
-  count_runs(e, runs);
+  if (runs < P::plan_width) {
+    e.count_runs(runs);  // a chain that is shown all along is none: another plan is wanted
+  } else {
+    count_runs(e, runs);
+  }
 }
 
 }  // namespace millrace::inline v0::propagate::detail

@@ -151,7 +151,10 @@ template <class To>
 void plan<P>::spread_listed(engine<P> const& e, segment const& s, std::uint32_t* changed,
                             std::uint32_t count, To& to) noexcept {
   if (count == 0) { return; }
-  if (e.in_plan.some_shown((s.begin + changed[0]) / 64, (s.begin + changed[count - 1]) / 64)) {
+  std::uint32_t const first = (s.begin + changed[0]) / 64;
+  std::uint32_t const last = (s.begin + changed[count - 1]) / 64;
+  // word by word where these are no more than the nodes
+  if (last - first > count || e.in_plan.some_shown(first, last)) {
     std::uint32_t others = 0;
     for (std::uint32_t k = 0; k < count; ++k) {
       std::uint32_t const i = s.begin + changed[k];

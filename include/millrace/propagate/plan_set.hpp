@@ -11,8 +11,8 @@
 namespace millrace::inline v0::propagate::detail {
 
 /// Which nodes a plan runs, and which of these are shown: somebody outside of the plan looks at
-/// them or depends on them, so their own edges say who hears of a change, and when it came is
-/// written down.
+/// them or depends on them, or a chain ends there, so their own edges say who hears of a change,
+/// and when it came is written down.
 template <memory::host_accessible_resource R>
 class plan_set {
  public:
@@ -62,10 +62,10 @@ class plan_set {
     shown_[i / 64] |= bit(i);
     plain_[i / 64] = 0;
   }
-  /// Whether a word's nodes are all in the set, near, and none is shown: the other bits need no
-  /// look, and take an eighth of the lines.
+  /// Whether a word's nodes are all in the set, near or of a chain, and none is shown: the other
+  /// bits need no look, and take an eighth of the lines.
   [[nodiscard]] bool plain(std::uint32_t word) const noexcept { return plain_[word] != 0; }
-  /// After all are inserted and shown: of a word whose nodes are all near.
+  /// After all are inserted and shown: of a word whose nodes are all near, or of a chain.
   void find_plain(std::uint32_t word) noexcept {
     plain_[word] = ~members_[word] == 0 && shown_[word] == 0 ? 1 : 0;
   }

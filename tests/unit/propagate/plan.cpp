@@ -23,6 +23,10 @@ struct planned_graph : propagate::default_graph {
   static constexpr std::uint32_t plan_width = 64;
   static constexpr std::uint32_t plan_after = 0;
 };
+/// What leaves a plan stays out of it for some batches.
+struct lasting_graph : planned_graph {
+  static constexpr std::uint32_t plan_after = 1;
+};
 /// Each word of 64 cells is a task of a team.
 struct shared_graph : planned_graph {
   static constexpr std::uint32_t task_ns = 0;
@@ -254,9 +258,10 @@ template <class P>
 struct lone_line {
   lone_line() : all(g, in) {
     REQUIRE(g.use(team_of<P>()));
-    REQUIRE(g.write(in, 1));
+    int now = 0;
+    while (g.stats().planned == 0 && now < 5) { REQUIRE(g.write(in, ++now)); }
     REQUIRE(g.stats().planned == line<P>::length);
-    all.start(1);
+    all.start(now);
   }
   void write(int next) {
     REQUIRE(g.write(in, next));
@@ -270,7 +275,8 @@ struct lone_line {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("plan: a chain, as far as its values change", P, planned_graph, shared_graph) {
+TEST_CASE_TEMPLATE("plan: a chain, as far as its values change", P, planned_graph, lasting_graph,
+                   shared_graph) {
   lone_line<P> s;
   s.write(10);
   s.all.rules[150].most = 1'000;
@@ -289,7 +295,7 @@ TEST_CASE_TEMPLATE("plan: a chain, as far as its values change", P, planned_grap
 }
 
 TEST_CASE_TEMPLATE("plan: a cell of a chain fails, and does no more", P, planned_graph,
-                   shared_graph) {
+                   lasting_graph, shared_graph) {
   lone_line<P> s;
   for (std::size_t const k :
        {std::size_t{0}, std::size_t{63}, std::size_t{64}, std::size_t{130}, line<P>::length - 1}) {
@@ -304,7 +310,7 @@ TEST_CASE_TEMPLATE("plan: a cell of a chain fails, and does no more", P, planned
 }
 
 TEST_CASE_TEMPLATE("plan: cells of a chain that are observed, read, replaced and removed", P,
-                   planned_graph, shared_graph) {
+                   planned_graph, lasting_graph, shared_graph) {
   lone_line<P> s;
   int told = 0;
   auto const observer = s.g.observe(s.all.cells[100], [&](int value) { told = value; }).value();
@@ -342,6 +348,44 @@ TEST_CASE_TEMPLATE("plan: cells of a chain that are observed, read, replaced and
     REQUIRE(s.g.write(other, 10 * k));
     CHECK(replaced == 2);
     CHECK(s.g.read(s.all.cells.back()).value() == 100 * k + 300 + 10 * k);
+  }
+}
+
+TEST_CASE("plan: a chain of which each cell is looked at is none any more") {
+  using line = ::line<lasting_graph>;
+  lone_line<lasting_graph> s;
+  std::vector<int> told(line::length);
+  for (std::size_t k = 0; k < line::length; ++k) {
+    REQUIRE(s.g.observe(s.all.cells[k], [&told, k](int value) { told[k] = value; }));
+    if (k % 7 == 0) { s.write(static_cast<int>(100 + k)); }
+  }
+  for (int k = 0; k < 20; ++k) {
+    s.write(k);
+    for (std::size_t c = 0; c < line::length; ++c) {
+      REQUIRE(told[c] == k + static_cast<int>(c) + 1);
+    }
+  }
+  CHECK(s.g.stats().planned == 0);
+}
+
+TEST_CASE("plan: a tracking cell goes on to a cell of a chain that comes after it") {
+  lone_line<lasting_graph> s;
+  auto const which = s.g.input(0).value();
+  std::vector<propagate::cell<int>> const cells = s.all.cells;
+  auto const early = s.g.tracking([&](auto& read) {
+                          int const k = read(which);
+                          return k < 0 ? -1 : read(cells[static_cast<std::size_t>(k)]);
+                        })
+                         .value();
+  auto const late = s.g.computed([](int a) { return -a; }, early).value();
+  REQUIRE(s.g.keep(cuda::std::span<propagate::cell<int> const>(&late, 1)));
+  int input = 100;
+  for (int const k : {10, 200, 63, 299, -1, 64}) {
+    REQUIRE(s.g.write(which, k));
+    for (int times = 0; times < 3; ++times) {
+      s.write(++input);
+      CHECK(s.g.read(late).value() == (k < 0 ? 1 : -(input + k + 1)));
+    }
   }
 }
 

@@ -178,6 +178,9 @@ struct chained : propagate::default_graph {
   static constexpr std::uint32_t plan_width = 2;
   static constexpr std::uint32_t plan_after = 0;
 };
+struct often_chained : chained {
+  static constexpr std::uint32_t plan_after = 1;
+};
 /// Plans of wide levels, whose words are run by three threads.
 struct shared_out : always_planned {
   static constexpr std::uint32_t task_ns = 0;
@@ -485,7 +488,8 @@ class program {
 TEST_CASE_TEMPLATE(
     "random programs: the values, failures, calls and runs of an engine that looks "
     "at all",
-    P, propagate::default_graph, always_planned, often_planned, chained, shared_out) {
+    P, propagate::default_graph, always_planned, often_planned, chained, often_chained,
+    shared_out) {
   int const programs = (millrace_test::long_tier() ? 100'000 : 1'000) / (is_shared<P> ? 20 : 1);
   auto team = propagate::team::make(is_shared<P> ? 3 : 1);
   REQUIRE(team);
