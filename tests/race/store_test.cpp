@@ -33,11 +33,11 @@ using race::without_total_order;
 namespace core = millrace::core;
 namespace detail = millrace::propagate::detail;
 
-template <class Access, class Parking, std::uint32_t Spins, std::uint32_t Lists>
+template <class Access, class Parking, std::uint32_t Looks, std::uint32_t Lists>
 struct explored_lane : detail::default_lane<Access, Parking> {
-  static constexpr std::uint32_t spins = Spins;
+  static constexpr std::uint32_t looks = Looks;
   static constexpr std::uint32_t lists = Lists;
-  static void pause() noexcept { race::pause(); }
+  static void pause(std::uint32_t) noexcept { race::pause(); }
 };
 
 // ---- the lane
@@ -46,18 +46,18 @@ struct request : detail::lane_request {
   std::uint32_t number = 0;
   std::uint32_t served = 0;
 };
-template <class Access, class Parking, std::uint32_t Spins, std::uint32_t Lists>
+template <class Access, class Parking, std::uint32_t Looks, std::uint32_t Lists>
 struct shared_lane {
-  detail::commit_lane<explored_lane<Access, Parking, Spins, Lists>> lane;
+  detail::commit_lane<explored_lane<Access, Parking, Looks, Lists>> lane;
   std::uint32_t done = 0;  // by who leads
 };
 
 /// Threads that pass `each` requests one after the other.
-template <class Access, class Parking = parking, std::uint32_t Spins = 1, std::uint32_t Lists = 8>
+template <class Access, class Parking = parking, std::uint32_t Looks = 1, std::uint32_t Lists = 8>
 race::report pass(std::uint32_t threads, std::uint32_t each, race::options how) {
-  how.rounds = Spins + 1;
+  how.rounds = Looks + 1;
   return race::explore(how, [=](race::run& run) {
-    auto& s = run.make<shared_lane<Access, Parking, Spins, Lists>>();
+    auto& s = run.make<shared_lane<Access, Parking, Looks, Lists>>();
     for (std::uint32_t t = 0; t < threads; ++t) {
       auto& mine = run.make<std::array<request, 2>>();
       run.thread("committer " + std::to_string(t), [&s, &mine, each] {

@@ -27,11 +27,18 @@ template <core::access_policy Access, core::parking_policy Parking>
 struct default_lane {
   using access = Access;
   using parking = Parking;
-  /// Looks at its request before a thread sleeps: some 100 microseconds. Who sleeps sooner is woken
-  /// for each commit where all are busy, and one in a hundred waits several times as long.
-  static constexpr std::uint32_t spins = 4096;
+  static constexpr std::uint32_t looks = 1024;  ///< at its request, before a thread sleeps
+  /// Of these, before it gives its processor away between them. In some 2 microseconds half of all
+  /// commits are done; after that the leader may be waiting for the processor that this thread has.
+  static constexpr std::uint32_t spins = 64;
   static constexpr std::uint32_t lists = 8;  ///< that a thread serves before another one leads
-  static void pause() noexcept { core::relax(); }  ///< between two looks
+  static void pause(std::uint32_t look) noexcept {
+    if (look < spins) {
+      core::relax();
+    } else {
+      core::yield_thread();
+    }
+  }
 };
 
 /// Things that are done one at a time, in the order in which they are asked for, by whichever of
@@ -53,7 +60,7 @@ class commit_lane {
   template <class Serve>
   void pass(lane_request& mine, Serve&& serve) noexcept {
     push(mine);
-    for (std::uint32_t spins = 0;;) {
+    for (std::uint32_t look = 0;;) {
       std::uint32_t const state = A::load(mine.state, core::acquire, "lane.poll");
       if ((state & done) != 0) { return; }
       if ((state & leads) != 0) {
@@ -64,14 +71,14 @@ class commit_lane {
         lead(nullptr, serve);
         continue;  // somebody who led before may have done it
       }
-      if (++spins < L::spins) {
-        L::pause();
+      if (++look < L::looks) {
+        L::pause(look);
         continue;
       }
       std::uint32_t const before =
           A::fetch_or(mine.state, sleeps, core::acquire, "lane.fall_asleep");
       if ((before & (done | leads)) == 0) { parking::park(mine.state, sleeps, a_while_ns); }
-      spins = 0;
+      look = 0;
     }
   }
 
