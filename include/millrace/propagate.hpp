@@ -24,14 +24,19 @@
 #include <millrace/propagate/journal.hpp>
 #include <millrace/propagate/kinds.hpp>
 #include <millrace/propagate/mailbox.hpp>
+#include <millrace/propagate/measured_choice.hpp>
 #include <millrace/propagate/name_table.hpp>
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
+#include <millrace/propagate/pieces.hpp>
 #include <millrace/propagate/plan.hpp>
 #include <millrace/propagate/plan_build.hpp>
+#include <millrace/propagate/plan_chain.hpp>
+#include <millrace/propagate/plan_lists.hpp>
 #include <millrace/propagate/plan_loop.hpp>
 #include <millrace/propagate/plan_run.hpp>
 #include <millrace/propagate/plan_set.hpp>
+#include <millrace/propagate/plan_team.hpp>
 #include <millrace/propagate/probe.hpp>
 #include <millrace/propagate/reader.hpp>
 #include <millrace/propagate/record.hpp>
@@ -40,6 +45,7 @@
 #include <millrace/propagate/retry.hpp>
 #include <millrace/propagate/settle.hpp>
 #include <millrace/propagate/slot_table.hpp>
+#include <millrace/propagate/small_blocks.hpp>
 #include <millrace/propagate/snapshot.hpp>
 #include <millrace/propagate/store.hpp>
 #include <millrace/propagate/store_commit.hpp>

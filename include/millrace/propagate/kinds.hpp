@@ -28,14 +28,14 @@ template <class Body, class P, class... Parts>
 [[nodiscard]] result<Body*> make_body(engine<P>& e, std::size_t extra_bytes,
                                       Parts&&... parts) noexcept {
   std::size_t const bytes = sizeof(Body) + extra_bytes;
-  auto const given = e.from().try_allocate(bytes, alignof(Body));
+  auto const given = e.blocks.try_allocate(bytes, alignof(Body));
   if (!given) { return core::fail(errc::out_of_memory); }
   errc why = errc::function_failed;
   try {
     return ::new (*given) Body{{}, std::forward<Parts>(parts)...};
   } catch (std::bad_alloc const&) { why = errc::out_of_memory; } catch (...) {
   }
-  e.from().deallocate(*given, bytes, alignof(Body));
+  e.blocks.deallocate(*given, bytes, alignof(Body));
   return core::fail(why);
 }
 template <class Body, class P>
@@ -44,7 +44,7 @@ void destroy_body(engine<P>& e, void* body) noexcept {
   std::size_t extra = 0;
   if constexpr (requires { mine->extra_bytes(); }) { extra = mine->extra_bytes(); }
   mine->~Body();
-  e.from().deallocate(body, sizeof(Body) + extra, alignof(Body));
+  e.blocks.deallocate(body, sizeof(Body) + extra, alignof(Body));
 }
 template <class Body>
 void repoint_body(void* body, void const* from, void const* to) noexcept {

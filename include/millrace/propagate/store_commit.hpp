@@ -130,7 +130,7 @@ template <class P>
 void store_core<P>::disclaim() noexcept {
   for (track_type* each : claimed_) {
     each->claimed = false;
-    if (each->staged != nullptr) { each->spare->put(from, std::exchange(each->staged, nullptr)); }
+    if (each->staged != nullptr) { put(*each, std::exchange(each->staged, nullptr)); }
   }
   claimed_.clear();
 }

@@ -68,7 +68,7 @@ struct store_core {
   using subscription_type = subscription<P>;
   using request = store_request<P>;
   using accesses_type = access_set<track_type, resource>;
-  struct pool : version_pool<resource> {
+  struct pool : version_pool {
     pool* later;
   };
 
@@ -94,7 +94,7 @@ struct store_core {
     while (first_track != nullptr) { drop(first_track); }
     while (first_pool != nullptr) {
       pool* const gone = std::exchange(first_pool, first_pool->later);
-      gone->trim(from, 0);
+      trim(*gone, 0);
       from.deallocate(gone, sizeof(pool), alignof(pool));
     }
   }
@@ -153,7 +153,7 @@ struct store_core {
     if (version_bytes > options.version_bytes) { return {errc::full, {}, 0}; }
     std::uint64_t bytes = 0;
     for (pool* p = first_pool; p != nullptr; p = p->later) {
-      if (!p->fill(from)) { return {errc::out_of_memory, {}, 0}; }
+      if (!p->fill(in->blocks)) { return {errc::out_of_memory, {}, 0}; }
       bytes += p->size * std::uint64_t{p->of->bytes};
     }
     access::store(spare_bytes, bytes, core::relaxed, "store.count");
@@ -211,17 +211,17 @@ struct store_core {
     last_unlisted = &t;
   }
   /// A cell that is to be published, with room for its first version; null: no memory.
-  [[nodiscard]] track_type* add_track(track_facts<resource> facts) noexcept {
+  [[nodiscard]] track_type* add_track(track_facts facts) noexcept {
     pool* const spare = pool_of(facts.of);
     if (spare == nullptr) { return nullptr; }
     facts.spare = spare;
-    auto const given = from.try_allocate(sizeof(track_type), alignof(track_type));
+    auto const given = in->blocks.try_allocate(sizeof(track_type), alignof(track_type));
     if (!given) { return nullptr; }
     auto* const t = ::new (*given) track_type(facts, *this, from);
     t->later = std::exchange(first_track, t);
     if (t->later != nullptr) { t->later->earlier = t; }
     ++spare->cells;
-    if (spare->fill(from)) { return t; }
+    if (spare->fill(in->blocks)) { return t; }
     drop(t);
     return nullptr;
   }
@@ -268,11 +268,15 @@ struct store_core {
       give_back(*t, std::exchange(v, v->older));
     }
     --t->spare->cells;
-    t->spare->trim(from, t->spare->most());
+    trim(*t->spare, t->spare->most());
     t->~track_type();
-    from.deallocate(t, sizeof(track_type), alignof(track_type));
+    in->blocks.deallocate(t, sizeof(track_type), alignof(track_type));
   }
 
+  /// A version that nobody needs, of a cell that is still there.
+  void put(track_type& of, version* v) noexcept {
+    if (!of.spare->put(v)) { release(*of.of, v); }
+  }
   /// To a counter that others read.
   static void add(std::uint64_t& counter, std::uint64_t n) noexcept {
     access::store(counter, counter + n, core::relaxed, "store.count");
@@ -303,7 +307,7 @@ struct store_core {
 
  private:
   /// Where versions of a type come from; null: no memory.
-  [[nodiscard]] pool* pool_of(version_type<resource> const* type) noexcept {
+  [[nodiscard]] pool* pool_of(version_type const* type) noexcept {
     for (pool* p = first_pool; p != nullptr; p = p->later) {
       if (p->of == type) { return p; }
     }
@@ -314,8 +318,15 @@ struct store_core {
 
   static constexpr std::size_t collected_at = 64;  // superseded versions, before a look at the pins
 
+  /// There may be fewer cells than there were.
+  void trim(version_pool& spare, std::uint32_t to) noexcept {
+    while (spare.size > to) { release(*spare.of, spare.take()); }
+  }
+  void release(version_type const& of, version* v) noexcept {
+    v->in_block ? of.give_back(in->blocks, v) : of.give_back(from, v);
+  }
   void give_back(track_type& of, version* v) noexcept {
-    of.spare->put(from, v);
+    put(of, v);
     add(versions, ~std::uint64_t{0});
     add(version_bytes, ~std::uint64_t{of.of->bytes} + 1);
   }

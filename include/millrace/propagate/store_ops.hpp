@@ -102,10 +102,9 @@ result<void> basic_store<P>::publish(cell<T> of) noexcept {
     track_type* const t = again ? known
                                 : c.add_track({.cell = of.id(),
                                                .type = detail::type_of<T>,
-                                               .of = &detail::version_of<resource, T>,
+                                               .of = &detail::version_of<T>,
                                                .spare = nullptr,
                                                .record = record,
-                                               .name = name,
                                                .is_input = is_input});
     if (t == nullptr) { return {errc::out_of_memory, {}, 0}; }
     auto const made =

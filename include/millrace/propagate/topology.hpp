@@ -8,6 +8,7 @@
 #include <millrace/propagate/node.hpp>
 #include <millrace/propagate/pending_set.hpp>
 #include <millrace/propagate/plan_set.hpp>
+#include <millrace/propagate/small_blocks.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -30,6 +31,7 @@ class topology {
   explicit topology(resource from) noexcept
       : pending{from},
         in_plan{from},
+        blocks{from},
         from_{from},
         nodes_{from},
         slots_{from},
@@ -49,6 +51,7 @@ class topology {
 
   pending_set<resource> pending;
   plan_set<resource> in_plan;
+  small_blocks<resource, P::small_bytes> blocks;  ///< of what nodes keep beside themselves
   std::uint64_t pass = 1;   ///< the number of the last one that has begun; 0: never
   std::uint64_t edits = 0;  ///< nodes that came, went, or got another place or function
 
@@ -353,7 +356,7 @@ class topology {
     std::uint32_t const used = block == nullptr ? 0 : block->size;
     if (used < had) { return {}; }
     std::uint32_t const capacity = had < 2 ? had + 1 : 2 * had + 1;  // 16, 24, 48, 96 ... bytes
-    auto const made = from_.try_allocate(bytes_of(capacity), alignof(edge_block));
+    auto const made = blocks.try_allocate(bytes_of(capacity), alignof(edge_block));
     if (!made) { return core::fail(errc::out_of_memory); }
     auto* const grown = static_cast<edge_block*>(*made);
     *grown = {used, capacity};
@@ -364,7 +367,7 @@ class topology {
   }
   void drop_block(edge_block* block) noexcept {
     if (block != nullptr) {
-      from_.deallocate(block, bytes_of(block->capacity), alignof(edge_block));
+      blocks.deallocate(block, bytes_of(block->capacity), alignof(edge_block));
     }
   }
   [[nodiscard]] static std::size_t bytes_of(std::uint32_t capacity) noexcept {

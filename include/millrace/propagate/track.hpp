@@ -31,28 +31,26 @@ template <class P>
 struct subscription;
 
 /// What is known of a published cell. While it is, none of it changes.
-template <class R>
 struct track_facts {
   node_id cell;
   void const* type;  ///< type_of<T>
-  version_type<R> const* of;
-  version_pool<R>* spare;     ///< where its versions come from
+  version_type const* of;
+  version_pool* spare;        ///< where its versions come from
   record_type const* record;  ///< null where its values do not go into records
-  std::uint64_t name;         ///< when it was published; 0: it had none
   bool is_input;
 };
 
 /// A published cell. What its readers need is the first line.
 template <class P>
-struct alignas(core::line_bytes) track : track_facts<typename P::graph_policy::resource> {
+struct alignas(core::line_bytes) track : track_facts {
   using resource = typename P::graph_policy::resource;
   struct subscriber {
     subscription<P>* to;
     std::uint32_t place;
   };
 
-  track(track_facts<resource> const& facts, store_core<P>& core, resource from) noexcept
-      : track_facts<resource>{facts}, in{&core}, subscribers{from} {}
+  track(track_facts const& facts, store_core<P>& core, resource from) noexcept
+      : track_facts{facts}, in{&core}, subscribers{from} {}
 
   /// Whether it is not published any more.
   [[nodiscard]] bool is_gone() const noexcept { return versions.newest()->gone; }
@@ -71,12 +69,13 @@ struct alignas(core::line_bytes) track : track_facts<typename P::graph_policy::r
 
   version_chain<typename P::access> versions;
 
-  // the rest belongs to who leads the lane
+  // the rest belongs to who leads the lane; what a commit needs is the second line
   store_core<P>* in;
   version* staged = nullptr;  ///< what has been written and is to take effect
   column<subscriber, resource> subscribers;
-  node_id publisher{};     ///< the node that is told of the cell's values
   bool claimed = false;    ///< a transaction of the group has written it
+  std::uint64_t name = 0;  ///< when it was published; 0: it had none
+  node_id publisher{};     ///< the node that is told of the cell's values
   track* later = nullptr;  ///< of all
   track* earlier = nullptr;
   std::uint64_t unlisted = 0;  ///< the epoch from which on nobody finds it; 0: it can be found

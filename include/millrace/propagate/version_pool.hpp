@@ -31,36 +31,42 @@ inline constexpr bool is_small =
     sizeof(T) <= small_bytes && alignof(T) <= small_bytes && std::is_trivially_copyable_v<T>;
 
 /// What the versions of cells of one type have in common.
-template <class R>
 struct version_type {
   std::size_t bytes;
+  std::size_t alignment;
   std::size_t small;  ///< bytes of a value that is kept with the access; 0: it has a version there
   bool is_reusable;   ///< a value can be left where it is until another one takes its place
-  version* (*make)(R& from) noexcept;  ///< null: no memory, or what makes a T has thrown
-  void (*give_back)(R& from, version*) noexcept;
+  version* (*construct)(void* at) noexcept;  ///< null: what makes a T has thrown
+  void (*destroy)(version*) noexcept;
   void* (*value)(version*) noexcept;
+
+  /// Null: no memory, or what makes a T has thrown. @param from a resource, or as one
+  template <class From>
+  [[nodiscard]] version* make(From& from) const noexcept {
+    auto const given = from.try_allocate(bytes, alignment);
+    if (!given) { return nullptr; }
+    version* const made = construct(*given);
+    if (made == nullptr) { from.deallocate(*given, bytes, alignment); }
+    return made;
+  }
+  template <class From>
+  void give_back(From& from, version* v) const noexcept {
+    destroy(v);
+    from.deallocate(v, bytes, alignment);
+  }
 };
-template <class R, class T>
-inline constexpr version_type<R> version_of{
+template <class T>
+inline constexpr version_type version_of{
     .bytes = sizeof(typed_version<T>),
+    .alignment = alignof(typed_version<T>),
     .small = is_small<T> ? sizeof(T) : 0,
     .is_reusable = std::is_trivially_destructible_v<T>,
-    .make = [](R& from) noexcept -> version* {
-      auto const given = from.try_allocate(sizeof(typed_version<T>), alignof(typed_version<T>));
-      if (!given) { return nullptr; }
+    .construct = [](void* at) noexcept -> version* {
       try {
-        return ::new (*given) typed_version<T>{};
-      } catch (...) {
-        from.deallocate(*given, sizeof(typed_version<T>), alignof(typed_version<T>));
-        return nullptr;
-      }
+        return ::new (at) typed_version<T>{};
+      } catch (...) { return nullptr; }
     },
-    .give_back =
-        [](R& from, version* v) noexcept {
-          auto* const mine = static_cast<typed_version<T>*>(v);
-          mine->~typed_version<T>();
-          from.deallocate(mine, sizeof(typed_version<T>), alignof(typed_version<T>));
-        },
+    .destroy = [](version* v) noexcept { static_cast<typed_version<T>*>(v)->~typed_version<T>(); },
     .value = [](version* v) noexcept -> void* {
       return &static_cast<typed_version<T>*>(v)->value;
     }};
@@ -68,18 +74,19 @@ inline constexpr version_type<R> version_of{
 /// Versions of one type that nobody needs, the last that was given back on top: its lines are near.
 /// Before each epoch there is one for each cell of the type, so that to commit takes no memory; and
 /// never more than twice as many and a few.
-template <class R>
 struct version_pool {
-  version_type<R> const* of;
+  version_type const* of;
   version* top = nullptr;
   std::uint32_t size = 0;
   std::uint32_t cells = 0;  ///< published, of the type
 
-  /// Room for a version of each cell. @return whether there is memory
-  [[nodiscard]] bool fill(R& from) noexcept {
+  /// Room for a version of each cell, of the graph's blocks. @return whether there is memory
+  template <class Blocks>
+  [[nodiscard]] bool fill(Blocks& blocks) noexcept {
     while (size < cells) {
-      version* const made = of->make(from);
+      version* const made = of->make(blocks);
       if (made == nullptr) { return false; }
+      made->in_block = true;
       push(made);
     }
     return true;
@@ -92,19 +99,11 @@ struct version_pool {
     v->gone = false;
     return v;
   }
-  void put(R& from, version* v) noexcept {
-    if (of->is_reusable && size < most()) {
-      push(v);
-    } else {
-      of->give_back(from, v);
-    }
-  }
-  /// There may be fewer cells than there were.
-  void trim(R& from, std::uint32_t to) noexcept {
-    while (size > to) {
-      --size;
-      of->give_back(from, std::exchange(top, top->older));
-    }
+  /// Whether it keeps one that nobody needs any more.
+  [[nodiscard]] bool put(version* v) noexcept {
+    bool const keeps = of->is_reusable && size < most();
+    if (keeps) { push(v); }
+    return keeps;
   }
   [[nodiscard]] std::uint32_t most() const noexcept { return 2 * cells + few; }
 

@@ -268,6 +268,7 @@ TEST_CASE(
 namespace {
 struct failing_arrays : propagate::default_graph {
   using resource = millrace::memory::failing_resource<>;
+  static constexpr std::size_t small_bytes = 0;
 };
 }  // namespace
 

@@ -384,8 +384,14 @@ TEST_CASE("graph: nodes come and go, and the places of those that are gone are u
 }
 
 namespace {
+/// Each block is an allocation, and may fail.
 struct failing_graph : propagate::default_graph {
   using resource = millrace::memory::failing_resource<>;
+  static constexpr std::size_t small_bytes = 0;
+};
+/// Those that many blocks share.
+struct sharing_graph : failing_graph {
+  static constexpr std::size_t small_bytes = propagate::default_graph::small_bytes;
 };
 }  // namespace
 
@@ -437,6 +443,42 @@ TEST_CASE("graph: missing memory is an error, and nothing has changed") {
     CHECK(failed.error().code == errc::out_of_memory);
     REQUIRE(g.write(a, 2));
     CHECK(g.read(tracks).value() == 12);
+  }
+  CHECK(plan.live_bytes == 0);
+}
+
+TEST_CASE("graph: memory that cells share may be missing, and nothing has changed") {
+  millrace::memory::failure_plan plan;
+  using graph = propagate::basic_graph<sharing_graph>;
+  {
+    auto g = graph::make(sharing_graph::resource(plan)).value();
+    auto const in = g.input(1).value();
+    std::vector<propagate::cell<int>> cells{in};
+    std::uint64_t refused = 0;
+    for (int i = 1; i <= 2'000; ++i) {
+      plan.fail_from = plan.seen + 1;  // what needs the resource fails once
+      auto const before = g.stats().nodes;
+      auto made = g.computed([](int v, int w) { return v / 2 + w; }, cells.back(), in);
+      plan.fail_from = 0;
+      if (!made) {
+        ++refused;
+        REQUIRE(made.error().code == errc::out_of_memory);
+        REQUIRE(g.stats().nodes == before);
+        made = g.computed([](int v, int w) { return v / 2 + w; }, cells.back(), in);
+      }
+      cells.push_back(made.value());
+    }
+    CHECK(refused > 5);
+    CHECK(g.read(cells.back()).value() == 1);
+    for (std::size_t k = cells.size(); k-- > 1000;) { REQUIRE(g.remove(cells[k].id())); }
+    std::uint64_t const seen = plan.seen;
+    for (std::size_t k = 1000; k < cells.size(); ++k) {
+      cells[k] = g.computed([](int v, int w) { return v + w; }, cells[k - 1], in).value();
+    }
+    if (!propagate::detail::blocks_are_watched) { CHECK(plan.seen == seen); }  // from those removed
+    REQUIRE(g.write(in, 2));
+    CHECK(g.read(cells[999]).value() == 3);
+    CHECK(g.read(cells.back()).value() == 3 + 2 * 1001);
   }
   CHECK(plan.live_bytes == 0);
 }

@@ -675,6 +675,7 @@ namespace {
 struct failing_store : propagate::default_store {
   struct graph_policy : propagate::default_graph {
     using resource = millrace::memory::failing_resource<>;
+    static constexpr std::size_t small_bytes = 0;
   };
   using journal = kept_records;
 };
