@@ -53,9 +53,9 @@ struct default_graph {
   using team = propagate::team;  ///< threads that run wide levels, of a graph that is given some
   /// The least work that is handed to one of them, in ns; 0: a word of 64 cells, however short.
   static constexpr std::uint32_t task_ns = 2'000;
-  /// Of what a cell keeps, blocks of up to so many bytes stand side by side in few large blocks of
-  /// the resource, which go back to it with the graph; 0: each is the resource's own, as under
-  /// AddressSanitizer.
+  /// Of what a cell keeps, blocks of up to so many bytes, at most 65536, stand side by side in few
+  /// large blocks of the resource. What a removed cell has kept serves the next ones; the resource
+  /// gets it back with the graph. 0: each is the resource's own, as under AddressSanitizer.
   static constexpr std::size_t small_bytes = 1024;
 };
 static_assert(graph_policy<default_graph>);

@@ -13,7 +13,8 @@
 
 namespace millrace::inline v0::propagate::detail {
 
-/// Whether a tool looks at each block that is given back: it sees nothing of a shared one.
+/// Whether a tool looks at each block that is given back: it sees nothing of a shared one. All
+/// translation units of a program have to agree.
 #if defined(__SANITIZE_ADDRESS__)
 inline constexpr bool blocks_are_watched = true;
 #elif defined(__has_feature)
@@ -27,13 +28,15 @@ inline constexpr bool blocks_are_watched = false;
 #endif
 
 /// Blocks that come and go one by one and are small: what a graph keeps of a cell is a few of them.
-/// They stand side by side in few large blocks of a resource, which have huge pages, and lie on no
-/// more lines than they have to. One that is given back is the next of its size; the resource gets
-/// the large blocks back at the end.
+/// They stand side by side in large blocks of a resource, from some megabytes on in huge pages, and
+/// lie on no more lines than they have to. One that is given back is the next of its size; the
+/// resource gets the large blocks back at the end, and nothing before.
 /// @tparam Most bytes of what is small; larger blocks are the resource's own. 0: all are
 /// @thread one at a time
 template <memory::host_accessible_resource R, std::size_t Most>
 class small_blocks {
+  static_assert(Most <= 65536, "small_blocks: one list a size");
+
  public:
   explicit small_blocks(R from) noexcept : memory_{from}, from_{std::move(from)} {}
   small_blocks(small_blocks const&) = delete;

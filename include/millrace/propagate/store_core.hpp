@@ -153,7 +153,7 @@ struct store_core {
     if (version_bytes > options.version_bytes) { return {errc::full, {}, 0}; }
     std::uint64_t bytes = 0;
     for (pool* p = first_pool; p != nullptr; p = p->later) {
-      if (!p->fill(in->blocks)) { return {errc::out_of_memory, {}, 0}; }
+      if (!p->fill(in->blocks, from)) { return {errc::out_of_memory, {}, 0}; }
       bytes += p->size * std::uint64_t{p->of->bytes};
     }
     access::store(spare_bytes, bytes, core::relaxed, "store.count");
@@ -221,7 +221,7 @@ struct store_core {
     t->later = std::exchange(first_track, t);
     if (t->later != nullptr) { t->later->earlier = t; }
     ++spare->cells;
-    if (spare->fill(in->blocks)) { return t; }
+    if (spare->fill(in->blocks, from)) { return t; }
     drop(t);
     return nullptr;
   }
@@ -275,7 +275,7 @@ struct store_core {
 
   /// A version that nobody needs, of a cell that is still there.
   void put(track_type& of, version* v) noexcept {
-    if (!of.spare->put(v)) { release(*of.of, v); }
+    if (!of.spare->put(v)) { of.spare->release(v, in->blocks, from); }
   }
   /// To a counter that others read.
   static void add(std::uint64_t& counter, std::uint64_t n) noexcept {
@@ -320,10 +320,7 @@ struct store_core {
 
   /// There may be fewer cells than there were.
   void trim(version_pool& spare, std::uint32_t to) noexcept {
-    while (spare.size > to) { release(*spare.of, spare.take()); }
-  }
-  void release(version_type const& of, version* v) noexcept {
-    v->in_block ? of.give_back(in->blocks, v) : of.give_back(from, v);
+    while (spare.size > to) { spare.release(spare.take(), in->blocks, from); }
   }
   void give_back(track_type& of, version* v) noexcept {
     put(of, v);

@@ -40,7 +40,7 @@ struct track_facts {
   bool is_input;
 };
 
-/// A published cell. What its readers need is the first line.
+/// A published cell. What its readers need is the first line, unless its slot has had another cell.
 template <class P>
 struct alignas(core::line_bytes) track : track_facts {
   using resource = typename P::graph_policy::resource;
@@ -67,6 +67,8 @@ struct alignas(core::line_bytes) track : track_facts {
     P::access::store(below_, reinterpret_cast<std::uintptr_t>(older), core::release, "track.put");
   }
 
+  static_assert(sizeof(track_facts) + sizeof(std::uintptr_t) <= core::line_bytes,
+                "track: readers find its versions on the first line");
   version_chain<typename P::access> versions;
 
   // the rest belongs to who leads the lane; what a commit needs is the second line

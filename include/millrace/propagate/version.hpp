@@ -20,7 +20,7 @@ struct alignas(core::line_bytes) version {
   void* owner = nullptr;    ///< whose version it is
   error failure{};          ///< what the value is instead; code ok: there is a value
   bool gone = false;        ///< from here on the cell has none
-  bool in_block = false;    ///< its memory is one of the graph's blocks, not the resource's own
+  bool in_block = false;    ///< it was taken, and goes back, through the graph's blocks
 };
 
 /// A cell's versions, the newest first.

@@ -78,18 +78,33 @@ struct version_pool {
   version_type const* of;
   version* top = nullptr;
   std::uint32_t size = 0;
-  std::uint32_t cells = 0;  ///< published, of the type
+  std::uint32_t cells = 0;     ///< published, of the type
+  std::uint32_t in_block = 0;  ///< versions of the type, wherever they are
 
-  /// Room for a version of each cell, of the graph's blocks. @return whether there is memory
-  template <class Blocks>
-  [[nodiscard]] bool fill(Blocks& blocks) noexcept {
+  /// Room for a version of each cell: of the graph's blocks as many as are needed where nobody
+  /// reads old epochs for long, since these keep their memory; the others are the resource's own.
+  /// @return whether there is memory
+  template <class Blocks, class R>
+  [[nodiscard]] bool fill(Blocks& blocks, R& from) noexcept {
     while (size < cells) {
-      version* const made = of->make(blocks);
+      bool const shares = in_block < cells + most();
+      version* const made = shares ? of->make(blocks) : of->make(from);
       if (made == nullptr) { return false; }
-      made->in_block = true;
+      made->in_block = shares;
+      in_block += shares ? 1 : 0;
       push(made);
     }
     return true;
+  }
+  /// A version that is not kept.
+  template <class Blocks, class R>
+  void release(version* v, Blocks& blocks, R& from) noexcept {
+    if (v->in_block) {
+      --in_block;
+      of->give_back(blocks, v);
+    } else {
+      of->give_back(from, v);
+    }
   }
   /// One that says nothing; there is room.
   [[nodiscard]] version* take() noexcept {
